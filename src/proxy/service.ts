@@ -1,0 +1,114 @@
+/**
+ * What the control plane sees of a running service, whatever its protocol. Each protocol's
+ * service implements it; control never looks behind it.
+ */
+import type { ServiceConfig } from '../config/schema.ts'
+import type { Gate, GateSnapshot } from '../net/gate.ts'
+import type { Route } from '../routing/route.ts'
+import { BucketHistogram } from '../shared/histogram.ts'
+import type { Side } from '../shared/side.ts'
+
+export interface Service {
+  readonly name: string
+  readonly protocol: 'postgres' | 'redis'
+  readonly config: ServiceConfig
+  readonly gate: Gate
+  readonly stats: ServiceStats
+  readonly route: Route
+  /** Takes a newer route; the next transaction of every session follows it. */
+  applyRoute(route: Route): void
+  /** Takes what can change live of a reloaded configuration; returns the paths that cannot. */
+  applyConfig(config: ServiceConfig): readonly string[]
+  /** Binds the listen addresses. Throws LISTEN_IN_USE or LISTEN_FAILED. */
+  listen(): Promise<void>
+  /** Pauses for at most `forMs` and settles when drained or when `waitMs` are over. */
+  pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport>
+  resume(): void
+  /** Closes idle servers now and busy ones at their next release. */
+  reconnect(): void
+  snapshot(): ServiceSnapshot
+  /** Every client with what it does now, at most `limit`. */
+  clients(limit: number): readonly ClientSnapshot[]
+  /** Stops listening, lets transactions end for at most `drainMs`, then closes everything. */
+  close(drainMs: number): Promise<void>
+}
+
+export interface DrainReport {
+  readonly drained: boolean
+  /** Sessions that still hold a server, longest first. */
+  readonly waitingFor: readonly ClientSnapshot[]
+}
+
+export type ClientState = 'startup' | 'idle' | 'waiting' | 'active' | 'pinned' | 'parked'
+
+export interface ClientSnapshot {
+  readonly id: number
+  readonly user: string
+  readonly database: string
+  readonly applicationName: string
+  readonly address: string
+  readonly state: ClientState
+  /** The side of the server it holds. */
+  readonly side: Side | null
+  /** Backend process id of that server. */
+  readonly serverPid: number | null
+  /** Why the session cannot give its server back, empty when it can. */
+  readonly pinReason: string
+  /** Milliseconds in the present state. */
+  readonly stateAgeMs: number
+}
+
+export interface PoolSnapshot {
+  readonly side: Side
+  readonly user: string
+  readonly database: string
+  readonly idle: number
+  readonly active: number
+  readonly connecting: number
+  readonly waiting: number
+  readonly size: number
+}
+
+export interface ServiceSnapshot {
+  readonly name: string
+  readonly protocol: 'postgres' | 'redis'
+  readonly route: Route
+  readonly gate: GateSnapshot
+  readonly clients: Readonly<Record<ClientState, number>>
+  readonly pools: readonly PoolSnapshot[]
+  /** Sessions that hold their server beyond a transaction, by reason. */
+  readonly pinned: Readonly<Record<string, number>>
+  /** Addresses really bound, e.g. `127.0.0.1:6432`. */
+  readonly listening: readonly string[]
+}
+
+/** Counters that only rise; written by the data plane, read at scrape time. */
+export class ServiceStats {
+  transactions: Record<Side, number> = { source: 0, target: 0 }
+  queries: Record<Side, number> = { source: 0, target: 0 }
+  /** Bytes by direction as the client sees it. */
+  bytesFromClients = 0
+  bytesToClients = 0
+  bytesFromServers = 0
+  bytesToServers = 0
+  /** ErrorResponses of servers by SQLSTATE class (first two characters). */
+  readonly serverErrors = new Map<string, number>()
+  /** Errors that Pontoon itself gave to clients, by code. */
+  readonly ownErrors = new Map<string, number>()
+  /** How long transactions waited for a server. */
+  readonly clientWait = new BucketHistogram()
+  /** From link to release, per side; kind `read` is what the classifier recognised. */
+  readonly query: Record<Side, Record<'read' | 'write', BucketHistogram>> = {
+    source: { read: new BucketHistogram(), write: new BucketHistogram() },
+    target: { read: new BucketHistogram(), write: new BucketHistogram() },
+  }
+  readonly pause = new BucketHistogram()
+  preparedStatements = 0
+  clientsTotal = 0
+  serversOpenedTotal = 0
+}
+
+/** Adds one to a labelled counter. */
+export function countIn(counters: Map<string, number>, label: string): void {
+  counters.set(label, (counters.get(label) ?? 0) + 1)
+}

@@ -1,0 +1,8 @@
+/** The two databases of a service: the self-hosted one and the managed one. */
+export type Side = 'source' | 'target'
+
+export const sides: readonly Side[] = ['source', 'target']
+
+export function otherSide(side: Side): Side {
+  return side === 'source' ? 'target' : 'source'
+}
