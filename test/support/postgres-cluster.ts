@@ -1,0 +1,176 @@
+/**
+ * The files of one test server: initdb, postgresql.conf, pg_hba.conf, certificates, and their
+ * removal. Neighbour: postgres.ts, which runs the server on them.
+ */
+import { execFile } from 'node:child_process'
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { isAlive } from './child-processes.ts'
+import { giveTo } from './system-user.ts'
+import type { SystemUser } from './system-user.ts'
+
+export type PostgresAuth = 'trust' | 'md5' | 'scram-sha-256' | 'password' | 'cert'
+
+export interface PostgresTls {
+  /** PEM text. */
+  readonly cert: string
+  readonly key: string
+  /** PEM text of the authority that client certificates must come from. */
+  readonly ca?: string
+  /** Refuse TCP clients without TLS. Default false. */
+  readonly force?: boolean
+  /** Ask every TLS client for a certificate that `ca` signed, beside its password. */
+  readonly requireClientCert?: boolean
+}
+
+export interface ClusterOptions {
+  readonly binFolder: string
+  readonly user: SystemUser | undefined
+  readonly superuser: string
+  readonly password: string
+  readonly auth: PostgresAuth
+  readonly tls: false | PostgresTls
+  readonly settings: Readonly<Record<string, string>>
+  readonly listenUnix: boolean
+}
+
+export interface Cluster {
+  readonly binFolder: string
+  readonly user: SystemUser | undefined
+  readonly folder: string
+  readonly dataFolder: string
+  readonly logFile: string
+  readonly tls: boolean
+}
+
+const defaultSettings: Readonly<Record<string, string>> = {
+  // fsync guards against a crash of the machine only. synchronous_commit stays on: without it an
+  // acknowledged commit is lost when the server is killed, and tests could not blame the proxy.
+  fsync: 'off',
+  full_page_writes: 'off',
+  max_connections: '300',
+  shared_buffers: '64MB',
+  wal_level: 'logical',
+  listen_addresses: '127.0.0.1',
+  log_timezone: 'UTC',
+  timezone: 'UTC',
+}
+
+const prefix = 'pontoon-pg-'
+
+export async function createCluster(options: ClusterOptions): Promise<Cluster> {
+  const folder = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`))
+  const cluster: Cluster = {
+    binFolder: options.binFolder,
+    user: options.user,
+    folder,
+    dataFolder: join(folder, 'data'),
+    logFile: join(folder, 'log'),
+    tls: options.tls !== false,
+  }
+  try {
+    writeFileSync(join(folder, 'host'), hostname())
+    giveTo(options.user, folder)
+    await initialise(cluster, options)
+    writeTlsFiles(cluster, options.tls)
+    appendFileSync(join(cluster.dataFolder, 'postgresql.conf'), configuration(cluster, options))
+    writeFileSync(join(cluster.dataFolder, 'pg_hba.conf'), hostRules(options))
+  } catch (error) {
+    removeCluster(cluster)
+    throw error
+  }
+  return cluster
+}
+
+export function removeCluster(cluster: Cluster): void {
+  rmSync(cluster.folder, { recursive: true, force: true, maxRetries: 5 })
+}
+
+/** Folders of processes that were killed with SIGKILL and could not tidy up. */
+export function sweepAbandonedClusters(): void {
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(prefix)) continue
+    const folder = join(tmpdir(), name)
+    const owner = Number(name.slice(prefix.length).split('-')[0])
+    try {
+      // The host name keeps containers that share a folder, but no pids, from each other's files.
+      const ours = readFileSync(join(folder, 'host'), 'utf8') === hostname()
+      if (ours && !isAlive(owner)) rmSync(folder, { recursive: true, force: true })
+    } catch {
+      // Another process sweeps too, or it belongs to another user.
+    }
+  }
+}
+
+async function initialise(cluster: Cluster, options: ClusterOptions): Promise<void> {
+  const passwordFile = join(cluster.folder, 'password')
+  writeFileSync(passwordFile, `${options.password}\n`, { mode: 0o600 })
+  giveTo(options.user, passwordFile)
+  // With md5, initdb also sets password_encryption, so that later users get md5 verifiers too.
+  const auth = options.auth === 'cert' ? 'scram-sha-256' : options.auth
+  const args = ['-D', cluster.dataFolder, '-U', options.superuser, '-A', auth]
+  args.push(`--pwfile=${passwordFile}`, '--encoding=UTF8', '--locale=C', '--no-sync')
+  const run = promisify(execFile)
+  await run(join(cluster.binFolder, 'initdb'), args, {
+    cwd: cluster.folder,
+    env: { ...process.env, LC_ALL: 'C' },
+    ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
+  })
+  rmSync(passwordFile)
+}
+
+function writeTlsFiles(cluster: Cluster, tls: false | PostgresTls): void {
+  if (tls === false) return
+  const files = { 'server.crt': tls.cert, 'server.key': tls.key, 'client-ca.crt': tls.ca }
+  for (const [name, text] of Object.entries(files)) {
+    if (text === undefined) continue
+    const path = join(cluster.dataFolder, name)
+    writeFileSync(path, text, { mode: 0o600 })
+    giveTo(cluster.user, path)
+  }
+}
+
+function configuration(cluster: Cluster, options: ClusterOptions): string {
+  const settings: Record<string, string> = { ...defaultSettings }
+  settings['unix_socket_directories'] = options.listenUnix ? cluster.folder : ''
+  if (options.tls !== false) {
+    settings['ssl'] = 'on'
+    if (options.tls.ca !== undefined) settings['ssl_ca_file'] = 'client-ca.crt'
+  }
+  Object.assign(settings, options.settings)
+  const lines = Object.entries(settings).map(
+    ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`,
+  )
+  return `\n${lines.join('\n')}\n`
+}
+
+/** The keyword `all` does not match replication connections, hence the second half. */
+function hostRules({ auth, tls }: ClusterOptions): string {
+  const hostType = tls !== false && tls.force === true ? 'hostssl' : 'host'
+  const demand =
+    tls !== false && tls.requireClientCert === true && auth !== 'cert'
+      ? ' clientcert=verify-ca'
+      : ''
+  const localAuth = auth === 'cert' ? 'scram-sha-256' : auth
+  const lines: string[] = []
+  for (const database of ['all', 'replication']) {
+    lines.push(`local ${database} all ${localAuth}`)
+    for (const address of ['0.0.0.0/0', '::/0']) {
+      // clientcert and cert are only allowed on hostssl lines.
+      const type = demand !== '' || auth === 'cert' ? 'hostssl' : hostType
+      lines.push(`${type} ${database} all ${address} ${auth}${demand}`)
+      const plainToo = type === 'hostssl' && tls !== false && tls.force !== true
+      if (plainToo) lines.push(`hostnossl ${database} all ${address} ${localAuth}`)
+    }
+  }
+  return `${lines.join('\n')}\n`
+}
