@@ -1,15 +1,15 @@
 /** Each certificate is used in a real handshake, because that is what judges it. */
 import { X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { connect, createServer } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
-import t from 'tap'
+import tap from 'tap'
 import { createAuthority } from './certificates.ts'
 import type { Authority, Certificate } from './certificates.ts'
+import { listenLocally } from './listen.ts'
 
 const authority = await createAuthority()
-t.teardown(() => authority.remove())
+tap.teardown(() => authority.remove())
 
 /** 'ok', or the code of the error that the client ends with. */
 async function handshake(
@@ -29,8 +29,7 @@ async function handshake(
     seen = socket.authorized ? String(socket.getPeerCertificate().subject.CN) : ''
     socket.end('x')
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const port = await listenLocally(server)
   const answer = await new Promise<string>((resolve) => {
     const socket = connect({
       host: 'localhost',
@@ -45,27 +44,27 @@ async function handshake(
   return answer
 }
 
-await t.test('a server certificate is accepted for localhost', async (t) => {
+await tap.test('a server certificate is accepted for localhost', async (t) => {
   t.equal(await handshake(await authority.server(), authority), 'ok')
 })
 
-await t.test('an expired one is refused', async (t) => {
+await tap.test('an expired one is refused', async (t) => {
   t.equal(await handshake(await authority.expired(), authority), 'CERT_HAS_EXPIRED')
 })
 
-await t.test('one for another name is refused', async (t) => {
+await tap.test('one for another name is refused', async (t) => {
   const other = await authority.server({ names: ['db.example.test'] })
   t.equal(await handshake(other, authority), 'ERR_TLS_CERT_ALTNAME_INVALID')
   t.equal(new X509Certificate(other.cert).checkHost('db.example.test'), 'db.example.test')
 })
 
-await t.test('one of an authority that is not trusted is refused', async (t) => {
+await tap.test('one of an authority that is not trusted is refused', async (t) => {
   const stranger = await createAuthority('stranger')
   t.teardown(() => stranger.remove())
   t.match(await handshake(await authority.server(), stranger), /UNABLE_TO_VERIFY|SELF_SIGNED/)
 })
 
-await t.test('a client certificate proves its common name', async (t) => {
+await tap.test('a client certificate proves its common name', async (t) => {
   const client = await authority.client('app')
   t.equal(await handshake(await authority.server(), authority, client), 'ok app')
   t.ok(existsSync(client.certPath) && existsSync(client.keyPath), 'lies in files too')
