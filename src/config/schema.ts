@@ -1,129 +1,240 @@
 /**
  * The one schema of the configuration file: defaults, units and descriptions stand here and
- * nowhere else. The JSON Schema and the table in docs/configuration.md are generated from it.
+ * nowhere else. The JSON Schema and the table in docs/configuration.md are generated from it
+ * (json-schema.ts), and so is the knowledge which values are secrets (`writeOnly`), paths
+ * (`x-path`) and what unit a number has (`x-unit`).
+ *
+ * What one value says about another is checked in cross-checks.ts; what the contract has but this
+ * version does not do yet is refused by not-yet.ts.
  */
 import { z } from 'zod'
-import { phaseNames } from '../routing/route.ts'
+import { phaseNames } from './phase-names.ts'
 
+const text = z.string().min(1)
 const port = z.number().int().min(1).max(65_535)
-const durationMs = z.number().int().min(1).max(86_400_000)
-const percent = z.number().min(0).max(100)
-const secret = z.string().min(1)
+const durationMs = z.number().int().min(1).max(86_400_000).meta({ 'x-unit': 'ms' })
+const percent = z.number().min(0).max(100).meta({ 'x-unit': '%' })
+const bytes = z.number().int().meta({ 'x-unit': 'bytes' })
+
+/** A value that is never printed; in the file it may also be `{ file: path }`. */
+const secret = text.meta({ writeOnly: true })
+
+/** A file or folder; a relative one counts from the folder of the file that names it. */
+const path = text.meta({ 'x-path': true })
 
 /** TLS modes as libpq names them (sslmode), without `allow`. */
 export const tlsModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 
 const serverTls = z.strictObject({
-  mode: z.enum(tlsModes).default('prefer').describe('As libpq sslmode: what to ask of the server.'),
-  ca: z.string().optional().describe('PEM file of trusted CAs, or `aws-rds` for the bundled RDS CAs.'),
-  cert: z.string().optional().describe('PEM file of the client certificate shown to the server.'),
-  key: z.string().optional().describe('PEM file of its key.'),
-  servername: z.string().optional().describe('Name to verify and send as SNI instead of host.'),
+  mode: z
+    .enum(tlsModes)
+    .default('prefer')
+    .describe('What to ask of the server, in the words of libpq sslmode.'),
+  ca: path
+    .optional()
+    .describe(
+      'PEM file of trusted CAs, or `aws-rds` for the bundled RDS CAs; default: the CAs of Node.',
+    ),
+  cert: path.optional().describe('PEM file of the client certificate shown to the server.'),
+  key: path.optional().describe('PEM file of its key.'),
+  servername: text.optional().describe('Name to verify and to send as SNI instead of `host`.'),
 })
 
 const clientTls = z.strictObject({
-  mode: z.enum(['disable', 'prefer', 'require']).default('disable'),
-  cert: z.string().optional().describe('PEM file of the certificate shown to clients.'),
-  key: z.string().optional().describe('PEM file of its key.'),
-  clientCa: z.string().optional().describe('PEM file of CAs that client certificates must chain to.'),
+  mode: z
+    .enum(['disable', 'prefer', 'require'])
+    .default('disable')
+    .describe('Whether clients may (`prefer`) or must (`require`) use TLS.'),
+  cert: path.optional().describe('PEM file of the certificate shown to clients.'),
+  key: path.optional().describe('PEM file of its key.'),
+  clientCa: path.optional().describe('PEM file of CAs that client certificates must chain to.'),
 })
 
 const credentials = z.strictObject({
-  user: z.string().min(1).optional().describe('Role on that side; default: the client\'s name.'),
-  password: secret.optional(),
+  user: text.optional().describe('Role on that side; default: as the side or the client says.'),
+  password: secret.optional().describe('Its password.'),
 })
 
 const userEntry = z.strictObject({
-  verifier: secret.optional().describe('Password, md5 hash or SCRAM verifier that proves the client.'),
-  source: credentials.optional(),
-  target: credentials.optional(),
+  verifier: secret
+    .optional()
+    .describe('Plain password, md5 hash or SCRAM-SHA-256 verifier that proves the client.'),
+  source: credentials.optional().describe('As whom this user goes out on the source.'),
+  target: credentials.optional().describe('As whom this user goes out on the target.'),
 })
 
 const sideSchema = z.strictObject({
-  host: z.string().min(1).describe('Host name, address, or folder of a Unix socket.'),
-  port: port.default(5432),
-  database: z.string().min(1).optional().describe('Default: the database the client asks for.'),
-  user: z.string().min(1).optional().describe('Default: the name the client gives.'),
-  password: secret.optional(),
-  readUser: credentials.optional().describe('Read-only role for comparison, checks and weighted reads.'),
-  controlUser: credentials.optional().describe('Role of the orchestrator.'),
+  host: text.describe('Host name, address, or folder of a Unix socket.'),
+  port: port.default(5432).describe('Port; also names the socket in a Unix socket folder.'),
+  database: text.optional().describe('Default: the database that the client asks for.'),
+  user: text.optional().describe('Role to log in with; default: the name that the client gives.'),
+  password: secret.optional().describe('Password of `user`.'),
+  readUser: credentials
+    .optional()
+    .describe('Read-only role for comparison, checks and weighted reads.'),
+  controlUser: credentials.optional().describe('Role of the orchestrator of a migration.'),
   replicationUser: credentials.optional().describe('Role that owns subscriptions.'),
-  hostSeenFromOtherSide: z.string().optional(),
-  tls: serverTls.default({ mode: 'prefer' }),
-  connectTimeoutMs: durationMs.default(5_000),
+  hostSeenFromOtherSide: text
+    .optional()
+    .describe('Name of this side as the other side reaches it, for replication.'),
+  tls: serverTls.default({ mode: 'prefer' }).describe('TLS towards this side.'),
+  connectTimeoutMs: durationMs
+    .default(5_000)
+    .describe('A connection must be up and logged in after this long.'),
 })
 
 const clientAuth = z.strictObject({
-  mode: z.enum(['trust', 'md5', 'scram', 'passthrough']).default('scram'),
+  mode: z
+    .enum(['trust', 'md5', 'scram', 'passthrough'])
+    .default('scram')
+    .describe('How clients prove who they are; `passthrough` lets the primary side decide.'),
 })
 
 const pool = z.strictObject({
-  mode: z.enum(['session', 'transaction']).default('transaction'),
-  size: z.number().int().min(1).max(10_000).default(20).describe('Servers per side, user and database.'),
-  queueMax: z.number().int().min(0).max(1_000_000).default(1_000).describe('Clients that may wait for a server.'),
+  mode: z
+    .enum(['session', 'transaction'])
+    .default('transaction')
+    .describe('How long a client keeps its server: until it leaves, or for one transaction.'),
+  size: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(20)
+    .describe('Servers per side, user and database.'),
+  queueMax: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(1_000)
+    .describe('Clients that may wait for a server.'),
   queueTimeoutMs: durationMs.default(5_000).describe('How long a client waits for a server.'),
-  idleTimeoutMs: durationMs.default(600_000).describe('An unused server is closed after this long.'),
-  maxLifetimeMs: durationMs.default(3_600_000).describe('A server is closed at its next release after this long.'),
+  idleTimeoutMs: durationMs
+    .default(600_000)
+    .describe('A server that nobody used for this long is closed.'),
+  maxLifetimeMs: durationMs
+    .default(3_600_000)
+    .describe('A server is closed at its next release after this long.'),
 })
 
 const limits = z.strictObject({
-  clientsMax: z.number().int().min(1).max(1_000_000).default(10_000),
-  loginTimeoutMs: durationMs.default(10_000).describe('A client must have logged in after this long.'),
-  startupBytesMax: z.number().int().min(1_024).max(1_048_576).default(65_536),
-  messageBytesMax: z.number().int().min(65_536).max(1_073_741_823).default(1_073_741_823)
-    .describe('Largest frontend message relayed; PostgreSQL itself stops at 1 GiB - 1.'),
-  slowReaderMs: durationMs.default(60_000).describe('A client that reads nothing of a waiting result for this long is closed.'),
+  clientsMax: z.number().int().min(1).max(1_000_000).default(10_000).describe('Clients at once.'),
+  loginTimeoutMs: durationMs
+    .default(10_000)
+    .describe('A client must have logged in after this long.'),
+  startupBytesMax: bytes
+    .min(1_024)
+    .max(1_048_576)
+    .default(65_536)
+    .describe('Largest startup packet.'),
+  messageBytesMax: bytes
+    .min(65_536)
+    .max(1_073_741_823)
+    .default(1_073_741_823)
+    .describe('Largest client message relayed; PostgreSQL itself stops at 1 GiB - 1.'),
+  slowReaderMs: durationMs
+    .default(60_000)
+    .describe('A client that reads nothing of a waiting result for this long is closed.'),
 })
 
 const routeDefaults = z.strictObject({
-  phase: z.enum(phaseNames).default('self-hosted'),
-  reads: percent.optional(),
-  readAfterWriteMs: z.number().int().min(0).max(3_600_000).default(1_000)
+  phase: z
+    .enum(phaseNames)
+    .default('self-hosted')
+    .describe('Phase in which a new service starts; afterwards the stored route counts.'),
+  reads: percent
+    .optional()
+    .describe('Percent of eligible reads on the target at the start; default: as the phase says.'),
+  readAfterWriteMs: durationMs
+    .min(0)
+    .max(3_600_000)
+    .default(1_000)
     .describe('A session that wrote reads from the primary for this long.'),
 })
 
-const listen = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+const listen = z.union([text, z.array(text).min(1)])
 
 export const postgresService = z.strictObject({
-  protocol: z.literal('postgres'),
-  listen: listen.describe('host:port, `localhost:port` (127.0.0.1 and ::1), a Unix socket path, or a list.'),
-  databases: z.array(z.string().min(1)).optional().describe('What clients may ask for; default: any.'),
-  clientAuth: clientAuth.default({ mode: 'scram' }),
-  users: z.record(z.string().min(1), userEntry).optional().describe('Who may come in and as whom they go out.'),
-  clientTls: clientTls.default({ mode: 'disable' }),
-  pool: pool.prefault({}),
-  limits: limits.prefault({}),
-  source: sideSchema,
-  target: sideSchema,
-  route: routeDefaults.prefault({}),
+  protocol: z.literal('postgres').describe('What the clients speak.'),
+  listen: listen.describe(
+    'Where clients connect: `address:port`, `localhost:port` (127.0.0.1 and ::1), the full path of a Unix socket, or a list of these.',
+  ),
+  databases: z
+    .array(text)
+    .min(1)
+    .optional()
+    .describe('Databases that clients may ask for; default: any.'),
+  clientAuth: clientAuth.default({ mode: 'scram' }).describe('How clients log in.'),
+  users: z
+    .record(text, userEntry)
+    .optional()
+    .describe('Who may come in, and as whom they go out on each side.'),
+  clientTls: clientTls.default({ mode: 'disable' }).describe('TLS towards clients.'),
+  pool: pool.prefault({}).describe('Servers kept open and shared by the clients.'),
+  limits: limits.prefault({}).describe('Bounds on what clients may use.'),
+  source: sideSchema.describe('The self-hosted database.'),
+  target: sideSchema.describe('The managed database.'),
+  route: routeDefaults.prefault({}).describe('How the traffic of a new service goes.'),
 })
 
 const adminToken = z.strictObject({
-  name: z.string().min(1),
-  role: z.enum(['viewer', 'operator']),
-  secret: secret,
+  name: text.describe('Shown in the audit log as the actor.'),
+  role: z.enum(['viewer', 'operator']).describe('A viewer reads, an operator also changes.'),
+  secret: secret.describe('The bearer token.'),
 })
 
+const admin = z.strictObject({
+  listen: text
+    .default('127.0.0.1:7070')
+    .describe('`address:port` of the admin API and console; beyond loopback needs tokens and TLS.'),
+  tokens: z
+    .array(adminToken)
+    .default([])
+    .describe('Who may use the API; without any, everyone on loopback is an operator.'),
+  tls: z
+    .strictObject({
+      cert: path.describe('PEM file of the certificate of the admin API.'),
+      key: path.describe('PEM file of its key.'),
+    })
+    .optional()
+    .describe('TLS of the admin API.'),
+})
+
+/** The name of a service is part of URLs, metrics and file names. */
+const serviceName = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/)
+
 export const configSchema = z.strictObject({
-  probe: z.strictObject({ listen: z.string().min(1) }).optional()
+  probe: z
+    .strictObject({ listen: text.describe('`address:port` of the probe listener.') })
+    .optional()
     .describe('Health and metrics only, for kubelet and Prometheus.'),
-  admin: z.strictObject({
-    listen: z.string().min(1).default('127.0.0.1:7070'),
-    tokens: z.array(adminToken).default([]),
-    tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
-  }).prefault({}),
-  state: z.strictObject({ file: z.string().min(1).default('./state') }).prefault({})
-    .describe('Folder of the state file and audit log.'),
-  workers: z.literal(1).default(1),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
-  drainTimeoutMs: durationMs.default(30_000).describe('How long SIGTERM waits for running transactions.'),
-  services: z.record(z.string().regex(/^[a-z][a-z0-9-]{0,62}$/), postgresService),
+  admin: admin.prefault({}).describe('The admin API and console.'),
+  state: z
+    .strictObject({ file: path.default('./state').describe('Folder of both.') })
+    .prefault({})
+    .describe('Where the routes and the audit log are kept.'),
+  workers: z.literal(1).default(1).describe('Worker processes.'),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('What is logged.'),
+    })
+    .prefault({})
+    .describe('Logging.'),
+  drainTimeoutMs: durationMs
+    .default(30_000)
+    .describe('How long SIGTERM waits for running transactions.'),
+  services: z
+    .record(serviceName, postgresService)
+    .describe('The databases that applications reach through Pontoon, by name.'),
 })
 
 export type Config = z.infer<typeof configSchema>
 export type ServiceConfig = z.infer<typeof postgresService>
 export type SideConfig = z.infer<typeof sideSchema>
+export type CredentialsConfig = z.infer<typeof credentials>
 export type ServerTlsConfig = z.infer<typeof serverTls>
 export type ClientTlsConfig = z.infer<typeof clientTls>
 export type UserEntry = z.infer<typeof userEntry>
 export type AdminConfig = Config['admin']
+export type RouteDefaults = ServiceConfig['route']

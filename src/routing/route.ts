@@ -2,17 +2,10 @@
  * A route is an immutable snapshot of how one service's traffic goes. Every change makes a new
  * one with a higher epoch; nobody ever alters one in place.
  */
+import type { PhaseName } from '../config/phase-names.ts'
 import type { Side } from '../shared/side.ts'
 
-export const phaseNames = [
-  'self-hosted',
-  'shadow',
-  'canary',
-  'reads-on-target',
-  'managed',
-  'retired',
-] as const
-export type PhaseName = (typeof phaseNames)[number]
+export { phaseNames, type PhaseName } from '../config/phase-names.ts'
 
 export interface Route {
   /** Rises by one with every change; compare-and-set key of all operators. */

@@ -1,0 +1,105 @@
+/**
+ * The content of state.json: parsing, checking and migrating forward. A file of an older version
+ * is migrated step by step; one of a newer version is refused, because writing it back would lose
+ * what this version does not know. A damaged file is never reset: it may say which side takes the
+ * writes. file-store.ts does the reading and writing.
+ */
+import { z } from 'zod'
+import { phaseNames } from '../config/phase-names.ts'
+import type { Route } from '../routing/route.ts'
+import { PontoonError } from '../shared/errors.ts'
+
+export const stateVersion = 1
+
+const percent = z.number().min(0).max(100)
+
+const routeSchema = z.strictObject({
+  epoch: z.number().int().min(1),
+  phase: z.enum(phaseNames),
+  primary: z.enum(['source', 'target']),
+  reads: percent,
+  mirror: percent,
+  dualWrite: percent,
+})
+
+const stateSchema = z.strictObject({
+  version: z.literal(stateVersion),
+  services: z.record(z.string().min(1), routeSchema),
+})
+
+export type Routes = ReadonlyMap<string, Route>
+
+type Document = Record<string, unknown>
+
+/**
+ * What turns a file of version N into one of version N + 1. Version 0, of pre-releases, had the
+ * routes by service at `routes`, without `mirror` and `dualWrite`.
+ */
+const migrations: readonly ((document: Document) => Document)[] = [
+  (document) => ({
+    version: 1,
+    services: Object.fromEntries(
+      Object.entries(isDocument(document['routes']) ? document['routes'] : {}).map(
+        ([name, route]) => [
+          name,
+          isDocument(route) ? { mirror: 0, dualWrite: 0, ...route } : route,
+        ],
+      ),
+    ),
+  }),
+]
+
+/** Throws STATE_UNREADABLE or STATE_TOO_NEW; `path` is for the message. */
+export function parseState(text: string, path: string): Routes {
+  const document = parseJson(text, path)
+  const version = document['version']
+  if (typeof version !== 'number' || !Number.isInteger(version) || version < 0) {
+    throw damaged(path, 'it has no version')
+  }
+  if (version > stateVersion) {
+    throw new PontoonError(
+      'STATE_TOO_NEW',
+      `${path} has version ${version}, this Pontoon knows up to ${stateVersion}: ` +
+        'start the newer Pontoon that wrote it, or give this one another state folder',
+    )
+  }
+  const current = migrations.slice(version).reduce((older, migrate) => migrate(older), document)
+  const parsed = stateSchema.safeParse(current)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw damaged(path, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'unknown problem'}`)
+  }
+  return new Map(
+    Object.entries(parsed.data.services).map(([name, route]) => [name, Object.freeze(route)]),
+  )
+}
+
+export function formatState(routes: Routes): string {
+  const state = { version: stateVersion, services: Object.fromEntries(routes) }
+  return `${JSON.stringify(state, null, 2)}\n`
+}
+
+function parseJson(text: string, path: string): Document {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw damaged(path, error instanceof Error ? error.message : String(error), error)
+  }
+  if (!isDocument(value)) throw damaged(path, 'it is no JSON object')
+  return value
+}
+
+function isDocument(value: unknown): value is Document {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function damaged(path: string, why: string, cause?: unknown): PontoonError {
+  return new PontoonError(
+    'STATE_UNREADABLE',
+    `${path} is damaged (${why}). It says which side takes the writes, so Pontoon does not ` +
+      'start without it: restore it from a backup; or, only if no service was ever cut over, ' +
+      'move it away and every service starts as the configuration says',
+    cause === undefined ? undefined : { cause },
+  )
+}
