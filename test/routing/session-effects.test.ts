@@ -1,0 +1,219 @@
+/** What src/routing/session-effects.ts sees in a statement, and what it must not see. */
+import fc from 'fast-check'
+import t from 'tap'
+import { effect, sessionEffects } from '../../src/routing/session-effects.ts'
+
+function effectsOf(sql: string | Buffer): string {
+  const bytes = Buffer.from(sql)
+  // The text stands between other bytes, as it does in a message.
+  const message = Buffer.concat([Buffer.from("set '"), bytes, Buffer.from("'; set x = 1")])
+  const found = sessionEffects(message, 5, 5 + bytes.length)
+  const names = Object.entries(effect).filter(([, bit]) => (found & bit) !== 0)
+  return names.map(([name]) => name).join(' ')
+}
+
+const cases: readonly (readonly [sql: string, effects: string])[] = [
+  ['', ''],
+  ['SELECT 1', ''],
+  ['UPDATE t SET a = 1', ''],
+  ['BEGIN ISOLATION LEVEL SERIALIZABLE', ''],
+  ['set x = 1', 'settings'],
+  ['SET\n\tSESSION\fx TO 1', 'settings'],
+  ['SET LOCAL x = 1', ''],
+  ['SET /* it ends */ LOCAL x = 1', ''],
+  ['SET local.x = 1', 'settings'],
+  ['SET transaction.x TO 1', 'settings'],
+  ['SET TRANSACTION READ ONLY', ''],
+  ['SET CONSTRAINTS ALL DEFERRED', ''],
+  ['SET ROLE admin', 'settings'],
+  ['SET SESSION AUTHORIZATION DEFAULT', 'settings'],
+  ['SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY', 'settings'],
+  ['RESET ALL', 'settings'],
+  ["SELECT set_config('a.b', '1', false)", 'settings'],
+  ["SELECT pg_catalog . set_config\n('a.b', '1', false)", 'settings'],
+  ['SELECT set_limit(0.5)', 'settings'],
+  ['DISCARD TEMP', 'settings'],
+  ['discard all', 'settings discardAll'],
+  ['LISTEN orders', 'listen'],
+  ['UNLISTEN *', 'unlisten'],
+  ['NOTIFY orders', ''],
+  ['PREPARE x AS SELECT 1', 'prepare'],
+  ["PREPARE TRANSACTION 'x'", ''],
+  ['PREPARE transaction AS SELECT 1', 'prepare'],
+  ['PREPARE transaction (int) AS SELECT 1', 'prepare'],
+  ['EXECUTE x(1)', 'execute'],
+  ['EXPLAIN ANALYZE EXECUTE x', 'execute'],
+  ['EXPLAIN (ANALYZE, FORMAT json) EXECUTE x', 'execute'],
+  ['EXPLAIN SELECT listen FROM load', ''],
+  ['CREATE TABLE y AS EXECUTE x', 'execute'],
+  ['CREATE TRIGGER y AFTER INSERT ON z EXECUTE FUNCTION f()', ''],
+  ['CREATE TRIGGER y AFTER INSERT ON z EXECUTE PROCEDURE f()', ''],
+  ['GRANT EXECUTE ON FUNCTION f TO x', ''],
+  ['DEALLOCATE PREPARE x', 'deallocate'],
+  ['CREATE TEMP TABLE x (a int)', 'tempTable'],
+  ['create or replace temporary view x as select 1', 'tempTable'],
+  ['CREATE LOCAL TEMPORARY SEQUENCE x', 'tempTable'],
+  ['CREATE TABLE temp (a int)', ''],
+  ['CREATE TABLE pg_temp.x (a int)', 'tempTable'],
+  ['CREATE TABLE "pg_temp".x (a int)', 'tempTable'],
+  ['CREATE FUNCTION pg_temp_3.f() RETURNS int', 'tempTable'],
+  ['SELECT pg_template, pg_tempo FROM t', ''],
+  ['EXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1', 'tempTable'],
+  ['SELECT 1 INTO TEMP x', 'tempTable'],
+  ['SELECT 1 INTO LOCAL TEMPORARY TABLE "x"', 'tempTable'],
+  ['WITH a AS (SELECT 1) SELECT * INTO TEMP pg FROM a', 'tempTable'],
+  ['SELECT 1 INTO x', ''],
+  ['INSERT INTO temp VALUES (1)', ''],
+  ['INSERT INTO temp (a) SELECT 1', ''],
+  ['INSERT INTO temp DEFAULT VALUES', ''],
+  ['DECLARE x CURSOR WITH HOLD FOR SELECT 1', 'holdCursor'],
+  ['DECLARE "for" BINARY CURSOR WITH /* */ HOLD FOR SELECT 1', 'holdCursor'],
+  ['DECLARE x CURSOR WITHOUT HOLD FOR SELECT 1', ''],
+  ['DECLARE x CURSOR FOR WITH hold AS (SELECT 1) SELECT * FROM hold', ''],
+  ['SELECT pg_advisory_lock(1)', 'advisoryLock'],
+  ['SELECT PG_TRY_ADVISORY_LOCK(1)', 'advisoryLock'],
+  ['SELECT pg_advisory_lock_shared /* a */ -- b\n (1)', 'advisoryLock'],
+  ['SELECT pg_catalog."pg_try_advisory_lock_shared"(1)', 'advisoryLock'],
+  ['SELECT pg_advisory_xact_lock(1), pg_try_advisory_xact_lock(2)', ''],
+  ['SELECT pg_advisory_lock FROM t', ''],
+  ["LOAD 'auto_explain'", 'load'],
+  ["SELECT currval('s'), lastval()", 'sequenceState'],
+  ['SELECT setseed(0.5)', 'other'],
+  ["SELECT dblink_connect('x', 'dbname=y')", 'other'],
+  ['SELECT U&"pg\\005fadvisory_lock"(1)', 'other'],
+  ['SELECT u&"a!0062" UESCAPE \'!\'', 'other'],
+  ['CALL f()', 'opaque'],
+  ['DO $$ BEGIN PERFORM 1; END $$', 'opaque'],
+  ['DO LANGUAGE plpgsql $a$ BEGIN SET x = 1; END $a$', 'settings opaque'],
+  ["DO 'BEGIN IF true THEN LISTEN x; END IF; END'", 'listen opaque'],
+  ["DO E'BEGIN\\nCREATE TEMP TABLE x ();END'", 'other opaque'],
+  ["DO $$ BEGIN EXECUTE 'x'; END $$; SELECT 1", 'opaque'],
+  // Several statements, and the places where a statement only seems to begin.
+  ['SELECT 1; SET x = 1', 'settings'],
+  ['BEGIN;LISTEN a;CREATE TEMP TABLE b();COMMIT', 'listen tempTable'],
+  ["SELECT ';SET x = 1'", ''],
+  ["SELECT 'it''s;SET x = 1'", ''],
+  ["SELECT E'it\\';SET x = 1'", ''],
+  ["SELECT e'\\\\';SET x = 1", 'settings'],
+  ['SELECT ";SET x = 1"', ''],
+  ['SELECT "a"";SET x = 1"', ''],
+  ['SELECT $$;SET x = 1$$', ''],
+  ['SELECT $a$;SET x = 1$b$;LISTEN x$a$;LOAD x', 'load'],
+  ['SELECT $1;SET x = 1', 'settings'],
+  ['SELECT a$b$c;SET x = 1', 'settings'],
+  ['SELECT 1 -- ;SET x = 1', ''],
+  ['SELECT 1 -- a\r;SET x = 1', 'settings'],
+  ['SELECT 1 /* /* */ ;SET x = 1 */', ''],
+  ['SELECT 1 /* /* */ */;SET x = 1', 'settings'],
+  ['/* a */ -- b\n /**/ SET x = 1', 'settings'],
+  ['SELECT 1 - 2 / 3;SET x = 1', 'settings'],
+  ['SELECT set_config', ''],
+  // standard_conforming_strings may be on or off: either reading counts.
+  ["SELECT 'a\\'; SET x = 1 --'", 'settings'],
+  ["SELECT 'a\\'' ; SET x = 1 --'", 'settings'],
+  ["SELECT 'a\\b'; SELECT 1", ''],
+]
+
+for (const [sql, effects] of cases) {
+  t.equal(effectsOf(sql), effects, sql)
+}
+
+void t.test('a character of SJIS that ends in a backslash', async (t) => {
+  const text = Buffer.concat([
+    Buffer.from("SELECT E'"),
+    Buffer.of(0x95, 0x5c),
+    Buffer.from("'; SET x = 1"),
+  ])
+  t.equal(effectsOf(text), 'settings')
+})
+
+void t.test('arbitrary bytes do not throw, and stay within the effects', async (t) => {
+  const pieces = fc.constantFrom(
+    "'",
+    '"',
+    '$$',
+    '$a$',
+    ';',
+    '--',
+    '/*',
+    '*/',
+    '\\',
+    '(',
+    ' ',
+    '\n',
+    'E',
+    'U&',
+    'SET',
+    'DO',
+    'pg_temp',
+    'CREATE',
+    'INTO',
+    'TEMP',
+    'DECLARE',
+    'EXPLAIN',
+    'set_config',
+    'x',
+    '.',
+    '\u00e9',
+    '1',
+    'WITH HOLD',
+  )
+  const all = Object.values(effect).reduce((sum, bit) => sum | bit, 0)
+  const within = (bytes: Buffer) => {
+    const found = sessionEffects(bytes, 0, bytes.length)
+    return (found & ~all) === 0 && found >= 0
+  }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => within(Buffer.from(bytes))),
+    { interruptAfterTimeLimit: 1_500, numRuns: 20_000 },
+  )
+  fc.assert(
+    fc.property(fc.array(pieces, { maxLength: 40 }), (text) => within(Buffer.from(text.join('')))),
+    { interruptAfterTimeLimit: 1_500, numRuns: 20_000 },
+  )
+  t.pass('held')
+})
+
+void t.test(
+  'what a statement does is seen behind any blanks, comments and statements',
+  async (t) => {
+    const blanks = fc
+      .array(fc.constantFrom(' ', '\t', '\n', '-- it\'s "\n', "/* ' */", '/*/**/*/'), {
+        maxLength: 4,
+      })
+      .map((parts) => ' ' + parts.join(''))
+    const before = fc.constantFrom(
+      '',
+      'SELECT 1;',
+      "SELECT ';''';",
+      'SELECT $a$;$a$;',
+      'COMMIT;',
+      ';;',
+    )
+    const words = fc.constantFrom(
+      ['SET', 'x', 'TO', '1'],
+      ['CREATE', 'TEMP', 'TABLE', 'x', '()'],
+      ['SELECT', 'pg_advisory_lock', '(1)'],
+      ['SELECT', '1', 'INTO', 'TEMP', 'x'],
+      ['DECLARE', 'c', 'CURSOR', 'WITH', 'HOLD', 'FOR', 'SELECT', '1'],
+      ['UNLISTEN', '*'],
+      ['EXPLAIN', 'ANALYZE', 'EXECUTE', 'x'],
+    )
+    const mixed = fc.tuple(
+      before,
+      words,
+      fc.array(fc.tuple(blanks, fc.boolean()), { minLength: 9, maxLength: 9 }),
+    )
+    fc.assert(
+      fc.property(mixed, ([first, list, dress]) => {
+        const text = list.map((word, at) => {
+          const [blank, lower] = dress[at] ?? [' ', false]
+          return blank + (lower ? word.toLowerCase() : word)
+        })
+        return effectsOf(first + text.join('')) !== ''
+      }),
+      { interruptAfterTimeLimit: 2_000, numRuns: 20_000 },
+    )
+    t.pass('held')
+  },
+)

@@ -1,0 +1,55 @@
+/** Which settings src/routing/setting-names.ts finds in a text. */
+import t from 'tap'
+import { settingNames } from '../../src/routing/setting-names.ts'
+
+const cases: readonly (readonly [sql: string, names: readonly string[] | null])[] = [
+  ['SELECT 1', []],
+  ['SET x = 1', ['x']],
+  ['set session Work_Mem to 1', ['work_mem']],
+  ['SET app.user = 1', ['app.user']],
+  ['SET "App"."User" = 1', ['app.user']],
+  ['SET a.b.c = 1', ['a.b.c']],
+  ['SET LOCAL x = 1', []],
+  ['SET local.x = 1', ['local.x']],
+  ['SET session.x = 1', ['session.x']],
+  ['SET TRANSACTION READ ONLY', []],
+  ['SET CONSTRAINTS ALL DEFERRED', []],
+  ['SET ROLE admin', ['role']],
+  ['SET role TO admin', ['role']],
+  ['RESET ROLE', ['role']],
+  ['SET SESSION AUTHORIZATION x', ['session_authorization']],
+  ['RESET SESSION AUTHORIZATION', ['session_authorization']],
+  ['SET SESSION SESSION AUTHORIZATION x', ['session_authorization']],
+  ["SET TIME ZONE 'UTC'", ['timezone']],
+  ["SET TIME ZONE INTERVAL '1' HOUR TO MINUTE", ['timezone']],
+  ['RESET TIME ZONE', ['timezone']],
+  ["SET NAMES 'utf8'", ['client_encoding']],
+  ["SET SCHEMA 'x'", ['search_path']],
+  ['SET search_path = a, b, "$user"', ['search_path']],
+  ['SET SEED TO 0.1', ['seed']],
+  ['SET XML OPTION DOCUMENT', ['xmloption']],
+  ['RESET TRANSACTION ISOLATION LEVEL', ['transaction_isolation']],
+  ['SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY', null],
+  ['RESET ALL', null],
+  ['DISCARD ALL', null],
+  ['DISCARD PLANS', []],
+  ['DO $$ BEGIN SET x = 1; END $$', null],
+  ["SELECT set_config('a.b', '1', false)", ['a.b']],
+  ["SELECT set_config('a.b', f(1, 2), false), set_config('c', '2', $1)", ['a.b', 'c']],
+  ['SELECT pg_catalog."set_config"($$a.b$$, \'1\', false)', ['a.b']],
+  ["SELECT set_config('a.b', '1', true)", []],
+  ['SELECT set_config($1, $2, true)', null],
+  ["SELECT set_config('a' || 'b', '1', false)", null],
+  ["SELECT set_config(E'a\\x62', '1', false)", null],
+  ["SELECT set_config(U&'a!0062' UESCAPE '!', '1', false)", null],
+  ['SELECT set_limit(0.3)', ['pg_trgm.similarity_threshold']],
+  ["SET x = 1; SELECT ';'; SET LOCAL y = 1; SET x = 2; RESET z", ['x', 'z']],
+  ["SELECT 'a\\'; SET x = 1 --'", null],
+  ["-- SET a = 1\n/* SET b = 1; */ SET /* c */ x = 'SET d = 1'", ['x']],
+  ['SET', null],
+  ['', []],
+]
+
+for (const [sql, names] of cases) {
+  t.same(settingNames(sql), names, sql)
+}
