@@ -40,7 +40,9 @@ export class PgWire {
   readonly received: Buffer[] = []
   #socket: Socket
   readonly #deadlineMs: number
-  #buffer: Buffer = Buffer.alloc(0)
+  /** Joined only when a whole message is there, so that long ones cost no copy per chunk. */
+  #chunks: Buffer[] = []
+  #size = 0
   #ended: string | undefined
   #wake: () => void = () => undefined
 
@@ -67,7 +69,7 @@ export class PgWire {
   /** The next message; throws when the connection ends or the deadline passes before it. */
   async next(deadlineMs = this.#deadlineMs): Promise<BackendMessage> {
     await this.#untilBuffered(5, deadlineMs)
-    const length = this.#buffer.readInt32BE(1)
+    const length = this.#joined().readInt32BE(1)
     if (length < 4) throw new Error(`a message with the length ${length}`)
     await this.#untilBuffered(length + 1, deadlineMs)
     const bytes = this.#take(length + 1)
@@ -101,7 +103,7 @@ export class PgWire {
 
   /** Whether something arrived that was not yet read. */
   get pending(): boolean {
-    return this.#buffer.length > 0
+    return this.#size > 0
   }
 
   /** Goes on over TLS; call after the answer 'S'. */
@@ -133,7 +135,8 @@ export class PgWire {
   #listen(socket: Socket): void {
     socket.on('data', (bytes: Buffer) => {
       this.received.push(bytes)
-      this.#buffer = Buffer.concat([this.#buffer, bytes])
+      this.#chunks.push(bytes)
+      this.#size += bytes.length
       this.#wake()
     })
     const end = (reason: string): void => {
@@ -147,14 +150,23 @@ export class PgWire {
   }
 
   #take(length: number): Buffer {
-    const bytes = this.#buffer.subarray(0, length)
-    this.#buffer = this.#buffer.subarray(length)
-    return bytes
+    const all = this.#joined()
+    this.#chunks = [all.subarray(length)]
+    this.#size -= length
+    return all.subarray(0, length)
+  }
+
+  #joined(): Buffer {
+    const [first] = this.#chunks
+    if (first !== undefined && this.#chunks.length === 1) return first
+    const all = Buffer.concat(this.#chunks)
+    this.#chunks = [all]
+    return all
   }
 
   async #untilBuffered(length: number, deadlineMs: number): Promise<void> {
     const deadline = performance.now() + deadlineMs
-    while (this.#buffer.length < length) {
+    while (this.#size < length) {
       if (this.#ended !== undefined) throw new Error(`connection ended: ${this.#ended}`)
       await this.#arrival(deadline)
     }

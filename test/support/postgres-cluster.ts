@@ -50,6 +50,8 @@ export interface Cluster {
   readonly dataFolder: string
   readonly logFile: string
   readonly tls: boolean
+  /** TCP clients log in with a certificate and in no other way. */
+  readonly certOnly: boolean
 }
 
 const defaultSettings: Readonly<Record<string, string>> = {
@@ -76,6 +78,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     dataFolder: join(folder, 'data'),
     logFile: join(folder, 'log'),
     tls: options.tls !== false,
+    certOnly: options.auth === 'cert',
   }
   try {
     writeFileSync(join(folder, 'host'), hostname())

@@ -190,9 +190,14 @@ export class PostgresServer {
     values?: readonly unknown[],
   ): Promise<T[]> {
     const client = new Client({
-      connectionString: this.url(database),
+      // With auth 'cert' the superuser has a password on the Unix socket only.
+      host: this.#cluster.certOnly ? this.socketDir : this.host,
+      port: this.#port,
+      user: superuser,
+      password: this.password,
+      database,
       connectionTimeoutMillis: 10_000,
-      ssl: this.#cluster.tls ? { rejectUnauthorized: false } : false,
+      ssl: this.#cluster.tls && !this.#cluster.certOnly ? { rejectUnauthorized: false } : false,
     })
     await client.connect()
     try {
