@@ -113,7 +113,7 @@ await tap.test(
     const server = await startPostgres({ major: 18, auth: 'cert', tls })
     t.teardown(() => server.stop())
     await server.createUser({ name: 'app' })
-  const client = await authority.client('app')
+    const client = await authority.client('app')
     const address = { host: 'localhost', port: server.port, user: 'app', database: 'postgres' }
     const ssl = { ca: authority.ca.cert, cert: client.cert, key: client.key }
     const good = new Client({ ...address, ssl })
