@@ -24,7 +24,7 @@ const entrySchema = z.object({
   /** Network address that the request came from; empty for what Pontoon does by itself. */
   origin: z.string(),
   action: z.string(),
-  service: z.string(),
+  service: z.string().nullable(),
   /** What it was and what it became, where the action changes a value; else null. */
   before: z.unknown(),
   after: z.unknown(),
@@ -40,7 +40,7 @@ export type AuditEntry = Readonly<z.infer<typeof entrySchema>>
 export interface AuditRecord {
   readonly actor: { readonly name: string; readonly role: string; readonly address: string }
   readonly action: string
-  readonly service: string
+  readonly service: string | null
   readonly before?: unknown
   readonly after?: unknown
   readonly outcome: AuditOutcome

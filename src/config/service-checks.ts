@@ -1,0 +1,169 @@
+/** The checks of one service: who may come in, TLS, the two sides, where it starts. */
+import type { CheckReport } from './checks.ts'
+import { isLoopback, isLoopbackHost, type ListenAddress } from './listen-address.ts'
+import type { Path } from './mistake.ts'
+import type { PhaseProfiles } from './phases.ts'
+import type { ClientTlsConfig, ServerTlsConfig, ServiceConfig, SideConfig } from './schema.ts'
+import { verifierKind } from './verifier.ts'
+
+export function checkService(
+  path: Path,
+  service: ServiceConfig,
+  listening: readonly ListenAddress[],
+  phases: PhaseProfiles,
+  report: CheckReport,
+): void {
+  const open = listening.some((address) => !isLoopback(address))
+  checkClientAuth(path, service, open, report)
+  checkClientTls([...path, 'clientTls'], service.clientTls, report)
+  checkSide([...path, 'source'], service.source, listening, report)
+  checkSide([...path, 'target'], service.target, listening, report)
+  if (sameDatabase(service.source, service.target)) {
+    report.mistake([...path, 'target'], 'is the same database as source')
+  }
+  checkStart([...path, 'route'], service.route, phases, report)
+}
+
+function checkClientAuth(
+  path: Path,
+  service: ServiceConfig,
+  open: boolean,
+  report: CheckReport,
+): void {
+  const { mode } = service.clientAuth
+  const at = [...path, 'clientAuth', 'mode']
+  switch (mode) {
+    case 'trust':
+      if (open) report.mistake(at, 'trust lets anyone in: listen on loopback or use scram')
+      return
+    case 'passthrough':
+      if (open && service.clientTls.mode !== 'require') {
+        const message = 'passthrough asks for cleartext passwords: beyond loopback it needs'
+        report.mistake(at, `${message} clientTls with mode require`)
+      }
+      return
+    case 'scram':
+    case 'md5':
+      checkVerifiers([...path, 'users'], mode, service.users ?? {}, report)
+  }
+}
+
+function checkVerifiers(
+  path: Path,
+  mode: 'scram' | 'md5',
+  users: NonNullable<ServiceConfig['users']>,
+  report: CheckReport,
+): void {
+  const entries = Object.entries(users)
+  if (entries.length === 0) {
+    report.mistake(path, `is needed: clientAuth ${mode} must know who may come in`)
+  }
+  for (const [name, { verifier }] of entries) {
+    const at = [...path, name, 'verifier']
+    if (verifier === undefined) {
+      report.mistake(at, `is missing: clientAuth ${mode} needs it to prove the client`)
+      continue
+    }
+    const kind = verifierKind(verifier)
+    if (kind === 'damaged') {
+      report.mistake(at, 'is a damaged SCRAM-SHA-256 verifier, copy it whole from pg_authid')
+    } else if (kind !== 'plain' && kind !== mode) {
+      const found = kind === 'md5' ? 'an md5 hash' : 'a SCRAM-SHA-256 verifier'
+      report.mistake(at, `is ${found}, which clientAuth ${mode} cannot use`)
+    }
+  }
+}
+
+function checkClientTls(path: Path, tls: ClientTlsConfig, report: CheckReport): void {
+  if (tls.mode === 'disable') {
+    for (const key of ['cert', 'key', 'clientCa'] as const) {
+      if (tls[key] !== undefined) report.warning([...path, key], 'has no effect: mode is disable')
+    }
+    return
+  }
+  for (const key of ['cert', 'key'] as const) {
+    if (tls[key] === undefined) {
+      report.mistake([...path, key], `is missing: clientTls with mode ${tls.mode} needs it`)
+    }
+  }
+}
+
+function checkSide(
+  path: Path,
+  side: SideConfig,
+  listening: readonly ListenAddress[],
+  report: CheckReport,
+): void {
+  checkServerTls([...path, 'tls'], side, side.tls, report)
+  if (pointsAt(side, listening)) {
+    report.mistake([...path, 'host'], `leads back to the service itself (port ${side.port})`)
+  }
+}
+
+function checkServerTls(
+  path: Path,
+  side: SideConfig,
+  tls: ServerTlsConfig,
+  report: CheckReport,
+): void {
+  const pairs = [
+    ['cert', 'key'],
+    ['key', 'cert'],
+  ] as const
+  for (const [given, needed] of pairs) {
+    if (tls[given] === undefined || tls[needed] !== undefined) continue
+    report.mistake([...path, needed], `is missing: ${given} is of no use without it`)
+  }
+  if (side.host.startsWith('/') && tls.mode !== 'disable' && tls.mode !== 'prefer') {
+    report.mistake([...path, 'mode'], `${tls.mode} cannot be had over a Unix socket`)
+  }
+  if (tls.ca !== undefined && !tls.mode.startsWith('verify-')) {
+    report.warning([...path, 'ca'], `has no effect: mode ${tls.mode} verifies nothing`)
+  }
+}
+
+function pointsAt(side: SideConfig, listening: readonly ListenAddress[]): boolean {
+  return listening.some((address) => {
+    if (address.kind === 'unix') {
+      return address.path === `${side.host}/.s.PGSQL.${side.port}`
+    }
+    if (address.port !== side.port) return false
+    return address.host === side.host || (isLoopback(address) && isLoopbackHost(side.host))
+  })
+}
+
+/** Both undefined counts as the same: the client's own choice reaches one database. */
+function sameDatabase(source: SideConfig, target: SideConfig): boolean {
+  return (
+    source.port === target.port &&
+    source.database === target.database &&
+    sameHost(source.host, target.host)
+  )
+}
+
+function sameHost(one: string, other: string): boolean {
+  if (isLoopbackHost(one) && isLoopbackHost(other)) return true
+  return plainHost(one) === plainHost(other)
+}
+
+function plainHost(host: string): string {
+  // Folders keep their case; a trailing slash or the dot of a fully qualified name means nothing.
+  return host.startsWith('/') ? host.replace(/\/+$/, '') : host.toLowerCase().replace(/\.$/, '')
+}
+
+function checkStart(
+  path: Path,
+  route: ServiceConfig['route'],
+  phases: PhaseProfiles,
+  report: CheckReport,
+): void {
+  const profile = phases[route.phase]
+  if (profile.reachedBy !== 'patch') {
+    const message = `no service starts in phase ${profile.phase}: only pontoon ${profile.reachedBy}`
+    report.mistake([...path, 'phase'], `${message} reaches it`)
+  } else if (profile.mirror > 0 || profile.dualWrite > 0) {
+    const needs = profile.mirror > 0 ? 'mirroring of reads' : 'dual-write'
+    const message = `phase ${profile.phase} needs ${needs}, which is not supported yet`
+    report.mistake([...path, 'phase'], `${message} by this version`)
+  }
+}

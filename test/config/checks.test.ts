@@ -1,0 +1,319 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { stringify } from 'yaml'
+import { loadConfig } from '../../src/config/load.ts'
+import { ConfigError } from '../../src/config/mistake.ts'
+
+type Tree = Record<string, unknown>
+
+const scram = `SCRAM-SHA-256$4096:c2FsdHNhbHQ=$${'A'.repeat(43)}=:${'B'.repeat(43)}=`
+const files = { cert: '/c.pem', key: '/k.pem' }
+
+interface Case {
+  readonly name: string
+  /** Laid over a service that is right. */
+  readonly service?: Tree
+  /** Laid over the whole file. */
+  readonly top?: Tree
+  /** Mistakes expected, without their place; none means that the file is right. */
+  readonly mistakes: readonly string[]
+  readonly warnings?: readonly string[]
+}
+
+const cases: readonly Case[] = [
+  { name: 'a file that is right', mistakes: [] },
+  {
+    name: 'trust beyond loopback',
+    service: { listen: '0.0.0.0:6432' },
+    mistakes: [
+      'services.orders.clientAuth.mode: trust lets anyone in: listen on loopback or use scram',
+    ],
+  },
+  {
+    name: 'trust on a Unix socket',
+    service: { listen: '/run/pontoon/.s.PGSQL.6432' },
+    mistakes: [],
+  },
+  {
+    name: 'scram without users',
+    service: { clientAuth: { mode: 'scram' } },
+    mistakes: ['services.orders.users: is needed: clientAuth scram must know who may come in'],
+  },
+  {
+    name: 'scram with users of every kind',
+    service: {
+      clientAuth: { mode: 'scram' },
+      users: {
+        plain: { verifier: 'secret' },
+        hashed: { verifier: `md5${'0'.repeat(32)}` },
+        scram: { verifier: scram },
+        torn: { verifier: scram.slice(0, -5) },
+        none: {},
+      },
+    },
+    mistakes: [
+      'services.orders.users.hashed.verifier: is an md5 hash, which clientAuth scram cannot use',
+      'services.orders.users.torn.verifier: is a damaged SCRAM-SHA-256 verifier, copy it whole from pg_authid',
+      'services.orders.users.none.verifier: is missing: clientAuth scram needs it to prove the client',
+    ],
+  },
+  {
+    name: 'md5 with a SCRAM verifier',
+    service: {
+      clientAuth: { mode: 'md5' },
+      users: { a: { verifier: scram }, b: { verifier: `md5${'0'.repeat(32)}` } },
+    },
+    mistakes: [
+      'services.orders.users.a.verifier: is a SCRAM-SHA-256 verifier, which clientAuth md5 cannot use',
+    ],
+  },
+  {
+    name: 'passthrough beyond loopback without TLS',
+    service: { listen: '10.0.0.1:1', clientAuth: { mode: 'passthrough' } },
+    mistakes: [
+      'services.orders.clientAuth.mode: passthrough asks for cleartext passwords: beyond loopback it needs clientTls with mode require',
+    ],
+  },
+  {
+    name: 'passthrough beyond loopback with TLS',
+    service: {
+      listen: '10.0.0.1:1',
+      clientAuth: { mode: 'passthrough' },
+      clientTls: { mode: 'require', ...files },
+    },
+    mistakes: [],
+  },
+  {
+    name: 'client TLS without a certificate',
+    service: { clientTls: { mode: 'prefer' } },
+    mistakes: [
+      'services.orders.clientTls.cert: is missing: clientTls with mode prefer needs it',
+      'services.orders.clientTls.key: is missing: clientTls with mode prefer needs it',
+    ],
+  },
+  {
+    name: 'a certificate that is not used',
+    service: { clientTls: files },
+    mistakes: [],
+    warnings: [
+      'services.orders.clientTls.cert: has no effect: mode is disable',
+      'services.orders.clientTls.key: has no effect: mode is disable',
+    ],
+  },
+  {
+    name: 'server certificate without its key',
+    service: { target: { tls: { mode: 'verify-full', cert: '/c.pem' } } },
+    mistakes: ['services.orders.target.tls.key: is missing: cert is of no use without it'],
+  },
+  {
+    name: 'TLS over a Unix socket',
+    service: { source: { host: '/var/run/postgresql', tls: { mode: 'require' } } },
+    mistakes: ['services.orders.source.tls.mode: require cannot be had over a Unix socket'],
+  },
+  {
+    name: 'CAs that verify nothing',
+    service: { target: { tls: { mode: 'require', ca: 'aws-rds' } } },
+    mistakes: [],
+    warnings: ['services.orders.target.tls.ca: has no effect: mode require verifies nothing'],
+  },
+  {
+    name: 'source and target are one',
+    service: { target: { host: 'DB.internal.', database: 'orders' } },
+    mistakes: ['services.orders.target: is the same database as source'],
+  },
+  {
+    name: 'loopback has several names',
+    service: {
+      source: { host: '127.0.0.1', database: null },
+      target: { host: 'localhost', database: null },
+    },
+    mistakes: ['services.orders.target: is the same database as source'],
+  },
+  {
+    name: 'two databases of one server',
+    service: { target: { host: 'db.internal', database: 'orders2' } },
+    mistakes: [],
+  },
+  {
+    name: 'a side that is the service itself',
+    service: { source: { host: '::1', port: 6432 } },
+    mistakes: ['services.orders.source.host: leads back to the service itself (port 6432)'],
+  },
+  {
+    name: 'a start that only cutover reaches',
+    service: { route: { phase: 'managed' } },
+    mistakes: [
+      'services.orders.route.phase: no service starts in phase managed: only pontoon cutover reaches it',
+    ],
+  },
+  {
+    name: 'a start that needs mirroring',
+    service: { route: { phase: 'shadow' } },
+    mistakes: [
+      'services.orders.route.phase: phase shadow needs mirroring of reads, which is not supported yet by this version',
+    ],
+  },
+  {
+    name: 'an address that is none',
+    service: { listen: ['localhost:6432', 'db.internal:6432', '[::1', '/run/'] },
+    mistakes: [
+      'services.orders.listen[1]: cannot listen on "db.internal:6432": the host is an IP address or `localhost`',
+      'services.orders.listen[2]: cannot listen on "[::1": an IPv6 address stands in brackets, as in [::1]:6432',
+      'services.orders.listen[3]: cannot listen on "/run/": give the full path of the socket, as in /run/.s.PGSQL.6432',
+    ],
+  },
+  {
+    name: 'addresses taken twice',
+    service: { listen: ['localhost:6432', '0.0.0.0:6432', '[::1]:7070', '127.0.0.1:0'] },
+    top: {
+      probe: { listen: '0.0.0.0:9901' },
+      admin: { listen: 'localhost:9901' },
+    },
+    mistakes: [
+      'probe.listen: 0.0.0.0:9901 is taken by admin.listen',
+      'services.orders.listen[1]: 0.0.0.0:6432 is taken by services.orders.listen[0]',
+      'services.orders.clientAuth.mode: trust lets anyone in: listen on loopback or use scram',
+    ],
+  },
+  {
+    name: 'two services on one address',
+    top: {
+      services: {
+        stock: {
+          protocol: 'postgres',
+          listen: '127.0.0.1:6432',
+          clientAuth: { mode: 'trust' },
+          source: { host: 'a' },
+          target: { host: 'b' },
+        },
+      },
+    },
+    mistakes: ['services.stock.listen: 127.0.0.1:6432 is taken by services.orders.listen'],
+  },
+  {
+    name: 'admin beyond loopback with all it needs',
+    top: {
+      admin: {
+        listen: '[::]:7070',
+        tokens: [{ name: 'ops', role: 'operator', secret: 's' }],
+        tls: files,
+      },
+    },
+    mistakes: [],
+  },
+  {
+    name: 'admin tokens that cannot be told apart, on a Unix socket',
+    top: {
+      admin: {
+        listen: '/run/admin',
+        tokens: [
+          { name: 'ops', role: 'operator', secret: 's' },
+          { name: 'ops', role: 'viewer', secret: 's' },
+        ],
+      },
+    },
+    mistakes: [
+      'admin.listen: cannot be a Unix socket: expected address:port',
+      'admin.tokens[1].name: is the same as that of an earlier token',
+      'admin.tokens[1].secret: is the same as that of an earlier token',
+    ],
+  },
+  {
+    name: 'what later versions bring',
+    service: {
+      target: { auth: { mode: 'rds-iam', region: 'eu-west-1' } },
+      clientAuth: { mode: 'cert' },
+      users: { app: { verifier: 'x', target: { auth: { mode: 'rds-iam' } } } },
+      dualWrite: { percent: 5 },
+      route: { mirror: 10 },
+    },
+    top: {
+      workers: 4,
+      state: { etcd: { endpoints: ['http://x'], prefix: '/p' } },
+      services: {
+        cache: {
+          protocol: 'redis',
+          listen: '127.0.0.1:6380',
+          pool: { mode: 'multiplexed', size: 4 },
+          source: { host: '${NOT_SET}' },
+        },
+      },
+    },
+    mistakes: [
+      'services.orders.dualWrite: dual-write is not supported yet by this version',
+      'services.orders.clientAuth.mode: client authentication by certificate is not supported yet by this version',
+      'services.orders.target.auth: authentication by token (auth) is not supported yet by this version',
+      'services.orders.users.app.target.auth: authentication by token (auth) is not supported yet by this version',
+      'services.orders.route.mirror: mirroring of reads is not supported yet by this version',
+      'services.cache.protocol: protocol redis is not supported yet by this version',
+      'workers: more than one worker is not supported yet by this version',
+      'state.etcd: state in etcd is not supported yet by this version',
+    ],
+  },
+  {
+    name: 'another source of secrets',
+    service: { source: { password: { secretsManager: 'arn:…' } } },
+    mistakes: [
+      'services.orders.source.password: expected text or { file: path }; no other source of secrets is supported yet by this version',
+    ],
+  },
+  {
+    name: 'no service',
+    top: { services: { orders: null } },
+    mistakes: ['services: names no service'],
+  },
+]
+
+for (const { name, service = {}, top = {}, mistakes, warnings = [] } of cases) {
+  void t.test(name, async (test) => {
+    const found = check(test, service, top)
+    test.strictSame(found.mistakes.toSorted(), mistakes.toSorted())
+    if (mistakes.length === 0) test.strictSame(found.warnings, warnings)
+  })
+}
+
+void t.test(
+  'what later versions bring is also refused when it comes from the environment',
+  async (test) => {
+    const found = check(test, {}, { workers: '${WORKERS}' }, { WORKERS: '2' })
+    test.strictSame(found.mistakes, [
+      'workers: more than one worker is not supported yet by this version',
+    ])
+  },
+)
+
+interface Found {
+  readonly mistakes: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+function check(test: Test, service: Tree, top: Tree, env: NodeJS.ProcessEnv = {}): Found {
+  const right = {
+    services: {
+      orders: {
+        protocol: 'postgres',
+        listen: 'localhost:6432',
+        clientAuth: { mode: 'trust' },
+        source: { host: 'db.internal', database: 'orders' },
+        target: { host: 'db.example.com', database: 'orders' },
+      },
+    },
+  }
+  const folder = test.testdir({
+    'right.yml': stringify(right),
+    'service.yml': stringify({ services: { orders: service } }),
+    'top.yml': stringify(top),
+  })
+  const names = ['right.yml', 'service.yml', 'top.yml'].map((file) => join(folder, file))
+  try {
+    return { mistakes: [], warnings: loadConfig(names, env).warnings.map(placeless) }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const lines = error.message.split('\n').filter((line) => !/^\d+ mistakes/.test(line))
+    return { mistakes: lines.map(placeless), warnings: [] }
+  }
+}
+
+function placeless(line: string): string {
+  return line.replace(/^.*\.yml:\d+: /, '')
+}
