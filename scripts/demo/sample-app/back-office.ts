@@ -1,0 +1,62 @@
+/**
+ * A back-office worker of the sample application: lists a customer's orders and sums up the day.
+ * It only reads. It keeps a connection for a batch of requests, so that all of them see work.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Pool, PoolClient } from 'pg'
+import type { Tally } from './tally.ts'
+
+const customersCount = 200
+const batch = 10
+const thinkMs = 30
+const reconnectMs = 100
+
+export async function backOfficeWorker(
+  pool: Pool,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const client = await pool.connect()
+      // A connection that failed must not serve the next batch.
+      client.release(!(await work(client, tally, signal)))
+    } catch (error) {
+      tally.countError('connect', error)
+      await delay(reconnectMs)
+    }
+  }
+}
+
+/** Returns whether every request of the batch went well; stops at the first that did not. */
+async function work(client: PoolClient, tally: Tally, signal: AbortSignal): Promise<boolean> {
+  for (let request = 0; request < batch && !signal.aborted; request += 1) {
+    const succeeded =
+      request % 2 === 0
+        ? await tally.request('list orders', () => listOrders(client))
+        : await tally.request('report totals', () => reportTotals(client))
+    if (!succeeded) return false
+    await delay(thinkMs)
+  }
+  return true
+}
+
+async function listOrders(client: PoolClient): Promise<void> {
+  const customer = 1 + Math.floor(Math.random() * customersCount)
+  const found = await client.query({
+    name: 'list-orders',
+    text: `SELECT o.id, o.status, o.total, c.name
+           FROM orders o JOIN customers c ON c.id = o.customer_id
+           WHERE o.customer_id = $1 ORDER BY o.id DESC LIMIT 20`,
+    values: [customer],
+  })
+  if (found.rows.length === 0) throw new Error(`customer ${customer} has no orders`)
+}
+
+async function reportTotals(client: PoolClient): Promise<void> {
+  const found = await client.query(
+    `SELECT status, count(*) AS orders, sum(total) AS total FROM orders
+     WHERE placed_at > now() - interval '1 day' GROUP BY status ORDER BY status`,
+  )
+  if (found.rows.length === 0) throw new Error('the report is empty')
+}
