@@ -4,34 +4,17 @@
  */
 import { writeFileSync } from 'node:fs'
 import { commit, machineFacts } from './bench/machine.ts'
-import { parseOptions, usage, UsageError } from './bench/options.ts'
-import type { BenchOptions } from './bench/options.ts'
+import { parseOptions, usage } from './bench/options.ts'
 import { formatTable, summarise } from './bench/report.ts'
 import { measure } from './bench/run.ts'
+import { runScript } from './command-line.ts'
 
-const interrupted = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => interrupted.abort(new Error(`ended by ${signal}`)))
-}
-
-try {
-  const options = parseOptions(process.argv.slice(2))
-  if (options === undefined) console.log(usage)
-  else await bench(options)
-} catch (error) {
-  if (interrupted.signal.aborted) {
-    console.error(String(interrupted.signal.reason))
-    process.exitCode = 130
-  } else if (error instanceof UsageError) {
-    console.error(`${error.message}\n\n${usage}`)
-    process.exitCode = 2
-  } else {
-    console.error(error instanceof Error ? error.message : error)
-    process.exitCode = 1
+await runScript(usage, async (argv, signal) => {
+  const options = parseOptions(argv)
+  if (options === undefined) {
+    console.log(usage)
+    return
   }
-}
-
-async function bench(options: BenchOptions): Promise<void> {
   const before = machineFacts()
   const startedAt = new Date().toISOString()
   console.log(`${before.cores} × ${before.cpu}, Linux ${before.kernel}, Node ${before.node}`)
@@ -39,7 +22,7 @@ async function bench(options: BenchOptions): Promise<void> {
   if (before.loadAverage > before.cores / 2) {
     console.log('note: this machine is busy; the ratios suffer less from that than the figures')
   }
-  const measurement = await measure(options, (line) => console.log(line), interrupted.signal)
+  const measurement = await measure(options, (line) => console.log(line), signal)
   const summary = summarise(measurement.runs)
   const versions = Object.entries(measurement.versions).map((entry) => entry.join(' '))
   console.log(
@@ -51,7 +34,7 @@ async function bench(options: BenchOptions): Promise<void> {
   const record = {
     startedAt,
     endedAt: new Date().toISOString(),
-    command: ['npm', 'run', 'bench:pg', '--', ...process.argv.slice(2)].join(' '),
+    command: ['npm', 'run', 'bench:pg', '--', ...argv].join(' '),
     commit: commit(),
     machine: before,
     loadAverageAtEnd: machineFacts().loadAverage,
@@ -61,4 +44,4 @@ async function bench(options: BenchOptions): Promise<void> {
   }
   writeFileSync(options.jsonFile, `${JSON.stringify(record, undefined, 2)}\n`)
   console.log(`\nwritten to ${options.jsonFile}`)
-}
+})

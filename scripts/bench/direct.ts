@@ -8,7 +8,7 @@ import type { PostgresServer, PostgresTls } from '../../test/support/postgres.ts
 import { postgresBinFolder } from '../../test/support/postgres-binaries.ts'
 import type { BenchOptions } from './options.ts'
 import type { Peer } from './peer.ts'
-import { execute } from './pgbench.ts'
+import { execute } from '../processes.ts'
 
 export const benchUser = 'bench'
 export const benchDatabase = 'bench'

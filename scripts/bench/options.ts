@@ -3,6 +3,7 @@
  * Its neighbours: matrix.ts turns the options into combinations, run.ts measures them.
  */
 import { parseArgs } from 'node:util'
+import { parseWholeNumber, UsageError } from '../command-line.ts'
 
 export const workloadNames = ['select', 'tpcb'] as const
 export const protocolNames = ['simple', 'extended', 'prepared'] as const
@@ -32,10 +33,6 @@ export interface BenchOptions {
   readonly jsonFile: string | undefined
 }
 
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
-
 export const usage = `npm run bench:pg -- [options]
 
   --workload LIST       ${workloadNames.join(',')} (default: all)
@@ -63,11 +60,11 @@ export function parseOptions(argv: readonly string[]): BenchOptions | undefined 
     protocols: oneOf('protocol', values.protocol, protocolNames),
     clients: integers('clients', values.clients ?? '1,16,100'),
     peers: oneOf('peers', values.peers, peerNames),
-    rounds: integer('rounds', values.rounds ?? '5', 1),
-    seconds: integer('seconds', values.seconds ?? '5', 1),
-    warmupSeconds: integer('warmup', values.warmup ?? '1', 0),
-    poolSize: integer('pool-size', values['pool-size'] ?? '20', 1),
-    scale: integer('scale', values.scale ?? '10', 1),
+    rounds: parseWholeNumber('rounds', values.rounds ?? '5', 1),
+    seconds: parseWholeNumber('seconds', values.seconds ?? '5', 1),
+    warmupSeconds: parseWholeNumber('warmup', values.warmup ?? '1', 0),
+    poolSize: parseWholeNumber('pool-size', values['pool-size'] ?? '20', 1),
+    scale: parseWholeNumber('scale', values.scale ?? '10', 1),
     samplingRate: number('sampling-rate', values['sampling-rate'] ?? '0.1', 0.000_001, 1),
     reads: number('reads', values.reads ?? '0', 0, 100),
     connect: values.connect === true,
@@ -121,15 +118,7 @@ function oneOf<Name extends string>(
 }
 
 function integers(option: string, text: string): readonly number[] {
-  return text.split(',').map((part) => integer(option, part.trim(), 1))
-}
-
-function integer(option: string, text: string, min: number): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < min) {
-    throw new UsageError(`--${option}: ${text} is not a whole number of at least ${min}`)
-  }
-  return value
+  return text.split(',').map((part) => parseWholeNumber(option, part.trim(), 1))
 }
 
 function number(option: string, text: string, min: number, max: number): number {

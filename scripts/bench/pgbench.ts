@@ -3,12 +3,12 @@
  * per-transaction log files. A run that fails, or in which a transaction failed, is an error that
  * carries pgbench's own words: a figure from a broken run is worth nothing.
  */
-import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Combination } from './matrix.ts'
-import { percentile } from './statistics.ts'
+import { execute } from '../processes.ts'
+import { percentile } from '../statistics.ts'
 
 export interface PgbenchTarget {
   readonly port: number
@@ -84,34 +84,6 @@ function pgbenchArguments(
   if (workload === 'select') args.push('-S')
   if (settings.connect) args.push('-C')
   return [...args, target.database]
-}
-
-/** Runs a program to its end and returns what it printed; throws when it fails. */
-export function execute(
-  command: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-  signal: AbortSignal,
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      signal,
-      killSignal: 'SIGKILL',
-    })
-    const chunks: Buffer[] = []
-    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk))
-    child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk))
-    const output = () => Buffer.concat(chunks).toString()
-    const failure = (what: string, cause?: unknown) =>
-      new Error(`${command} ${args.join(' ')}: ${what}\n${output()}`, { cause })
-    child.on('error', (error) => reject(failure(error.message, error)))
-    child.on('close', (code) => {
-      if (code === 0) resolve(output())
-      else reject(failure(`exit code ${code}`))
-    })
-  })
 }
 
 /** Reads transactions and TPS from pgbench's closing lines; throws when some failed. */

@@ -6,14 +6,10 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  processTree,
-  signalAll,
-  startChild,
-  waitUntilGone,
-} from '../../test/support/child-processes.ts'
+import { startChild } from '../../test/support/child-processes.ts'
 import { giveTo } from '../../test/support/system-user.ts'
 import type { SystemUser } from '../../test/support/system-user.ts'
+import { endChild } from '../processes.ts'
 import { untilAnswering } from './peer.ts'
 import type { Peer } from './peer.ts'
 import type { PeerName } from './options.ts'
@@ -28,7 +24,6 @@ export interface ProxyCommand {
   readonly target: Peer['target']
 }
 
-const stopDeadlineMs = 10_000
 const logTailCharacters = 4_000
 
 /** A folder for the proxy's files that its user can read and write. */
@@ -56,7 +51,7 @@ export async function startProxy(proxy: ProxyCommand): Promise<Peer> {
     proxyPid: child.pid,
     log: () => readFileSync(logFile, 'utf8').slice(-logTailCharacters),
     stop: async () => {
-      await endTree(child.pid)
+      await endChild(child)
       removeFolder()
     },
   }
@@ -68,16 +63,4 @@ export async function startProxy(proxy: ProxyCommand): Promise<Peer> {
     throw new Error(`${proxy.name} does not answer: ${String(error)}\n${words}`, { cause: error })
   }
   return peer
-}
-
-/** The clients are gone by now, so nothing needs to be drained for long. */
-async function endTree(pid: number): Promise<void> {
-  const tree = processTree(pid)
-  signalAll([pid], 'SIGTERM')
-  try {
-    await waitUntilGone(tree, stopDeadlineMs)
-  } catch {
-    signalAll(tree, 'SIGKILL')
-    await waitUntilGone(tree, stopDeadlineMs)
-  }
 }

@@ -5,7 +5,7 @@ import type { Combination } from './matrix.ts'
 import { peerNames } from './options.ts'
 import type { PeerName } from './options.ts'
 import type { Run } from './run.ts'
-import { median, ratio } from './statistics.ts'
+import { median, ratio } from '../statistics.ts'
 
 export interface Medians {
   readonly tps: number | undefined

@@ -4,12 +4,12 @@
  */
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { signalAll, startChild, waitUntilGone } from '../../test/support/child-processes.ts'
+import { startChild } from '../../test/support/child-processes.ts'
 import type { Child } from '../../test/support/child-processes.ts'
+import { endChild } from '../processes.ts'
 import type { TallySnapshot } from './sample-app/tally.ts'
 
 const main = join(import.meta.dirname, 'sample-app', 'main.ts')
-const stopDeadlineMs = 10_000
 
 const nothingYet: TallySnapshot = {
   requests: 0,
@@ -50,10 +50,6 @@ export class Application {
     return new Application(child)
   }
 
-  get pid(): number {
-    return this.#child.pid
-  }
-
   /** What it said last, at most a fraction of a second ago. Throws when it has died. */
   tally(): TallySnapshot {
     if (!this.#child.isRunning()) {
@@ -64,13 +60,7 @@ export class Application {
 
   /** Lets the requests under way end and returns the last word. */
   async stop(): Promise<TallySnapshot> {
-    if (this.#child.isRunning()) {
-      signalAll([this.#child.pid], 'SIGTERM')
-      await waitUntilGone([this.#child.pid], stopDeadlineMs).catch(() =>
-        signalAll([this.#child.pid], 'SIGKILL'),
-      )
-    }
-    await this.#child.exited
+    if (this.#child.isRunning()) await endChild(this.#child)
     await this.#reported
     return this.#latest
   }

@@ -1,5 +1,6 @@
 /** Command line of the demo. Its neighbour run.ts does what the options say. */
 import { parseArgs } from 'node:util'
+import { parseWholeNumber, UsageError } from '../command-line.ts'
 
 export interface DemoOptions {
   /** How long each read percentage stays. */
@@ -9,10 +10,6 @@ export interface DemoOptions {
   /** Where the application finds its database; 0 takes any free port. */
   readonly port: number
   readonly adminPort: number
-}
-
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
 }
 
 export const usage = `npm run demo -- [options]
@@ -28,10 +25,10 @@ export function parseOptions(argv: readonly string[]): DemoOptions | undefined {
   const values = parseValues(argv)
   if (values.help === true) return undefined
   return {
-    stepSeconds: integer('seconds', values.seconds ?? '5', 1, 3_600),
+    stepSeconds: parseWholeNumber('seconds', values.seconds ?? '5', 1, 3_600),
     keep: values.keep === true,
-    port: integer('port', values.port ?? '6432', 0, 65_535),
-    adminPort: integer('admin-port', values['admin-port'] ?? '7070', 0, 65_535),
+    port: parseWholeNumber('port', values.port ?? '6432', 0, 65_535),
+    adminPort: parseWholeNumber('admin-port', values['admin-port'] ?? '7070', 0, 65_535),
   }
 }
 
@@ -44,12 +41,4 @@ function parseValues(argv: readonly string[]) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
-}
-
-function integer(option: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new UsageError(`--${option}: ${text} is not a whole number from ${min} to ${max}`)
-  }
-  return value
 }

@@ -8,7 +8,7 @@ import { Client } from 'pg'
 import type { ClientConfig } from 'pg'
 import type { Databases } from './databases.ts'
 import { databaseName, probeRole, seedOrdersCount } from './schema.ts'
-import { percentile } from '../bench/statistics.ts'
+import { percentile } from '../statistics.ts'
 
 export const probePaths = ['source', 'target', 'sidecar'] as const
 export type ProbePath = (typeof probePaths)[number]

@@ -8,14 +8,9 @@ import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
 import { stringify } from 'yaml'
-import {
-  processTree,
-  signalAll,
-  startChild,
-  waitUntilGone,
-} from '../../test/support/child-processes.ts'
+import { startChild } from '../../test/support/child-processes.ts'
 import type { Child } from '../../test/support/child-processes.ts'
-import { execute } from '../bench/pgbench.ts'
+import { endChild, execute } from '../processes.ts'
 import type { Databases } from './databases.ts'
 import { untilTrue } from './poll.ts'
 import { applicationRole, databaseName, probeRole } from './schema.ts'
@@ -28,7 +23,6 @@ export interface SidecarPorts {
 const main = join(import.meta.dirname, '..', '..', 'dist', 'main.js')
 const serviceName = 'orders'
 const startDeadlineMs = 20_000
-const stopDeadlineMs = 10_000
 const commandDeadlineMs = 10_000
 
 export class Sidecar {
@@ -55,10 +49,6 @@ export class Sidecar {
 
   get adminUrl(): string {
     return `http://127.0.0.1:${this.ports.admin}`
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid
   }
 
   url(role: string, password: string): string {
@@ -124,12 +114,7 @@ export class Sidecar {
 
   async stop(): Promise<void> {
     const child = this.#child
-    if (child?.isRunning() === true) {
-      const tree = processTree(child.pid)
-      signalAll([child.pid], 'SIGTERM')
-      await waitUntilGone(tree, stopDeadlineMs).catch(() => signalAll(tree, 'SIGKILL'))
-      await child.exited
-    }
+    if (child?.isRunning() === true) await endChild(child)
     rmSync(this.#folder, { recursive: true, force: true })
   }
 

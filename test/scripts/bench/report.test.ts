@@ -1,11 +1,12 @@
 /** The benchmark's arithmetic: order of turns, medians, and ratios within a round. */
 import t from 'tap'
 import { cannotRun, combinations, rotate } from '../../../scripts/bench/matrix.ts'
-import { parseOptions, UsageError } from '../../../scripts/bench/options.ts'
+import { parseOptions } from '../../../scripts/bench/options.ts'
+import { UsageError } from '../../../scripts/command-line.ts'
 import { knowsPrepared } from '../../../scripts/bench/pgbouncer.ts'
 import { formatTable, summarise } from '../../../scripts/bench/report.ts'
 import type { Run } from '../../../scripts/bench/run.ts'
-import { median, percentile } from '../../../scripts/bench/statistics.ts'
+import { median, percentile } from '../../../scripts/statistics.ts'
 
 await t.test('every peer starts a round as often as the others', async (test) => {
   const orders = [0, 1, 2, 3].map((round) => rotate(['a', 'b', 'c'], round).join(''))

@@ -1,6 +1,7 @@
 /** What the demo accepts as a success, and how it tells the application's statements apart. */
 import t from 'tap'
-import { parseOptions, UsageError } from '../../../scripts/demo/options.ts'
+import { UsageError } from '../../../scripts/command-line.ts'
+import { parseOptions } from '../../../scripts/demo/options.ts'
 import { kindOf, subtract, targetPercent } from '../../../scripts/demo/statement-counts.ts'
 import type { StatementCounts } from '../../../scripts/demo/statement-counts.ts'
 import { closingTables } from '../../../scripts/demo/tables.ts'
