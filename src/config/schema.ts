@@ -13,6 +13,7 @@ import { phaseNames } from './phase-names.ts'
 const text = z.string().min(1)
 const port = z.number().int().min(1).max(65_535)
 const durationMs = z.number().int().min(1).max(86_400_000).meta({ 'x-unit': 'ms' })
+const graceMs = z.number().int().min(0).max(3_600_000).meta({ 'x-unit': 'ms' })
 const percent = z.number().min(0).max(100).meta({ 'x-unit': '%' })
 const bytes = z.number().int().meta({ 'x-unit': 'bytes' })
 
@@ -146,9 +147,7 @@ const routeDefaults = z.strictObject({
   reads: percent
     .optional()
     .describe('Percent of eligible reads on the target at the start; default: as the phase says.'),
-  readAfterWriteMs: durationMs
-    .min(0)
-    .max(3_600_000)
+  readAfterWriteMs: graceMs
     .default(1_000)
     .describe('A session that wrote reads from the primary for this long.'),
 })

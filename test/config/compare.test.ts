@@ -1,0 +1,145 @@
+import t from 'tap'
+import { compareConfigs, liveConfig } from '../../src/config/compare.ts'
+import { deepFreeze } from '../../src/config/deep-freeze.ts'
+import { configSchema, type Config } from '../../src/config/schema.ts'
+import { fullConfig } from './full-config.ts'
+
+const base = {
+  services: {
+    orders: {
+      protocol: 'postgres',
+      listen: 'localhost:6432',
+      users: { app: { verifier: 'old' } },
+      source: { host: 'a', password: 'pw' },
+      target: { host: 'b' },
+    },
+  },
+}
+type Change = (config: typeof base) => object
+
+const cases: readonly (readonly [
+  name: string,
+  change: Change,
+  expected: Partial<ReturnType<typeof compareConfigs>>,
+])[] = [
+  ['nothing', (config) => config, {}],
+  [
+    'pool, limits and users',
+    ({ services: { orders } }) => ({
+      services: {
+        orders: {
+          ...orders,
+          pool: { size: 5 },
+          limits: { clientsMax: 7 },
+          users: { app: { verifier: 'new' }, more: {} },
+          databases: ['x'],
+        },
+      },
+      log: { level: 'debug' },
+      admin: { tokens: [{ name: 'a', role: 'viewer', secret: 's' }] },
+    }),
+    {
+      live: [
+        'admin.tokens',
+        'log.level',
+        'services.orders.users.app.verifier',
+        'services.orders.users.more',
+        'services.orders.pool.size',
+        'services.orders.limits.clientsMax',
+        'services.orders.databases',
+      ],
+    },
+  ],
+  [
+    'a side',
+    ({ services: { orders } }) => ({
+      services: {
+        orders: { ...orders, source: { host: 'c', user: 'u', connectTimeoutMs: 9 } },
+      },
+    }),
+    {
+      live: ['services.orders.source.password', 'services.orders.source.connectTimeoutMs'],
+      needRestart: ['services.orders.source.host', 'services.orders.source.user'],
+    },
+  ],
+  [
+    'pool mode, listen and the start',
+    ({ services: { orders } }) => ({
+      services: {
+        orders: {
+          ...orders,
+          listen: ['localhost:6433'],
+          pool: { mode: 'session' },
+          route: { phase: 'canary', reads: 3, readAfterWriteMs: 5 },
+        },
+      },
+    }),
+    {
+      live: ['services.orders.route.readAfterWriteMs'],
+      needRestart: ['services.orders.listen', 'services.orders.pool.mode'],
+      forNewServices: ['services.orders.route.phase', 'services.orders.route.reads'],
+    },
+  ],
+  [
+    'a service comes, another goes',
+    ({ services: { orders } }) => ({ services: { stock: orders } }),
+    { needRestart: ['services.orders', 'services.stock'] },
+  ],
+  ['state', (config) => ({ ...config, state: { file: '/x' } }), { needRestart: ['state.file'] }],
+]
+
+for (const [name, change, expected] of cases) {
+  void t.test(name, async (test) => {
+    const changes = compareConfigs(parse(base), parse(change(base)))
+    test.strictSame(sorted(changes.live), sorted(expected.live))
+    test.strictSame(sorted(changes.needRestart), sorted(expected.needRestart))
+    test.strictSame(sorted(changes.forNewServices), sorted(expected.forNewServices))
+  })
+}
+
+void t.test('liveConfig takes exactly what compareConfigs calls live', async (test) => {
+  const before = deepFreeze(fullConfig().config)
+  const after = deepFreeze(everythingElse(before))
+  const all = compareConfigs(before, after)
+  test.ok(all.live.length > 20 && all.needRestart.length > 20, 'both kinds occur')
+  const live = liveConfig(before, after)
+  test.strictSame(compareConfigs(before, live), {
+    live: all.live,
+    needRestart: [],
+    forNewServices: [],
+  })
+  const { live: rest, ...others } = compareConfigs(live, after)
+  test.strictSame(rest, [], 'nothing live is left to change')
+  test.strictSame(others, { needRestart: all.needRestart, forNewServices: all.forNewServices })
+})
+
+void t.test('liveConfig also takes away what is gone', async (test) => {
+  const { users: _users, ...orders } = base.services.orders
+  const next = { services: { orders: { ...orders, source: { host: 'a' } } } }
+  const live = liveConfig(parse(base), parse(next))
+  test.notOk('users' in (live.services['orders'] ?? {}))
+  test.notOk('password' in (live.services['orders']?.source ?? {}))
+})
+
+void t.test('changes name no values', async (test) => {
+  const { services } = base
+  const orders = { ...services.orders, users: { app: { verifier: 'hunter2' } } }
+  const changes = compareConfigs(parse(base), parse({ services: { orders } }))
+  test.notMatch(JSON.stringify(changes), 'hunter2')
+})
+
+function parse(value: unknown): Config {
+  return configSchema.parse(value)
+}
+
+function sorted(paths: readonly string[] = []): readonly string[] {
+  return paths.toSorted()
+}
+
+/** The same configuration with every leaf altered; not valid, which comparing does not mind. */
+function everythingElse(config: Config): Config {
+  return JSON.parse(JSON.stringify(config), (_, value: unknown) => {
+    if (typeof value === 'object') return value
+    return typeof value === 'number' ? value + 1 : `${String(value)}-other`
+  })
+}
