@@ -144,11 +144,21 @@ function hookExit(): void {
   for (const [signal, code] of Object.entries(exitCodes)) {
     process.on(signal, () => {
       // A program with a handler of its own (the demo) ends in its own order and reaches 'exit'.
-      // tap's handler waits for ours, so below tap we must be the one who leaves.
-      const alone = process.listenerCount(signal) === 1
-      if (alone || process.env['TAP'] !== undefined) process.exit(code)
+      // Below tap nobody else leaves: its handlers wait until they are alone.
+      const own = process.listenerCount(signal) - waitingListeners()
+      if (own === 1 || process.env['TAP'] !== undefined) process.exit(code)
     })
   }
+}
+
+/**
+ * The package signal-exit, which tap preloads into every child, listens to each signal but acts only
+ * when it is alone. It keeps its number of listeners where its own copies find each other.
+ */
+function waitingListeners(): number {
+  const emitter: unknown = Reflect.get(globalThis, Symbol.for('signal-exit emitter'))
+  if (typeof emitter !== 'object' || emitter === null || !('count' in emitter)) return 0
+  return Number(emitter.count)
 }
 
 /** Synchronous, because nothing asynchronous runs any more once the process is exiting. */
