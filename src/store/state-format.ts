@@ -36,18 +36,18 @@ type Document = Record<string, unknown>
  * routes by service at `routes`, without `mirror` and `dualWrite`.
  */
 const migrations: readonly ((document: Document) => Document)[] = [
-  (document) => ({
-    version: 1,
-    services: Object.fromEntries(
-      Object.entries(isDocument(document['routes']) ? document['routes'] : {}).map(
-        ([name, route]) => [
-          name,
-          isDocument(route) ? { mirror: 0, dualWrite: 0, ...route } : route,
-        ],
-      ),
-    ),
-  }),
+  ({ routes }) => ({ version: 1, services: isDocument(routes) ? withLevers(routes) : routes }),
 ]
+
+/** What is no route is passed on as it is, for the schema to refuse. */
+function withLevers(routes: Document): Document {
+  return Object.fromEntries(
+    Object.entries(routes).map(([name, route]) => [
+      name,
+      isDocument(route) ? { mirror: 0, dualWrite: 0, ...route } : route,
+    ]),
+  )
+}
 
 /** Throws STATE_UNREADABLE or STATE_TOO_NEW; `path` is for the message. */
 export function parseState(text: string, path: string): Routes {

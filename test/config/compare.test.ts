@@ -140,6 +140,6 @@ function sorted(paths: readonly string[] = []): readonly string[] {
 function everythingElse(config: Config): Config {
   return JSON.parse(JSON.stringify(config), (_, value: unknown) => {
     if (typeof value === 'object') return value
-    return typeof value === 'number' ? value + 1 : `${String(value)}-other`
+    return typeof value === 'number' ? value + 1 : `${JSON.stringify(value)}-other`
   })
 }
