@@ -29,7 +29,8 @@ export class BucketHistogram {
     if (remaining === 0) return 0
     for (let index = 0; index < this.counts.length; index += 1) {
       remaining -= this.counts[index] as number
-      if (remaining <= 0) return this.boundsSeconds[Math.min(index, this.boundsSeconds.length - 1)] as number
+      if (remaining <= 0)
+        return this.boundsSeconds[Math.min(index, this.boundsSeconds.length - 1)] as number
     }
     return this.boundsSeconds[this.boundsSeconds.length - 1] as number
   }
@@ -37,5 +38,6 @@ export class BucketHistogram {
 
 /** 100 µs to 60 s, roughly three per decade. */
 export const latencyBoundsSeconds: readonly number[] = [
-  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+  30, 60,
 ]

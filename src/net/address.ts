@@ -1,0 +1,21 @@
+/** Where a side can be reached: TCP by name or address, or a Unix socket. */
+export interface Endpoint {
+  /** Host name or address, or the folder of a Unix socket (it starts with a slash). */
+  readonly host: string
+  readonly port: number
+}
+
+export function isUnixHost(host: string): boolean {
+  return host.startsWith('/')
+}
+
+/** Path of the socket that a server with this port makes in `folder` (libpq's convention). */
+export function unixSocketPath(folder: string, port: number): string {
+  return `${folder}/.s.PGSQL.${port}`
+}
+
+export function endpointName(endpoint: Endpoint): string {
+  return isUnixHost(endpoint.host)
+    ? unixSocketPath(endpoint.host, endpoint.port)
+    : `${endpoint.host}:${endpoint.port}`
+}

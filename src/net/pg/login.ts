@@ -1,0 +1,322 @@
+/**
+ * Opens a session on a side: dial, TLS, startup, authentication, up to the first ReadyForQuery.
+ * The result is a ready PgServer (server.ts).
+ */
+import type { Socket } from 'node:net'
+import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { authCode, backend, frontend, headerBytes, typeName } from '../../wire/pg/protocol.ts'
+import { readError, readParameterStatus, cstringEnd } from '../../wire/pg/read.ts'
+import {
+  message,
+  MessageWriter,
+  passwordMessage,
+  sslRequest,
+  startupPacket,
+} from '../../wire/pg/write.ts'
+import { endpointName, isUnixHost, type Endpoint } from '../address.ts'
+import { dial, type Dialled } from '../dial.ts'
+import { upgradeToServer, type ServerTls } from '../tls.ts'
+import { md5Response, md5Verifier } from './md5.ts'
+import { ScramClient } from './scram.ts'
+import { VerbatimError } from './verbatim-error.ts'
+
+export interface LoginOptions {
+  readonly endpoint: Endpoint
+  readonly tls: ServerTls
+  readonly parameters: ReadonlyMap<string, string>
+  readonly password: string | null
+  readonly timeoutMs: number
+}
+
+export interface LoggedIn {
+  readonly socket: Socket
+  /** Directs what arrives from now on; null for a TLS socket, which has 'data' events. */
+  readonly dialled: Dialled | null
+  readonly pid: number
+  readonly secret: Buffer
+  readonly reported: ReadonlyMap<string, string>
+  /** Whole messages between AuthenticationOk and ReadyForQuery that are no ParameterStatus or key. */
+  readonly notices: readonly Buffer[]
+}
+
+/** A login that the server refused, in its own words. */
+export class ServerLoginError extends VerbatimError {
+  constructor(name: string, sqlstate: string, text: string, response: Buffer) {
+    super(
+      sqlstate.startsWith('28') ? 'SERVER_AUTH_FAILED' : 'SERVER_REJECTED',
+      `${name} refused the login: ${text}`,
+      sqlstate,
+      response,
+    )
+  }
+}
+
+/** Rejects with a PontoonError that says what to mend; ServerLoginError carries the server's own. */
+export async function login(options: LoginOptions): Promise<LoggedIn> {
+  const deadlineMs = performance.now() + options.timeoutMs
+  const left = (): number => Math.max(1, deadlineMs - performance.now())
+  const dialled = await dial(options.endpoint, options.timeoutMs)
+  const name = endpointName(options.endpoint)
+  let socket: Socket = dialled.socket
+  let secured = false
+  try {
+    if (options.tls.mode !== 'disable' && !isUnixHost(options.endpoint.host)) {
+      const offered = await askForTls(dialled, name, left())
+      if (offered) {
+        socket = await upgradeToServer(dialled.socket, options.tls, name, left())
+        secured = true
+      } else if (options.tls.mode !== 'prefer') {
+        throw new PontoonError(
+          'TLS_REFUSED',
+          `${name} does not offer TLS, but tls.mode is ${options.tls.mode}`,
+        )
+      }
+    }
+    const channel = new LoginChannel(socket, secured ? null : dialled, name)
+    return await channel.run(options, left())
+  } catch (error) {
+    socket.destroy()
+    dialled.socket.destroy()
+    throw toPontoonError(error, 'CONNECT_FAILED')
+  }
+}
+
+/** Sends SSLRequest. Anything after the one-byte answer was injected before TLS (CVE-2021-23222). */
+export function askForTls(dialled: Dialled, name: string, timeoutMs: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const { socket } = dialled
+    const timer = setTimeout(
+      () => fail(new PontoonError('CONNECT_TIMEOUT', `${name} did not answer SSLRequest`)),
+      timeoutMs,
+    )
+    const fail = (error: Error): void => {
+      finish()
+      reject(error)
+    }
+    const onClose = (): void =>
+      fail(new PontoonError('CONNECT_FAILED', `${name} closed the connection at SSLRequest`))
+    const onError = (error: Error): void =>
+      fail(new PontoonError('CONNECT_FAILED', `${name}: ${error.message}`, { cause: error }))
+    const finish = (): void => {
+      clearTimeout(timer)
+      socket.removeListener('close', onClose)
+      socket.removeListener('error', onError)
+    }
+    socket.on('close', onClose)
+    socket.on('error', onError)
+    dialled.deliverTo({
+      receive: (bytes, end) => {
+        if (end !== 1 || (bytes[0] !== 0x53 && bytes[0] !== 0x4e)) {
+          fail(new PontoonError('SERVER_PROTOCOL', `${name} gave a wrong answer to SSLRequest`))
+          return
+        }
+        finish()
+        resolve(bytes[0] === 0x53)
+      },
+    })
+    socket.write(sslRequest)
+  })
+}
+
+const loginMessageBytesMax = 1024 * 1024
+
+/** Reads messages one by one until ReadyForQuery; used only during login. */
+class LoginChannel {
+  readonly #socket: Socket
+  readonly #dialled: Dialled | null
+  readonly #name: string
+  #buffer: Buffer = Buffer.alloc(0)
+  #wake: (() => void) | null = null
+  #failure: Error | null = null
+
+  constructor(socket: Socket, dialled: Dialled | null, name: string) {
+    this.#socket = socket
+    this.#dialled = dialled
+    this.#name = name
+  }
+
+  async run(options: LoginOptions, timeoutMs: number): Promise<LoggedIn> {
+    const timer = setTimeout(
+      () =>
+        this.#fail(
+          new PontoonError(
+            'CONNECT_TIMEOUT',
+            `${this.#name} did not finish the login within ${options.timeoutMs} ms`,
+          ),
+        ),
+      timeoutMs,
+    )
+    const onData = (bytes: Buffer): void => this.#receive(bytes, bytes.length)
+    const onError = (error: Error): void =>
+      this.#fail(
+        new PontoonError('CONNECT_FAILED', `${this.#name}: ${error.message}`, { cause: error }),
+      )
+    const onClose = (): void =>
+      this.#fail(
+        new PontoonError('CONNECT_FAILED', `${this.#name} closed the connection during the login`),
+      )
+    this.#socket.on('error', onError)
+    this.#socket.on('close', onClose)
+    if (this.#dialled === null) this.#socket.on('data', onData)
+    else this.#dialled.deliverTo({ receive: (bytes, end) => this.#receive(bytes, end) })
+    try {
+      this.#socket.write(startupPacket(options.parameters))
+      await this.#authenticate(options)
+      return await this.#settle()
+    } finally {
+      clearTimeout(timer)
+      this.#socket.removeListener('data', onData)
+      this.#socket.removeListener('error', onError)
+      this.#socket.removeListener('close', onClose)
+    }
+  }
+
+  async #authenticate(options: LoginOptions): Promise<void> {
+    const user = options.parameters.get('user') ?? ''
+    for (;;) {
+      // eslint-disable-next-line no-await-in-loop -- a dialogue
+      const { type, body } = await this.#next()
+      if (type === backend.noticeResponse || type === backend.negotiateProtocolVersion) continue
+      if (type !== backend.authentication || body.length < 4) throw this.#unexpected(type)
+      const code = body.readInt32BE(0)
+      if (code === authCode.ok) return
+      if (options.password === null) {
+        throw new PontoonError(
+          'SERVER_AUTH_FAILED',
+          `${this.#name} asks for a password for user "${user}", but none is configured`,
+        )
+      }
+      if (code === authCode.cleartext) {
+        this.#socket.write(passwordMessage(options.password))
+      } else if (code === authCode.md5 && body.length === 8) {
+        const verifier = /^md5[0-9a-f]{32}$/.test(options.password)
+          ? options.password
+          : md5Verifier(user, options.password)
+        this.#socket.write(passwordMessage(md5Response(verifier, body.subarray(4))))
+      } else if (code === authCode.sasl) {
+        // eslint-disable-next-line no-await-in-loop -- a dialogue
+        await this.#scram(body, options.password)
+      } else {
+        throw new PontoonError(
+          'SERVER_AUTH_UNSUPPORTED',
+          `${this.#name} asks for authentication method ${code}, which is not supported`,
+        )
+      }
+    }
+  }
+
+  async #scram(body: Buffer, password: string): Promise<void> {
+    const mechanisms = body.toString('latin1', 4).split('\0')
+    if (!mechanisms.includes('SCRAM-SHA-256')) {
+      throw new PontoonError(
+        'SERVER_AUTH_UNSUPPORTED',
+        `${this.#name} offers no SASL mechanism that is supported`,
+      )
+    }
+    const scram = new ScramClient(password)
+    const first = Buffer.from(scram.first())
+    this.#socket.write(
+      new MessageWriter()
+        .cstring('SCRAM-SHA-256')
+        .int32(first.length)
+        .bytes(first)
+        .finish(frontend.password),
+    )
+    const serverFirst = await this.#expectSasl(authCode.saslContinue)
+    this.#socket.write(message(frontend.password, Buffer.from(await scram.final(serverFirst))))
+    scram.verify(await this.#expectSasl(authCode.saslFinal))
+  }
+
+  async #expectSasl(code: number): Promise<string> {
+    const { type, body } = await this.#next()
+    if (type !== backend.authentication || body.length < 4 || body.readInt32BE(0) !== code)
+      throw this.#unexpected(type)
+    return body.toString('utf8', 4)
+  }
+
+  /** From AuthenticationOk to ReadyForQuery. */
+  async #settle(): Promise<LoggedIn> {
+    const reported = new Map<string, string>()
+    const notices: Buffer[] = []
+    let pid = 0
+    let secret: Buffer = Buffer.alloc(0)
+    for (;;) {
+      // eslint-disable-next-line no-await-in-loop -- a dialogue
+      const { type, body } = await this.#next()
+      if (type === backend.parameterStatus)
+        reported.set(...readParameterStatus(body, 0, body.length))
+      else if (type === backend.backendKeyData && body.length >= 8) {
+        pid = body.readInt32BE(0)
+        secret = Buffer.from(body.subarray(4))
+      } else if (type === backend.noticeResponse) notices.push(message(type, body))
+      else if (type === backend.readyForQuery) break
+      else throw this.#unexpected(type)
+    }
+    if (this.#buffer.length > 0)
+      throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sent bytes after ReadyForQuery`)
+    return { socket: this.#socket, dialled: this.#dialled, pid, secret, reported, notices }
+  }
+
+  /** The next whole message; an ErrorResponse becomes a ServerLoginError. */
+  async #next(): Promise<{ type: number; body: Buffer }> {
+    for (;;) {
+      const found = this.#take()
+      if (found !== null) {
+        if (found.type === backend.errorResponse) throw this.#refusal(found.body)
+        return found
+      }
+      if (this.#failure !== null) throw this.#failure
+      // eslint-disable-next-line no-await-in-loop -- waits for bytes
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  #take(): { type: number; body: Buffer } | null {
+    const buffer = this.#buffer
+    if (buffer.length < headerBytes) return null
+    const length = buffer.readInt32BE(1)
+    if (length < 4 || length > loginMessageBytesMax) {
+      throw new PontoonError(
+        'SERVER_PROTOCOL',
+        `${this.#name} does not speak the PostgreSQL protocol`,
+      )
+    }
+    if (buffer.length < length + 1) return null
+    const found = { type: buffer[0] as number, body: buffer.subarray(headerBytes, length + 1) }
+    this.#buffer = buffer.subarray(length + 1)
+    return found
+  }
+
+  #refusal(body: Buffer): PontoonError {
+    // A server of before 7.4, or a supervisor, may send a bare string.
+    const { sqlstate, message: text } = body.includes(0)
+      ? readError(body, 0, body.length)
+      : { sqlstate: 'XX000', message: body.toString('utf8', 0, cstringSafeEnd(body)) }
+    return new ServerLoginError(this.#name, sqlstate, text, message(backend.errorResponse, body))
+  }
+
+  #receive(bytes: Buffer, end: number): void {
+    this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
+    if (this.#buffer.length > 2 * loginMessageBytesMax)
+      this.#fail(new PontoonError('SERVER_PROTOCOL', `${this.#name} floods the login`))
+    this.#wake?.()
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    this.#wake?.()
+  }
+
+  #unexpected(type: number): PontoonError {
+    return new PontoonError(
+      'SERVER_PROTOCOL',
+      `${this.#name} sent an unexpected message ${typeName(type)} during the login`,
+    )
+  }
+}
+
+function cstringSafeEnd(body: Buffer): number {
+  return body.includes(0) ? cstringEnd(body, 0, body.length, 'SERVER_PROTOCOL') : body.length
+}

@@ -1,0 +1,182 @@
+/**
+ * One logged-in session on a side, shared by clients one after the other. It knows what the
+ * server still owes (wire/pg/reply-queue.ts), which statements it has prepared, which settings
+ * differ from its defaults, and what it has reported; proxy/pg decides what to do with that.
+ */
+import type { Socket } from 'node:net'
+import type { Clock } from '../../shared/clock.ts'
+import type { Side } from '../../shared/side.ts'
+import { ReplyQueue } from '../../wire/pg/reply-queue.ts'
+import { cancelRequest, terminateMessage } from '../../wire/pg/write.ts'
+import { txStatus } from '../../wire/pg/protocol.ts'
+import { dial } from '../dial.ts'
+import type { Endpoint } from '../address.ts'
+import type { FlushQueue } from '../flush-queue.ts'
+import type { Poolable } from '../pool.ts'
+import type { ReportedIntern } from './reported.ts'
+import { upgradeToServer, type ServerTls } from '../tls.ts'
+import { Transport, type TransportHandler } from '../transport.ts'
+import { askForTls, type LoggedIn } from './login.ts'
+
+/** A statement that a Parse of ours or of a client makes on a server. */
+export interface PreparedTag {
+  readonly id: number
+}
+
+/** Goes with the owed reply of a Parse, to take back what was assumed when it fails. */
+export interface ParseTag {
+  readonly statement: PreparedTag
+  /** Name that the client gave it; null for a Parse that Pontoon injected. */
+  readonly clientName: string | null
+}
+
+export interface ServerOrigin {
+  readonly side: Side
+  readonly endpoint: Endpoint
+  readonly tls: ServerTls
+  readonly clock: Clock
+  readonly flushes: FlushQueue
+  readonly reportedIntern: ReportedIntern
+  /** Handles the bytes while no client is linked, and is told when the server is gone. */
+  readonly idleHandler: (server: PgServer) => TransportHandler
+}
+
+export class PgServer implements Poolable {
+  readonly side: Side
+  readonly pid: number
+  readonly secret: Buffer
+  readonly openedAtMs: number
+  readonly transport: Transport
+  readonly replies = new ReplyQueue<ParseTag>()
+  /** ParameterStatus values as last reported; replaced, never altered. */
+  reported: ReadonlyMap<string, string>
+  /** NoticeResponses of the login, for the first client in session mode. */
+  readonly loginNotices: readonly Buffer[]
+  /** Ids of statements prepared here, least recently used first. */
+  readonly prepared = new Map<number, PreparedTag>()
+  /** Id of the last entry of `prepared`. */
+  youngestPrepared = 0
+  /** The owner of the unnamed statement, or null when nobody's is there. */
+  unnamedOwner: object | null = null
+  /** Canonical text of the session settings applied here ('' = the role's defaults). */
+  settingsKey = ''
+  settings: ReadonlyMap<string, string> = new Map()
+  /** Transaction status of the last ReadyForQuery. */
+  status: number = txStatus.idle
+  /** An extended batch was begun and its Sync has not been sent. */
+  batchOpen = false
+  /** The server reads COPY data: a Sync is ignored until CopyDone or CopyFail. */
+  copyIn = false
+  /** Cancel requests under way for it; it serves nobody else until they are done. */
+  cancelsInFlight = 0
+  idleSinceMs = 0
+  /** False when it may carry state that cannot be undone. */
+  #clean = true
+  readonly #origin: ServerOrigin
+  #afterCancels: (() => void) | null = null
+
+  constructor(loggedIn: LoggedIn, origin: ServerOrigin) {
+    this.#origin = origin
+    this.side = origin.side
+    this.pid = loggedIn.pid
+    this.secret = loggedIn.secret
+    this.reported = origin.reportedIntern.get(loggedIn.reported)
+    this.loginNotices = loggedIn.notices
+    this.openedAtMs = origin.clock.nowMs()
+    this.transport = attach(loggedIn.socket, loggedIn, origin.flushes, origin.idleHandler(this))
+  }
+
+  get isUsable(): boolean {
+    return this.#clean && !this.transport.isClosed
+  }
+
+  /** Nothing is owed and no transaction is open: it may serve somebody else. */
+  get isAtRest(): boolean {
+    return (
+      this.replies.length === 0 &&
+      this.status === txStatus.idle &&
+      !this.batchOpen &&
+      !this.copyIn &&
+      !this.replies.isSkipping
+    )
+  }
+
+  /** It carries state of a client that cannot be undone: it is closed at its release. */
+  spoil(): void {
+    this.#clean = false
+  }
+
+  /** A ParameterStatus came. */
+  report(name: string, value: string): void {
+    if (this.reported.get(name) === value) return
+    this.reported = this.#origin.reportedIntern.get(new Map(this.reported).set(name, value))
+  }
+
+  /** All statements are gone (DISCARD ALL, DEALLOCATE ALL). */
+  forgetStatements(): void {
+    this.prepared.clear()
+    this.youngestPrepared = 0
+    this.unnamedOwner = null
+  }
+
+  /** Runs `then` once no cancel request can hit this server any more. */
+  afterCancels(then: () => void): void {
+    if (this.cancelsInFlight === 0) then()
+    else this.#afterCancels = then
+  }
+
+  /** The handler between two clients. */
+  rest(): void {
+    this.transport.handler = this.#origin.idleHandler(this)
+  }
+
+  close(): void {
+    this.#clean = false
+    this.transport.sendOwned(terminateMessage)
+    this.transport.end()
+  }
+
+  /**
+   * Asks the server to cancel what runs, over a connection of its own, and settles when the
+   * server has closed that connection: only then is the request delivered.
+   */
+  async cancel(timeoutMs: number): Promise<void> {
+    this.cancelsInFlight += 1
+    try {
+      const dialled = await dial(this.#origin.endpoint, timeoutMs)
+      let socket: Socket = dialled.socket
+      if (this.#origin.tls.mode !== 'disable' && (await askForTls(dialled, 'cancel', timeoutMs))) {
+        socket = await upgradeToServer(dialled.socket, this.#origin.tls, 'cancel', timeoutMs)
+      }
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => socket.destroy(), timeoutMs)
+        socket.on('error', () => undefined)
+        socket.once('close', () => {
+          clearTimeout(timer)
+          resolve()
+        })
+        socket.resume()
+        socket.end(cancelRequest(this.pid, this.secret))
+      })
+    } finally {
+      this.cancelsInFlight -= 1
+      if (this.cancelsInFlight === 0) {
+        const then = this.#afterCancels
+        this.#afterCancels = null
+        then?.()
+      }
+    }
+  }
+}
+
+function attach(
+  socket: Socket,
+  loggedIn: LoggedIn,
+  flushes: FlushQueue,
+  handler: TransportHandler,
+): Transport {
+  const transport = new Transport(socket, flushes, handler)
+  if (loggedIn.dialled === null) transport.readEvents()
+  else loggedIn.dialled.deliverTo(transport)
+  return transport
+}

@@ -1,0 +1,249 @@
+/**
+ * A pool of servers of one kind (one service, side, user and database), whatever the protocol.
+ * It owns the idle servers, the count of those out or connecting, and the queue of those who
+ * wait. Taking an idle server is synchronous; waiting is a callback, in order of arrival, with a
+ * deadline. Who takes a server gives it back or reports it gone, exactly once.
+ */
+import { assert } from '../shared/assert.ts'
+import type { Clock } from '../shared/clock.ts'
+import { PontoonError, toPontoonError } from '../shared/errors.ts'
+
+export interface Poolable {
+  /** When it was opened, for maxLifetimeMs (clock milliseconds). */
+  readonly openedAtMs: number
+  /** When it was last given back (clock milliseconds). */
+  idleSinceMs: number
+  /** False once it must not serve anybody again. */
+  readonly isUsable: boolean
+  close(): void
+}
+
+export interface PoolLimits {
+  readonly size: number
+  readonly queueMax: number
+  readonly queueTimeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly maxLifetimeMs: number
+}
+
+export interface PoolWaiter<Server> {
+  onServer(server: Server): void
+  onRefused(error: PontoonError): void
+}
+
+interface Queued<Server> {
+  readonly waiter: PoolWaiter<Server>
+  readonly deadlineMs: number
+}
+
+/** Connections being opened at once, so that a cold start does not storm the database. */
+const connectingMax = 10
+
+/** After a failed attempt the next one waits this long. */
+const retryAfterMs = 250
+
+export class Pool<Server extends Poolable> {
+  readonly #open: () => Promise<Server>
+  readonly #clock: Clock
+  #limits: PoolLimits
+  /** Most recently used last, so that spare ones grow old and are closed. */
+  readonly #idle: Server[] = []
+  readonly #out = new Set<Server>()
+  readonly #queue = new Set<Queued<Server>>()
+  #connecting = 0
+  #generation = 0
+  readonly #generationOf = new WeakMap<Server, number>()
+  #closed = false
+  #retryTimer: NodeJS.Timeout | null = null
+
+  constructor(open: () => Promise<Server>, limits: PoolLimits, clock: Clock) {
+    this.#open = open
+    this.#limits = limits
+    this.#clock = clock
+  }
+
+  get idleCount(): number {
+    return this.#idle.length
+  }
+
+  get outCount(): number {
+    return this.#out.size
+  }
+
+  get connectingCount(): number {
+    return this.#connecting
+  }
+
+  get waitingCount(): number {
+    return this.#queue.size
+  }
+
+  get limits(): PoolLimits {
+    return this.#limits
+  }
+
+  set limits(limits: PoolLimits) {
+    this.#limits = limits
+    this.#grow()
+  }
+
+  /** An idle server now, or null: then call `wait`. Nobody overtakes those who wait already. */
+  take(): Server | null {
+    if (this.#queue.size > 0) return null
+    for (;;) {
+      const server = this.#idle.pop()
+      if (server === undefined) return null
+      if (server.isUsable) {
+        this.#out.add(server)
+        return server
+      }
+      server.close()
+    }
+  }
+
+  /** Queues for a server. Returns how to leave the queue; refusals come through the waiter. */
+  wait(waiter: PoolWaiter<Server>): () => void {
+    if (this.#closed) {
+      waiter.onRefused(new PontoonError('SHUTTING_DOWN', 'the pool is closed'))
+      return () => undefined
+    }
+    if (this.#queue.size >= this.#limits.queueMax) {
+      waiter.onRefused(
+        new PontoonError(
+          'POOL_QUEUE_FULL',
+          `${this.#queue.size} clients wait for a server already`,
+        ),
+      )
+      return () => undefined
+    }
+    const queued = { waiter, deadlineMs: this.#clock.nowMs() + this.#limits.queueTimeoutMs }
+    this.#queue.add(queued)
+    this.#grow()
+    return () => this.#queue.delete(queued)
+  }
+
+  /** Gives a server back. It goes to the first who waits, or rests. */
+  give(server: Server): void {
+    assert(this.#out.delete(server), 'a server is given back once')
+    if (!this.#mayServe(server)) {
+      server.close()
+      this.#grow()
+      return
+    }
+    const first = this.#shiftQueue()
+    if (first !== null) {
+      this.#out.add(server)
+      first.waiter.onServer(server)
+      return
+    }
+    server.idleSinceMs = this.#clock.nowMs()
+    this.#idle.push(server)
+  }
+
+  /** A server is gone, in use or idle. */
+  lost(server: Server): void {
+    this.#out.delete(server)
+    const index = this.#idle.indexOf(server)
+    if (index >= 0) this.#idle.splice(index, 1)
+    this.#grow()
+  }
+
+  /** Closes idle servers now, the others when they come back. */
+  reconnect(): void {
+    this.#generation += 1
+    for (const server of this.#idle.splice(0)) server.close()
+    this.#grow()
+  }
+
+  /** Once a second: deadlines of those who wait, old and idle servers. */
+  sweep(): void {
+    const now = this.#clock.nowMs()
+    for (const queued of this.#queue) {
+      if (queued.deadlineMs > now) break
+      this.#queue.delete(queued)
+      queued.waiter.onRefused(
+        new PontoonError(
+          'POOL_TIMEOUT',
+          `no server became free within ${this.#limits.queueTimeoutMs} ms`,
+        ),
+      )
+    }
+    for (let index = this.#idle.length - 1; index >= 0; index -= 1) {
+      const server = this.#idle[index] as Server
+      const expired =
+        now - server.idleSinceMs > this.#limits.idleTimeoutMs || !this.#mayServe(server)
+      if (!expired) continue
+      this.#idle.splice(index, 1)
+      server.close()
+    }
+  }
+
+  /** Refuses those who wait and closes what rests; servers that are out close when given back. */
+  close(): void {
+    this.#closed = true
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
+    for (const server of this.#idle.splice(0)) server.close()
+    this.#refuseAll(new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down'))
+  }
+
+  #mayServe(server: Server): boolean {
+    return (
+      server.isUsable &&
+      !this.#closed &&
+      this.#generationOf.get(server) === this.#generation &&
+      this.#clock.nowMs() - server.openedAtMs < this.#limits.maxLifetimeMs &&
+      this.#out.size + this.#idle.length < this.#limits.size
+    )
+  }
+
+  #grow(): void {
+    if (this.#closed || this.#retryTimer !== null) return
+    for (;;) {
+      const total = this.#out.size + this.#idle.length + this.#connecting
+      const wanted = this.#queue.size - this.#connecting
+      if (wanted <= 0 || total >= this.#limits.size || this.#connecting >= connectingMax) return
+      this.#connecting += 1
+      void this.#connect()
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const generation = this.#generation
+    try {
+      const server = await this.#open()
+      this.#connecting -= 1
+      this.#generationOf.set(server, generation)
+      this.#out.add(server)
+      this.give(server)
+      this.#grow()
+    } catch (thrown) {
+      this.#connecting -= 1
+      this.#connectFailed(toPontoonError(thrown, 'CONNECT_FAILED'))
+    }
+  }
+
+  /** With no server left nobody is helped by waiting: say what is wrong at once. */
+  #connectFailed(error: PontoonError): void {
+    if (this.#out.size === 0 && this.#idle.length === 0 && this.#connecting === 0)
+      this.#refuseAll(error)
+    if (this.#closed || this.#retryTimer !== null) return
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = null
+      this.#grow()
+    }, retryAfterMs)
+  }
+
+  #shiftQueue(): Queued<Server> | null {
+    for (const queued of this.#queue) {
+      this.#queue.delete(queued)
+      return queued
+    }
+    return null
+  }
+
+  #refuseAll(error: PontoonError): void {
+    const refused = [...this.#queue]
+    this.#queue.clear()
+    for (const queued of refused) queued.waiter.onRefused(error)
+  }
+}

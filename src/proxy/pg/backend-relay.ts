@@ -1,0 +1,262 @@
+/**
+ * Server bytes on their way to the client: forwarded in the largest pieces possible, with only
+ * headers looked at. The oldest owed reply (wire/pg/reply-queue.ts) tells whose reply a message
+ * is; replies to what Pontoon injected are swallowed. When nothing is owed after ReadyForQuery,
+ * the session settles.
+ */
+import type { PgServer } from '../../net/pg/server.ts'
+import type { TransportHandler } from '../../net/transport.ts'
+import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { backend, headerBytes } from '../../wire/pg/protocol.ts'
+import { readError, readParameterStatus, readTextRow } from '../../wire/pg/read.ts'
+import { owed, owedKindMask } from '../../wire/pg/reply-queue.ts'
+import { message } from '../../wire/pg/write.ts'
+import { countIn } from '../service.ts'
+import type { Session } from './session.ts'
+
+/**
+ * Messages other than rows and COPY data are read whole up to this size: a RowDescription of 1,600
+ * columns is the largest that matters. Longer ones stream through.
+ */
+const inspectBytesMax = 512 * 1024
+
+/** Longest message a server can send (PostgreSQL's MaxAllocSize is 1 GiB - 1). */
+const serverMessageBytesMax = 0x7fff_fffe
+
+const parseComplete = message(backend.parseComplete, Buffer.alloc(0))
+
+export class BackendRelay implements TransportHandler {
+  readonly #session: Session
+  /** The start of a message that is not complete yet. */
+  #carry: Buffer | null = null
+  /** Bytes of the present message that are still to come. */
+  #bodyBytes = 0
+  #isSwallowing = false
+  /** Start of the bytes that go to the client as they are. */
+  #from = 0
+  /** The server has said a last word (FATAL), which the client has got. */
+  #wasTold = false
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  onBytes(chunk: Buffer, length: number): void {
+    const session = this.#session
+    const { server } = session
+    if (server === null) return
+    session.context.stats.bytesFromServers += length
+    let bytes = chunk
+    let end = length
+    if (this.#carry !== null) {
+      bytes = Buffer.concat([this.#carry, chunk.subarray(0, length)])
+      end = bytes.length
+      this.#carry = null
+    }
+    try {
+      this.#walk(server, bytes, end)
+    } catch (thrown) {
+      server.spoil()
+      session.fail(toPontoonError(thrown))
+      return
+    }
+    if (server.replies.length > 0 || this.#carry !== null || this.#bodyBytes > 0) return
+    if (server.isAtRest && session.frontend.isBetweenMessages) session.settle()
+    else session.frontend.resume()
+  }
+
+  onCongested(): void {
+    // The server does not take what the client sends: stop reading from the client.
+    this.#session.client.pauseReading()
+  }
+
+  onDrained(): void {
+    this.#session.frontend.resume()
+  }
+
+  onClosed(error: Error | null): void {
+    const why =
+      error === null
+        ? 'the server closed the connection'
+        : `the connection to the server failed: ${error.message}`
+    this.#session.serverLost(new PontoonError('SERVER_LOST', why), this.#wasTold)
+  }
+
+  #walk(server: PgServer, bytes: Buffer, end: number): void {
+    let offset = Math.min(this.#bodyBytes, end)
+    this.#bodyBytes -= offset
+    this.#from = this.#isSwallowing ? offset : 0
+    if (this.#bodyBytes === 0) this.#isSwallowing = (server.replies.head & owed.injected) !== 0
+    while (end - offset >= headerBytes) {
+      const type = bytes[offset] as number
+      const total = bytes.readInt32BE(offset + 1) + 1
+      if (total < headerBytes || total > serverMessageBytesMax)
+        throw new PontoonError('SERVER_PROTOCOL', 'the server sent an invalid message length')
+      const available = end - offset
+      const isData = (type === backend.dataRow || type === backend.copyData) && !this.#isSwallowing
+      if (available < total && total <= inspectBytesMax && !isData) break
+      if (!isData) this.#message(server, bytes, offset, total, available, type)
+      const here = Math.min(total, available)
+      this.#bodyBytes = total - here
+      offset += here
+    }
+    this.#forwardTo(bytes, this.#bodyBytes > 0 ? end : offset)
+    if (this.#bodyBytes === 0 && offset < end)
+      this.#carry = Buffer.from(bytes.subarray(offset, end))
+  }
+
+  /** Sends the bytes before `offset` to the client, unless they are ours to swallow. */
+  #forwardTo(bytes: Buffer, offset: number): void {
+    const from = this.#from
+    this.#from = offset
+    if (this.#isSwallowing || offset <= from) return
+    this.#session.context.stats.bytesToClients += offset - from
+    this.#session.client.send(bytes, from, offset)
+  }
+
+  /** Looks at one message. What is swallowed is cut out of the forwarded bytes at its ends. */
+  #message(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    total: number,
+    available: number,
+    type: number,
+  ): void {
+    const { replies } = server
+    const isWhole = available >= total
+    const end = offset + total
+    switch (type) {
+      case backend.readyForQuery:
+        server.status = isWhole ? (bytes[offset + headerBytes] as number) : 0
+        this.#ready(server, bytes, end)
+        return
+      case backend.commandComplete:
+        if (isWhole) this.#complete(server, bytes, offset, end)
+        if ((replies.head & owedKindMask) === owed.execute) this.#shift(server, bytes, end)
+        return
+      case backend.emptyQueryResponse:
+      case backend.portalSuspended:
+        if ((replies.head & owedKindMask) === owed.execute) this.#shift(server, bytes, end)
+        return
+      case backend.rowDescription:
+      case backend.noData:
+        if ((replies.head & owedKindMask) === owed.describe) this.#shift(server, bytes, end)
+        return
+      case backend.parseComplete:
+      case backend.bindComplete:
+        this.#shift(server, bytes, end)
+        return
+      case backend.closeComplete:
+        this.#closed(server, bytes, offset, end)
+        return
+      case backend.dataRow:
+        if (isWhole) this.#session.truth?.row(readTextRow(bytes, offset + headerBytes, end))
+        return
+      case backend.errorResponse:
+        this.#error(server, bytes, offset, isWhole ? end : offset + available)
+        return
+      case backend.parameterStatus:
+        if (isWhole) this.#parameter(server, bytes, offset, end)
+        return
+      case backend.notificationResponse:
+        // Comes whenever it likes, also amid what is swallowed.
+        if (isWhole && this.#isSwallowing) this.#session.client.send(bytes, offset, end)
+        return
+      case backend.copyInResponse:
+        server.copyIn = true
+        replies.enterCopyIn()
+        return
+      case backend.copyBothResponse:
+        this.#session.pinReason = 'replication'
+        server.copyIn = true
+        return
+      default:
+    }
+  }
+
+  /** The oldest reply is complete at `end`: swallowing may start or stop here. */
+  #shift(server: PgServer, bytes: Buffer, end: number): void {
+    const { replies } = server
+    if (replies.length === 0)
+      throw new PontoonError('SERVER_PROTOCOL', 'the server sent a reply nobody asked for')
+    replies.shift()
+    const swallow = (replies.head & owed.injected) !== 0
+    if (swallow === this.#isSwallowing) return
+    this.#forwardTo(bytes, end)
+    this.#isSwallowing = swallow
+  }
+
+  #ready(server: PgServer, bytes: Buffer, end: number): void {
+    const wasInjected = this.#isSwallowing
+    const kind = server.replies.head & owedKindMask
+    if (kind !== owed.query && kind !== owed.sync && kind !== owed.functionCall) {
+      throw new PontoonError('SERVER_PROTOCOL', 'the server sent ReadyForQuery amid other replies')
+    }
+    server.copyIn = false
+    this.#shift(server, bytes, end)
+    if (!wasInjected) return
+    const session = this.#session
+    if (session.truth !== null) session.truthTold()
+    if (session.reported !== server.reported) session.tellReported(server)
+  }
+
+  #closed(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+    if (server.replies.head === owed.parseAsClose) {
+      this.#forwardTo(bytes, offset)
+      this.#session.client.sendOwned(parseComplete)
+      this.#from = end
+    }
+    this.#shift(server, bytes, end)
+  }
+
+  /** Tags tell when all statements of the server are gone. */
+  #complete(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+    if (bytes[offset + headerBytes] !== 0x44 || !this.#session.isPooled) return // 'D'
+    const tag = bytes.toString('latin1', offset + headerBytes, end - 1)
+    if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL') this.#session.discarded(server)
+  }
+
+  #error(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+    const session = this.#session
+    const error = readError(bytes, offset + headerBytes, end)
+    countIn(session.context.stats.serverErrors, error.sqlstate.slice(0, 2))
+    server.replies.fail((tag) => session.parseFailed(server, tag))
+    // The server has left COPY mode by itself; a Sync counts again.
+    server.copyIn = false
+    if (this.#isSwallowing) {
+      this.#injectedFailed(server, error.message, offset)
+      return
+    }
+    if (error.severity === 'FATAL' || error.severity === 'PANIC') this.#wasTold = true
+  }
+
+  /**
+   * Something Pontoon injected was refused. A Parse: its error stands for the client's Bind,
+   * which was to follow, so the client gets it. A setting or the truth: the server is closed
+   * when the client is done with it.
+   */
+  #injectedFailed(server: PgServer, text: string, offset: number): void {
+    const session = this.#session
+    const kind = server.replies.head & owedKindMask
+    if (kind !== owed.query) {
+      this.#isSwallowing = false
+      this.#from = offset
+      return
+    }
+    server.spoil()
+    session.context.log.warn(
+      { service: session.context.name, pid: server.pid, error: text },
+      'a query of Pontoon failed on a server',
+    )
+    if (session.truth !== null) session.truth.failed = true
+  }
+
+  #parameter(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+    const [name, value] = readParameterStatus(bytes, offset + headerBytes, end)
+    const isSame = this.#session.reported === server.reported
+    server.report(name, value)
+    // Forwarded as it is: the client knows it as soon as we do.
+    if (!this.#isSwallowing && isSame) this.#session.reported = server.reported
+  }
+}

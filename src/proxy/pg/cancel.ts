@@ -1,0 +1,50 @@
+/**
+ * Cancel requests: a client knows a key of ours, which leads to its session; the request goes to
+ * the session's server only while the two are linked, so it can never hit a stranger's query.
+ */
+import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import type { Session } from './session.ts'
+
+/** Requests under way at once in one service; more are dropped, as a busy postmaster would. */
+const cancelsMax = 100
+const cancelTimeoutMs = 5_000
+
+export class CancelRegistry {
+  readonly #sessions = new Map<number, Session>()
+  #underWay = 0
+
+  /** A key for a new session: a process id nobody else has, and a secret. */
+  newKey(): { pid: number; secret: Buffer } {
+    for (;;) {
+      const pid = randomInt(1, 0x7fff_ffff)
+      if (!this.#sessions.has(pid)) return { pid, secret: randomBytes(4) }
+    }
+  }
+
+  add(session: Session): void {
+    this.#sessions.set(session.identity.cancelPid, session)
+  }
+
+  remove(session: Session): void {
+    if (this.#sessions.get(session.identity.cancelPid) === session)
+      this.#sessions.delete(session.identity.cancelPid)
+  }
+
+  /** Forwards a request, or does nothing when the key or the moment is wrong. Never throws. */
+  async request(pid: number, secret: Buffer): Promise<void> {
+    const session = this.#sessions.get(pid)
+    if (session === undefined || this.#underWay >= cancelsMax) return
+    const expected = session.identity.cancelSecret
+    if (expected.length !== secret.length || !timingSafeEqual(expected, secret)) return
+    const { server } = session
+    if (server === null || server.replies.length === 0) return
+    this.#underWay += 1
+    try {
+      await server.cancel(cancelTimeoutMs)
+    } catch (error) {
+      session.context.log.warn({ error: String(error) }, 'a cancel request could not be delivered')
+    } finally {
+      this.#underWay -= 1
+    }
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * From an accepted socket to a session: SSLRequest and GSSENCRequest, the startup packet,
+ * authentication, and the welcome (ParameterStatus, BackendKeyData, ReadyForQuery). A client that
+ * has not finished within limits.loginTimeoutMs is closed.
+ */
+import type { Socket } from 'node:net'
+import type { SecureContext } from 'node:tls'
+import { Transport, type TransportHandler } from '../../net/transport.ts'
+import { upgradeToClient } from '../../net/tls.ts'
+import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
+import { readStartupPacket, type StartupPacket } from '../../wire/pg/read.ts'
+import { authenticationOk, negotiateProtocolVersion } from '../../wire/pg/write.ts'
+import { countIn } from '../service.ts'
+import { clientAuth, type ClientAuth, type VerifierCache } from './client-auth.ts'
+import type { ServiceContext } from './context.ts'
+import { fatalResponse } from './errors.ts'
+
+export interface LoginHost {
+  readonly context: ServiceContext
+  readonly verifiers: VerifierCache
+  readonly tls: SecureContext | null
+  cancel(pid: number, secret: Buffer): void
+  provePassword(user: string, database: string, password: string): Promise<boolean>
+  /** Makes the session and sends the welcome. Rejects with what the client is to be told. */
+  welcome(login: ClientLogin, startup: StartupIdentity): Promise<void>
+  ended(login: ClientLogin): void
+}
+
+export interface StartupIdentity {
+  readonly user: string
+  readonly database: string
+  readonly parameters: ReadonlyMap<string, string>
+}
+
+/** SSLRequest, GSSENCRequest, then the startup packet: more rounds are an attack or a bug. */
+const negotiationsMax = 3
+
+type LoginState = 'startup' | 'authenticating' | 'welcoming' | 'done'
+
+const maxPasswordBytes = 64 * 1024
+
+export class ClientLogin implements TransportHandler {
+  readonly #host: LoginHost
+  readonly #timer: NodeJS.Timeout
+  readonly address: string
+  transport: Transport
+  #state: LoginState = 'startup'
+  #buffer: Buffer = Buffer.alloc(0)
+  #negotiations = 0
+  #isSecure = false
+  #isBusy = false
+  #auth: ClientAuth | null = null
+  #startup: StartupIdentity | null = null
+  /** Told when the client goes away while the welcome waits for a server. */
+  onGone: (() => void) | null = null
+
+  constructor(host: LoginHost, socket: Socket) {
+    this.#host = host
+    this.address =
+      socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`
+    this.transport = new Transport(socket, host.context.flushes, this).readEvents()
+    const timeoutMs = host.context.config.limits.loginTimeoutMs
+    this.#timer = setTimeout(
+      () =>
+        this.#fail(
+          new PontoonError(
+            'CLIENT_LOGIN_TIMEOUT',
+            `the login was not finished within ${timeoutMs} ms`,
+          ),
+        ),
+      timeoutMs,
+    )
+  }
+
+  get isOpen(): boolean {
+    return this.#state !== 'done'
+  }
+
+  onBytes(bytes: Buffer, end: number): void {
+    this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
+    this.#proceed()
+  }
+
+  onCongested(): void {
+    this.#fail(new PontoonError('CLIENT_PROTOCOL', 'the client reads nothing'))
+  }
+
+  onDrained(): void {
+    // Nothing is relayed yet.
+  }
+
+  onClosed(): void {
+    this.#end()
+  }
+
+  /** The session takes over: returns bytes that came already. */
+  handOver(): Buffer {
+    const rest = this.#buffer
+    this.#end()
+    return rest
+  }
+
+  #end(): void {
+    if (this.#state === 'done') return
+    this.#state = 'done'
+    clearTimeout(this.#timer)
+    this.#buffer = Buffer.alloc(0)
+    this.onGone?.()
+    this.#host.ended(this)
+  }
+
+  /** Ends a login with an error to the client, e.g. because Pontoon stops. */
+  refuse(error: PontoonError): void {
+    this.#fail(error)
+  }
+
+  #fail(error: PontoonError): void {
+    if (this.#state === 'done') return
+    const { context } = this.#host
+    countIn(context.stats.ownErrors, error.code)
+    context.log.info(
+      { service: context.name, client: this.address, code: error.code, error: error.message },
+      'a client could not log in',
+    )
+    this.transport.sendOwned(fatalResponse(error))
+    this.transport.end()
+    this.#end()
+  }
+
+  #proceed(): void {
+    try {
+      while (
+        !this.#isBusy &&
+        (this.#state === 'startup' ? this.#takeStartup() : this.#takePassword())
+      ) {
+        // Each round consumed a packet.
+      }
+    } catch (thrown) {
+      this.#fail(toPontoonError(thrown))
+    }
+  }
+
+  /** Consumes one packet without a type byte; false when it is incomplete. */
+  #takeStartup(): boolean {
+    const buffer = this.#buffer
+    if (buffer.length < 4) return false
+    const length = buffer.readInt32BE(0)
+    const { startupBytesMax } = this.#host.context.config.limits
+    if (length < 8 || length > startupBytesMax)
+      throw new PontoonError('CLIENT_PROTOCOL', 'invalid length of startup packet')
+    if (buffer.length < length) return false
+    this.#buffer = buffer.subarray(length)
+    const packet = readStartupPacket(buffer.subarray(4, length))
+    if (packet.kind === 'startup') this.#run(this.#startupPacket(packet))
+    else this.#negotiate(packet)
+    return this.#state === 'startup'
+  }
+
+  #negotiate(packet: Exclude<StartupPacket, { kind: 'startup' }>): void {
+    if (packet.kind === 'cancel') {
+      this.#host.cancel(packet.pid, packet.secret)
+      this.transport.end()
+      this.#end()
+      return
+    }
+    this.#negotiations += 1
+    if (this.#negotiations > negotiationsMax)
+      throw new PontoonError('CLIENT_PROTOCOL', 'too many encryption requests')
+    // Bytes sent along unencrypted could be smuggled into the encrypted session (CVE-2021-23214).
+    if (this.#buffer.length > 0)
+      throw new PontoonError(
+        'CLIENT_PROTOCOL',
+        'received unencrypted data after an encryption request',
+      )
+    if (packet.kind === 'ssl' && this.#host.tls !== null && !this.#isSecure)
+      this.#upgrade(this.#host.tls)
+    else this.transport.sendOwned(Buffer.from('N'))
+  }
+
+  #upgrade(context: SecureContext): void {
+    const { socket } = this.transport
+    const plain = this.transport
+    socket.removeAllListeners('data')
+    plain.sendOwned(Buffer.from('S'))
+    plain.flush()
+    const secure = upgradeToClient(
+      socket,
+      context,
+      this.#host.context.config.clientTls.clientCa !== undefined,
+    )
+    plain.handler = ignoring
+    this.#isSecure = true
+    this.transport = new Transport(secure, this.#host.context.flushes, this).readEvents()
+  }
+
+  async #startupPacket(packet: Extract<StartupPacket, { kind: 'startup' }>): Promise<void> {
+    const { config } = this.#host.context
+    if (config.clientTls.mode === 'require' && !this.#isSecure && this.address !== 'unix') {
+      throw new PontoonError('CLIENT_TLS_REQUIRED', 'this service takes clients over TLS only')
+    }
+    const user = packet.parameters.get('user') ?? ''
+    if (user === '')
+      throw new PontoonError(
+        'CLIENT_NOT_ALLOWED',
+        'no PostgreSQL user name specified in startup packet',
+      )
+    const database = packet.parameters.get('database') ?? user
+    this.#startup = { user, database, parameters: packet.parameters }
+    const unknown = [...packet.parameters.keys()].filter((name) => name.startsWith('_pq_.'))
+    if (packet.minor > 0 || unknown.length > 0)
+      this.transport.sendOwned(negotiateProtocolVersion(0, unknown))
+    if (config.clientAuth.mode === 'passthrough' && !this.#isSecure && !isLocal(this.address)) {
+      throw new PontoonError('CLIENT_TLS_REQUIRED', 'a password is taken over TLS or loopback only')
+    }
+    this.#auth = await clientAuth(config, user, this.#host.verifiers, (password) =>
+      this.#host.provePassword(user, database, password),
+    )
+    this.#state = 'authenticating'
+    const request = this.#auth.start()
+    if (request === null) await this.#accept(null)
+    else this.transport.sendOwned(request)
+  }
+
+  /** Consumes one password message; false when it is incomplete. */
+  #takePassword(): boolean {
+    const buffer = this.#buffer
+    if (this.#state !== 'authenticating' || buffer.length < headerBytes) return false
+    const length = buffer.readInt32BE(1)
+    if (buffer[0] !== frontend.password || length < 4 || length > maxPasswordBytes) {
+      throw new PontoonError(
+        'CLIENT_PROTOCOL',
+        `expected password response, got message type ${buffer[0] ?? 0}`,
+      )
+    }
+    if (buffer.length < length + 1) return false
+    this.#buffer = buffer.subarray(length + 1)
+    this.#run(this.#password(buffer.subarray(headerBytes, length + 1)))
+    return true
+  }
+
+  async #password(body: Buffer): Promise<void> {
+    const step = await this.#auth?.next(body)
+    if (step === undefined || !this.isOpen) return
+    if (step.kind === 'send') this.transport.sendOwned(step.message)
+    else await this.#accept(step.message)
+  }
+
+  async #accept(lastMessage: Buffer | null): Promise<void> {
+    const { config } = this.#host.context
+    const startup = this.#startup as StartupIdentity
+    if (config.users !== undefined && config.users[startup.user] === undefined) {
+      throw new PontoonError(
+        'CLIENT_NOT_ALLOWED',
+        `user "${startup.user}" is not listed in this service`,
+      )
+    }
+    if (config.databases !== undefined && !config.databases.includes(startup.database)) {
+      throw new PontoonError(
+        'CLIENT_NOT_ALLOWED',
+        `database "${startup.database}" is not listed in this service`,
+      )
+    }
+    this.#state = 'welcoming'
+    if (lastMessage !== null) this.transport.sendOwned(lastMessage)
+    await this.#host.welcome(this, startup)
+  }
+
+  /** AuthenticationOk, sent once it is sure that the session can be had. */
+  sendOk(): void {
+    this.transport.sendOwned(authenticationOk)
+  }
+
+  /** Runs one step; while it is under way, bytes wait. */
+  #run(step: Promise<void>): void {
+    this.#isBusy = true
+    step.then(
+      () => {
+        this.#isBusy = false
+        if (this.isOpen) this.#proceed()
+      },
+      (thrown: unknown) => {
+        this.#isBusy = false
+        this.#fail(toPontoonError(thrown))
+      },
+    )
+  }
+}
+
+/** Takes the place of the login on the plain socket below a TLS one. */
+const ignoring: TransportHandler = {
+  onBytes: () => undefined,
+  onCongested: () => undefined,
+  onDrained: () => undefined,
+  onClosed: () => undefined,
+}
+
+function isLocal(address: string): boolean {
+  return address === 'unix' || /^(::ffff:)?127\.|^::1/.test(address)
+}

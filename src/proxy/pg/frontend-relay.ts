@@ -1,0 +1,386 @@
+/**
+ * Client bytes on their way to a server. Only headers are looked at, bodies stream through;
+ * in transaction pooling statement names are rewritten (statement-relay.ts) and what a text does
+ * to its session is noted. Bytes are kept only while there is no server to take them or while a
+ * message that must be read whole is incomplete.
+ */
+import type { PgServer } from '../../net/pg/server.ts'
+import type { TransportHandler } from '../../net/transport.ts'
+import { effect, sessionEffects } from '../../routing/session-effects.ts'
+import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
+import { owed, owedRepliesMax } from '../../wire/pg/reply-queue.ts'
+import { readyForQuery } from '../../wire/pg/write.ts'
+import { chooseSide, leavesReadOnly } from './choose-side.ts'
+import type { Session } from './session.ts'
+import { StatementRelay } from './statement-relay.ts'
+
+/** A Query or Parse up to this size is read whole before it is forwarded. */
+export const wholeBytesMax = 1024 * 1024
+
+/** Names in Bind, Describe and Close must stand within this many bytes. */
+const namesBytesMax = 64 * 1024
+
+/** What to do with the message at hand. */
+type Step = 'forward' | 'replaced' | 'incomplete' | 'wait' | 'stop'
+
+export class FrontendRelay implements TransportHandler {
+  readonly #session: Session
+  readonly #statements: StatementRelay
+  /** Bytes not yet consumed; reading is paused while the session waits. */
+  #held: Buffer | null = null
+  /** Bytes of the present message that are still to come and stream through. */
+  #passBytes = 0
+  /** They are dropped instead. */
+  #isDropping = false
+  /** Start of the bytes that go to the server as they are. */
+  #from = 0
+
+  constructor(session: Session) {
+    this.#session = session
+    this.#statements = new StatementRelay(session)
+  }
+
+  /** The last message forwarded is complete. */
+  get isBetweenMessages(): boolean {
+    return this.#passBytes === 0
+  }
+
+  onBytes(bytes: Buffer, end: number): void {
+    const session = this.#session
+    session.context.stats.bytesFromClients += end
+    if (this.#held !== null) {
+      this.#held = Buffer.concat([this.#held, bytes.subarray(0, end)])
+      if (session.state === 'idle' || session.state === 'active') this.#consumeHeld()
+      return
+    }
+    if (session.state === 'parked' || session.state === 'waiting') {
+      this.#held = Buffer.from(bytes.subarray(0, end))
+      return
+    }
+    const wasPassing = this.#passBytes > 0
+    const consumed = this.#run(bytes, end)
+    if (consumed < end) this.#held = Buffer.from(bytes.subarray(consumed, end))
+    // Replies may have come before the last message was through (a COPY that failed early).
+    if (
+      wasPassing &&
+      this.#passBytes === 0 &&
+      session.server?.isAtRest === true &&
+      session.state === 'active'
+    )
+      session.settle()
+  }
+
+  /** The session can go on: a server was linked, the gate opened, or replies have come. */
+  resume(): void {
+    if (this.#held !== null) this.#consumeHeld()
+    const { state, server } = this.#session
+    const mayRead = state === 'idle' || state === 'active'
+    if (mayRead && !this.#mustSettleFirst() && !(server?.transport.isCongested ?? false))
+      this.#session.client.resumeReading()
+  }
+
+  onCongested(): void {
+    // The client does not read: stop reading from the server.
+    this.#session.server?.transport.pauseReading()
+  }
+
+  onDrained(): void {
+    this.#session.server?.transport.resumeReading()
+  }
+
+  onClosed(): void {
+    this.#session.close()
+  }
+
+  #consumeHeld(): void {
+    const held = this.#held
+    if (held === null) return
+    this.#held = null
+    const consumed = this.#run(held, held.length)
+    if (consumed < held.length) this.#held = consumed === 0 ? held : held.subarray(consumed)
+  }
+
+  /** Consumes what can be consumed and returns how far that is. */
+  #run(bytes: Buffer, end: number): number {
+    try {
+      return this.#consume(bytes, end)
+    } catch (thrown) {
+      this.#session.fail(toPontoonError(thrown))
+      return end
+    }
+  }
+
+  #consume(bytes: Buffer, end: number): number {
+    const session = this.#session
+    let offset = 0
+    this.#from = 0
+    while (offset < end) {
+      if (this.#passBytes > 0) {
+        offset = this.#pass(offset, end)
+        continue
+      }
+      if (end - offset < headerBytes) break
+      const type = bytes[offset] as number
+      const total = bytes.readInt32BE(offset + 1) + 1
+      if (total < headerBytes || total > session.context.config.limits.messageBytesMax)
+        throw tooLong(type, total)
+      const step = this.#step(bytes, offset, end, type, total)
+      if (step === 'incomplete' || step === 'wait') break
+      if (step === 'stop') return end
+      const available = Math.min(total, end - offset)
+      this.#passBytes = total - available
+      offset += available
+      if (step === 'replaced') this.#from = offset
+    }
+    this.#forwardTo(bytes, offset)
+    return offset
+  }
+
+  #pass(offset: number, end: number): number {
+    const passed = Math.min(this.#passBytes, end - offset)
+    this.#passBytes -= passed
+    if (this.#isDropping) {
+      this.#from = offset + passed
+      if (this.#passBytes === 0) this.#isDropping = false
+    }
+    return offset + passed
+  }
+
+  /** Forwards the untouched bytes before `offset`. */
+  #forwardTo(bytes: Buffer, offset: number): void {
+    const from = this.#from
+    this.#from = offset
+    if (offset <= from) return
+    const server = this.#session.server
+    if (server === null) return
+    this.#session.context.stats.bytesToServers += offset - from
+    server.transport.send(bytes, from, offset)
+  }
+
+  #step(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
+    const session = this.#session
+    if (type === frontend.terminate) {
+      this.#forwardTo(bytes, offset)
+      session.close()
+      return 'stop'
+    }
+    if (session.state !== 'active') {
+      const step = this.#start(bytes, offset, end, type, total)
+      if (step !== 'forward') return step
+      // Bytes before this message belonged to the last server and are gone.
+      this.#from = offset
+    } else if (this.#mustSettleFirst() && !isCopyMessage(type)) {
+      session.client.pauseReading()
+      return 'wait'
+    }
+    const server = session.server as PgServer
+    return this.#relay(server, bytes, offset, end, type, total)
+  }
+
+  /**
+   * A new request may have to wait until all replies have come: while the gate is paused, so that
+   * a pipeline cannot keep it from draining; on the side that is not primary, so that what
+   * follows a read is routed anew; and when too much is owed.
+   */
+  #mustSettleFirst(): boolean {
+    const { server, onPrimary, context } = this.#session
+    if (server === null || server.replies.length === 0 || server.batchOpen || server.copyIn)
+      return false
+    return !context.gate.isOpen || !onPrimary || server.replies.length >= owedRepliesMax
+  }
+
+  /** The first message of a request. */
+  #start(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
+    const session = this.#session
+    if (session.isPooled && session.server === null) {
+      const local = this.#answerAlone(offset, end, type, total)
+      if (local !== null) return local
+    }
+    if (!isRequest(type)) throw unknownType(type)
+    if (end - offset < total && total <= wholeBytesMax) return 'incomplete'
+    if (session.server !== null) return session.begin(null) ? 'forward' : 'wait'
+    const choice = chooseSide(session, bytes, offset, end, total)
+    if (choice === 'answered') return 'replaced'
+    return session.begin(choice) ? 'forward' : 'wait'
+  }
+
+  /** Messages that need no server: a lone Sync or Flush, and what follows a failed COPY. */
+  #answerAlone(offset: number, end: number, type: number, total: number): Step | null {
+    if (type === frontend.sync) {
+      const status = this.#session.deferredBegin === null ? txStatus.idle : txStatus.inTransaction
+      this.#session.client.sendOwned(readyForQuery(status))
+      return 'replaced'
+    }
+    if (type === frontend.flush) return 'replaced'
+    if (isCopyMessage(type)) {
+      this.#isDropping = end - offset < total
+      return 'replaced'
+    }
+    return null
+  }
+
+  /** Notes what the server owes for the message and rewrites it where needed. */
+  #relay(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    end: number,
+    type: number,
+    total: number,
+  ): Step {
+    const session = this.#session
+    const { stats } = session.context
+    switch (type) {
+      case frontend.query:
+        if (session.isPooled && !this.#noteQuery(server, bytes, offset, end, total))
+          return 'incomplete'
+        server.replies.push(owed.query)
+        stats.queries[server.side] += 1
+        return 'forward'
+      case frontend.execute:
+        stats.queries[server.side] += 1
+        server.batchOpen = true
+        server.replies.push(owed.execute)
+        return 'forward'
+      case frontend.sync:
+        server.batchOpen = false
+        // While the server reads COPY data it ignores Sync.
+        if (!server.copyIn) server.replies.push(owed.sync)
+        return 'forward'
+      case frontend.flush:
+      case frontend.copyData:
+        return 'forward'
+      case frontend.copyDone:
+      case frontend.copyFail:
+        server.copyIn = false
+        return 'forward'
+      case frontend.functionCall:
+        server.replies.push(owed.functionCall)
+        return 'forward'
+      case frontend.parse:
+      case frontend.bind:
+      case frontend.describe:
+      case frontend.close:
+        return this.#relayExtended(server, bytes, offset, end, type, total)
+      default:
+        throw unknownType(type)
+    }
+  }
+
+  #relayExtended(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    end: number,
+    type: number,
+    total: number,
+  ): Step {
+    const available = end - offset
+    if (available < total) {
+      const limit = type === frontend.parse ? wholeBytesMax : namesBytesMax
+      if (total <= limit) return 'incomplete'
+      // A Bind with large parameters streams as soon as its names are there.
+      if (type === frontend.bind && this.#session.isPooled && !bindNamesIn(bytes, offset, end)) {
+        if (available < namesBytesMax) return 'incomplete'
+        throw new PontoonError('CLIENT_PROTOCOL', 'the names in a Bind message are too long')
+      }
+    }
+    server.batchOpen = true
+    if (!this.#session.isPooled) {
+      server.replies.push(this.#statements.owedFor(type))
+      return 'forward'
+    }
+    if (type === frontend.parse && available < total) {
+      // Too long to be read whole: the session keeps this server, and with it the plain name.
+      this.#session.pinReason = 'unscanned'
+      server.replies.push(owed.parse)
+      return 'forward'
+    }
+    return this.#statements.relay(
+      server,
+      bytes,
+      offset,
+      Math.min(total, available),
+      total,
+      type,
+      () => this.#forwardTo(bytes, offset),
+    )
+  }
+
+  /** Notes the effects of a simple Query; false while it is incomplete. */
+  #noteQuery(server: PgServer, bytes: Buffer, offset: number, end: number, total: number): boolean {
+    const session = this.#session
+    server.unnamedOwner = null
+    session.unnamed = null
+    if (end - offset < total) {
+      if (total <= wholeBytesMax) return false
+      session.pinReason = 'unscanned'
+      return true
+    }
+    if (
+      !session.onPrimary &&
+      server.status === txStatus.inTransaction &&
+      leavesReadOnly(textOf(bytes, offset, total))
+    ) {
+      throw new PontoonError(
+        'READ_ONLY_LEFT',
+        'this text would leave its READ ONLY transaction, which runs on the side that takes no writes',
+      )
+    }
+    const effects = sessionEffects(bytes, offset + headerBytes, offset + total - 1)
+    if (effects !== 0) {
+      session.effects |= effects
+      if ((effects & (effect.settings | effect.opaque)) !== 0) {
+        session.settingTexts.push(textOf(bytes, offset, total))
+      }
+    }
+    return true
+  }
+}
+
+/** The text of a Query message that is here whole. */
+function textOf(bytes: Buffer, offset: number, total: number): string {
+  return bytes.toString('utf8', offset + headerBytes, offset + total - 1)
+}
+
+function isCopyMessage(type: number): boolean {
+  return type === frontend.copyData || type === frontend.copyDone || type === frontend.copyFail
+}
+
+function isRequest(type: number): boolean {
+  switch (type) {
+    case frontend.query:
+    case frontend.parse:
+    case frontend.bind:
+    case frontend.describe:
+    case frontend.execute:
+    case frontend.close:
+    case frontend.functionCall:
+    case frontend.sync:
+    case frontend.flush:
+      return true
+    default:
+      return isCopyMessage(type)
+  }
+}
+
+function bindNamesIn(bytes: Buffer, offset: number, end: number): boolean {
+  const portalEnd = bytes.indexOf(0, offset + headerBytes)
+  if (portalEnd < 0 || portalEnd >= end) return false
+  const nameEnd = bytes.indexOf(0, portalEnd + 1)
+  return nameEnd >= 0 && nameEnd < end
+}
+
+/** In the server's own words (postgres.c, SocketBackend). */
+function unknownType(type: number): PontoonError {
+  return new PontoonError('CLIENT_PROTOCOL', `invalid frontend message type ${type}`)
+}
+
+function tooLong(type: number, total: number): PontoonError {
+  if (total < headerBytes) return new PontoonError('CLIENT_PROTOCOL', 'invalid message length')
+  return new PontoonError(
+    'MESSAGE_TOO_LARGE',
+    `a message of type ${String.fromCharCode(type)} with ${total} bytes is longer than limits.messageBytesMax`,
+  )
+}

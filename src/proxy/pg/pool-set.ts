@@ -1,0 +1,103 @@
+/**
+ * The pools of one service: one for each kind of server (side, user, database, startup
+ * parameters, access). Sessions of the same kind share a `ServerKinds`, so that finding the pool
+ * on the hot path is a field access.
+ */
+import type { PgServer } from '../../net/pg/server.ts'
+import type { Pool } from '../../net/pool.ts'
+import { sides, type Side } from '../../shared/side.ts'
+import type { PoolSnapshot } from '../service.ts'
+
+export type Access = 'write' | 'read'
+
+/** What servers of one pool have in common. */
+export interface ServerKind {
+  readonly side: Side
+  /** The client's name; credentials.ts tells whom it goes out as. */
+  readonly user: string
+  readonly database: string
+  /** Startup parameters besides user and database that the servers are opened with. */
+  readonly parameters: ReadonlyMap<string, string>
+  /** Servers for reads on the side that is not primary refuse to write. */
+  readonly access: Access
+}
+
+/** A kind with its pool, made when first used. */
+export class PoolSlot {
+  readonly kind: ServerKind
+  readonly #make: (kind: ServerKind) => Pool<PgServer>
+  #pool: Pool<PgServer> | null = null
+
+  constructor(kind: ServerKind, make: (kind: ServerKind) => Pool<PgServer>) {
+    this.kind = kind
+    this.#make = make
+  }
+
+  get pool(): Pool<PgServer> {
+    this.#pool ??= this.#make(this.kind)
+    return this.#pool
+  }
+
+  /** The pool if there is one already. */
+  get existing(): Pool<PgServer> | null {
+    return this.#pool
+  }
+}
+
+/** The four pools that sessions of one user, database and parameters may use. */
+export type ServerKinds = Readonly<Record<Side, Readonly<Record<Access, PoolSlot>>>>
+
+export class PoolSet {
+  readonly #make: (kind: ServerKind) => Pool<PgServer>
+  readonly #kinds = new Map<string, ServerKinds>()
+
+  constructor(make: (kind: ServerKind) => Pool<PgServer>) {
+    this.#make = make
+  }
+
+  kinds(user: string, database: string, parameters: ReadonlyMap<string, string>): ServerKinds {
+    const key = JSON.stringify([user, database, ...parameters])
+    let kinds = this.#kinds.get(key)
+    if (kinds === undefined) {
+      const slot = (side: Side, access: Access): PoolSlot =>
+        new PoolSlot({ side, user, database, parameters, access }, this.#make)
+      kinds = {
+        source: { write: slot('source', 'write'), read: slot('source', 'read') },
+        target: { write: slot('target', 'write'), read: slot('target', 'read') },
+      }
+      this.#kinds.set(key, kinds)
+    }
+    return kinds
+  }
+
+  *slots(): Generator<PoolSlot> {
+    for (const kinds of this.#kinds.values()) {
+      for (const side of sides) {
+        yield kinds[side].write
+        yield kinds[side].read
+      }
+    }
+  }
+
+  *pools(): Generator<Pool<PgServer>> {
+    for (const slot of this.slots()) if (slot.existing !== null) yield slot.existing
+  }
+
+  snapshots(): PoolSnapshot[] {
+    const snapshots: PoolSnapshot[] = []
+    for (const { kind, existing } of this.slots()) {
+      if (existing === null) continue
+      snapshots.push({
+        side: kind.side,
+        user: kind.user,
+        database: kind.database,
+        idle: existing.idleCount,
+        active: existing.outCount,
+        connecting: existing.connectingCount,
+        waiting: existing.waitingCount,
+        size: existing.limits.size,
+      })
+    }
+    return snapshots
+  }
+}

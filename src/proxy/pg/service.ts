@@ -1,0 +1,368 @@
+/**
+ * A PostgreSQL service: its listeners, sessions, pools, gate and route. It makes the parts and
+ * answers the control plane (proxy/service.ts); what happens to bytes is in session.ts and the
+ * relays.
+ */
+import type { Socket } from 'node:net'
+import { parseListen } from '../../config/listen-address.ts'
+import type { ServiceConfig } from '../../config/schema.ts'
+import { FlushQueue } from '../../net/flush-queue.ts'
+import { Gate } from '../../net/gate.ts'
+import { Listener } from '../../net/listener.ts'
+import { login } from '../../net/pg/login.ts'
+import { openQueryConnection, type Rows } from '../../net/pg/query.ts'
+import type { PgServer } from '../../net/pg/server.ts'
+import { Pool } from '../../net/pool.ts'
+import { clientTlsContext } from '../../net/tls.ts'
+import { SessionDealer } from '../../routing/balance.ts'
+import type { Route } from '../../routing/route.ts'
+import type { Clock } from '../../shared/clock.ts'
+import { PontoonError } from '../../shared/errors.ts'
+import type { Log } from '../../shared/log.ts'
+import { terminateMessage } from '../../wire/pg/write.ts'
+import {
+  ServiceStats,
+  type ClientSnapshot,
+  type ClientState,
+  type DrainReport,
+  type Service,
+  type ServiceSnapshot,
+} from '../service.ts'
+import { CancelRegistry } from './cancel.ts'
+import { ClassifierSet } from './classifiers.ts'
+import { VerifierCache } from './client-auth.ts'
+import { ClientLogin, type LoginHost, type StartupIdentity } from './client-login.ts'
+import type { ServiceContext } from './context.ts'
+import { fatalResponse } from './errors.ts'
+import { IdleServerHandler } from './idle-server.ts'
+import { PoolSet, type ServerKind } from './pool-set.ts'
+import type { Session } from './session.ts'
+import { Sides } from './sides.ts'
+import { StatementCatalogue } from './statements.ts'
+import { Welcomer } from './welcome.ts'
+
+export interface PostgresServiceOptions {
+  readonly name: string
+  readonly config: ServiceConfig
+  readonly route: Route
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const sweepEveryMs = 1_000
+const catalogTimeoutMs = 10_000
+
+/** Throws CONFIG_INVALID when a certificate cannot be used. */
+export function createPostgresService(options: PostgresServiceOptions): Service {
+  return new PostgresService(options)
+}
+
+class PostgresService implements Service, ServiceContext, LoginHost {
+  readonly name: string
+  readonly protocol = 'postgres'
+  readonly clock: Clock
+  readonly log: Log
+  readonly stats = new ServiceStats()
+  readonly flushes = new FlushQueue()
+  readonly statements = new StatementCatalogue()
+  readonly verifiers = new VerifierCache()
+  readonly gate: Gate
+  readonly context: ServiceContext = this
+  config: ServiceConfig
+  route: Route
+  tls: LoginHost['tls']
+  activeCount = 0
+  readonly #proven = new Map<string, string>()
+  readonly #sides: Sides
+  readonly #pools: PoolSet
+  readonly #cancels = new CancelRegistry()
+  readonly #classifiers: ClassifierSet
+  readonly #welcomer: Welcomer
+  readonly #dealer = new SessionDealer()
+  readonly #listener = new Listener((socket) => this.#accept(socket))
+  readonly #logins = new Set<ClientLogin>()
+  readonly #sessions = new Set<Session>()
+  readonly #drains = new Set<() => void>()
+  #nextId = 1
+  #sweep: NodeJS.Timeout | null = null
+  #isClosing = false
+
+  constructor({ name, config, route, clock, log }: PostgresServiceOptions) {
+    this.name = name
+    this.config = config
+    this.route = route
+    this.clock = clock
+    this.log = log
+    this.gate = new Gate(clock, (pausedMs) => this.stats.pause.observe(pausedMs / 1_000))
+    this.tls = clientTlsContext(config.clientTls)
+    this.#sides = new Sides({
+      config: () => this.config,
+      clock,
+      flushes: this.flushes,
+      proven: this.#proven,
+    })
+    this.#pools = new PoolSet((kind) => this.#makePool(kind))
+    this.#classifiers = new ClassifierSet(
+      (user, database, sql) => this.#askCatalog(user, database, sql),
+      log,
+    )
+    this.#welcomer = new Welcomer({
+      context: this,
+      pools: this.#pools,
+      cancels: this.#cancels,
+      dealer: this.#dealer,
+      classifiers: this.#classifiers,
+      nextId: () => this.#nextId++,
+    })
+    this.#classifiers.need(route.reads > 0, clock.nowMs())
+  }
+
+  async listen(): Promise<void> {
+    await this.#listener.open(parseListen(this.config.listen))
+    this.#sweep = setInterval(() => this.#sweepOnce(), sweepEveryMs)
+  }
+
+  applyRoute(route: Route): void {
+    const movedPrimary = route.primary !== this.route.primary
+    this.route = route
+    if (movedPrimary) this.#welcomer.forget()
+    this.#classifiers.need(route.reads > 0, this.clock.nowMs())
+  }
+
+  applyConfig(config: ServiceConfig): readonly string[] {
+    this.config = config
+    this.#proven.clear()
+    for (const pool of this.#pools.pools()) pool.limits = config.pool
+    return []
+  }
+
+  pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport> {
+    this.gate.pause(forMs, reason)
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.activeCount > 0) return
+        finish()
+      }
+      const finish = (): void => {
+        clearTimeout(timer)
+        this.#drains.delete(look)
+        resolve(this.#drainReport())
+      }
+      const timer = setTimeout(finish, waitMs)
+      this.#drains.add(look)
+      look()
+    })
+  }
+
+  #drainReport(): DrainReport {
+    const now = this.clock.nowMs()
+    const waitingFor: ClientSnapshot[] = []
+    if (this.activeCount > 0) {
+      for (const session of this.#sessions)
+        if (!session.isAtRest) waitingFor.push(session.snapshot(now))
+    }
+    waitingFor.sort((a, b) => b.stateAgeMs - a.stateAgeMs)
+    return { drained: this.activeCount === 0, waitingFor }
+  }
+
+  resume(): void {
+    this.gate.open()
+  }
+
+  reconnect(): void {
+    this.#welcomer.forget()
+    for (const pool of this.#pools.pools()) pool.reconnect()
+  }
+
+  snapshot(): ServiceSnapshot {
+    const clients: Record<ClientState, number> = {
+      startup: this.#logins.size,
+      idle: 0,
+      waiting: 0,
+      active: 0,
+      pinned: 0,
+      parked: 0,
+    }
+    const pinned: Record<string, number> = {}
+    for (const session of this.#sessions) {
+      clients[session.clientState()] += 1
+      if (session.pinReason !== '') pinned[session.pinReason] = (pinned[session.pinReason] ?? 0) + 1
+    }
+    this.stats.preparedStatements = this.statements.size
+    return {
+      name: this.name,
+      protocol: this.protocol,
+      route: this.route,
+      gate: this.gate.snapshot(),
+      clients,
+      pools: this.#pools.snapshots(),
+      pinned,
+      listening: this.#listener.addresses,
+    }
+  }
+
+  clients(limit: number): readonly ClientSnapshot[] {
+    const now = this.clock.nowMs()
+    const snapshots: ClientSnapshot[] = []
+    for (const session of this.#sessions) {
+      if (snapshots.length >= limit) break
+      snapshots.push(session.snapshot(now))
+    }
+    return snapshots
+  }
+
+  async close(drainMs: number): Promise<void> {
+    this.#isClosing = true
+    this.#listener.stopAccepting()
+    const stopping = new PontoonError(
+      'SHUTTING_DOWN',
+      'terminating connection because Pontoon is shutting down',
+    )
+    for (const login of this.#logins) login.refuse(stopping)
+    for (const session of this.#sessions) if (session.isAtRest) session.fail(stopping)
+    if (this.activeCount > 0) await this.#whenIdle(drainMs)
+    this.gate.open()
+    for (const session of this.#sessions) session.fail(stopping)
+    for (const pool of this.#pools.pools()) pool.close()
+    if (this.#sweep !== null) clearInterval(this.#sweep)
+  }
+
+  /** Waits until no session has a request under way, at most `waitMs`. */
+  #whenIdle(waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.activeCount > 0) return
+        clearTimeout(timer)
+        this.#drains.delete(look)
+        resolve()
+      }
+      const timer = setTimeout(() => {
+        this.#drains.delete(look)
+        resolve()
+      }, waitMs)
+      this.#drains.add(look)
+    })
+  }
+
+  // What sessions and logins ask of the service.
+
+  settled(): void {
+    if (this.#drains.size > 0) for (const look of this.#drains) look()
+    if (this.#isClosing) this.#closeIdle()
+  }
+
+  left(session: Session): void {
+    this.#sessions.delete(session)
+    this.#cancels.remove(session)
+    this.#dealer.leave(session.identity.seat)
+    if (this.#drains.size > 0) for (const look of this.#drains) look()
+  }
+
+  ended(login: ClientLogin): void {
+    this.#logins.delete(login)
+  }
+
+  cancel(pid: number, secret: Buffer): void {
+    void this.#cancels.request(pid, secret)
+  }
+
+  async welcome(login: ClientLogin, startup: StartupIdentity): Promise<void> {
+    if (this.#isClosing) throw new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down')
+    const session = await this.#welcomer.run(login, startup, (made) => {
+      this.#sessions.add(made)
+      this.#cancels.add(made)
+      this.stats.clientsTotal += 1
+    })
+    if (session !== null && this.#isClosing)
+      session.fail(new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down'))
+  }
+
+  /** Logs in to the primary side with the client's own password; remembers it when it is right. */
+  async provePassword(user: string, database: string, password: string): Promise<boolean> {
+    if (this.#proven.get(user) === password) return true
+    const kind: ServerKind = {
+      side: this.route.primary,
+      user,
+      database,
+      parameters: new Map(),
+      access: 'write',
+    }
+    try {
+      const { socket } = await login(this.#sides.loginOptions(kind, password))
+      socket.on('error', () => undefined)
+      socket.end(terminateMessage)
+    } catch (error) {
+      if (error instanceof PontoonError && error.code === 'SERVER_AUTH_FAILED') return false
+      throw error
+    }
+    this.#proven.set(user, password)
+    return true
+  }
+
+  #accept(socket: Socket): void {
+    // Errors before the transport listens must not end the process.
+    socket.on('error', () => undefined)
+    if (this.#sessions.size + this.#logins.size >= this.config.limits.clientsMax) {
+      socket.end(fatalResponse(new PontoonError('CLIENT_LIMIT', 'sorry, too many clients already')))
+      return
+    }
+    this.#logins.add(new ClientLogin(this, socket))
+  }
+
+  #makePool(kind: ServerKind): Pool<PgServer> {
+    const pool: Pool<PgServer> = new Pool(
+      async () => {
+        const server = await this.#sides.open(
+          kind,
+          (opened) => new IdleServerHandler(opened, (lost) => pool.lost(lost)),
+        )
+        this.stats.serversOpenedTotal += 1
+        return server
+      },
+      this.config.pool,
+      this.clock,
+    )
+    return pool
+  }
+
+  async #askCatalog(user: string, database: string, sql: string): Promise<Rows> {
+    const kind: ServerKind = {
+      side: this.route.primary,
+      user,
+      database,
+      parameters: new Map(),
+      access: 'read',
+    }
+    const connection = await openQueryConnection(this.#sides.loginOptions(kind))
+    try {
+      return await connection.query(sql, catalogTimeoutMs)
+    } finally {
+      connection.close()
+    }
+  }
+
+  #sweepOnce(): void {
+    for (const pool of this.#pools.pools()) pool.sweep()
+    this.#classifiers.sweep(this.clock.nowMs())
+    const now = performance.now()
+    for (const session of this.#sessions) {
+      const since = session.client.congestedSinceMs
+      if (since !== 0 && now - since > this.config.limits.slowReaderMs) {
+        session.abandon(
+          new PontoonError(
+            'CLIENT_SLOW_READER',
+            `the client read nothing for ${this.config.limits.slowReaderMs} ms`,
+          ),
+        )
+      }
+    }
+  }
+
+  #closeIdle(): void {
+    const stopping = new PontoonError(
+      'SHUTTING_DOWN',
+      'terminating connection because Pontoon is shutting down',
+    )
+    for (const session of this.#sessions) if (session.isAtRest) session.fail(stopping)
+  }
+}

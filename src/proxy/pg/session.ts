@@ -1,0 +1,427 @@
+/**
+ * One client's life after login. The hot path of a transaction:
+ *
+ *   frontend-relay (client bytes, framed) → choose-side (route) → Session.begin (gate, pool)
+ *   → frontend-relay (forward) → backend-relay (server bytes, framed, forwarded)
+ *   → Session.settle (ReadyForQuery, nothing owed) → pool
+ *
+ * The session holds the state that both relays share and the only ways to link and unlink a
+ * server. States and their legal moves are in `sessionMoves`.
+ */
+import type { ParseTag, PgServer } from '../../net/pg/server.ts'
+import type { Pool } from '../../net/pool.ts'
+import type { Transport } from '../../net/transport.ts'
+import type { Seat } from '../../routing/balance.ts'
+import type { Classifier } from '../../routing/classify.ts'
+import { assert } from '../../shared/assert.ts'
+import type { PontoonError } from '../../shared/errors.ts'
+import type { Side } from '../../shared/side.ts'
+import { owed } from '../../wire/pg/reply-queue.ts'
+import { queryMessage, terminateMessage } from '../../wire/pg/write.ts'
+import { countIn, type ClientSnapshot, type ClientState } from '../service.ts'
+import { BackendRelay } from './backend-relay.ts'
+import type { SideChoice } from './choose-side.ts'
+import type { ServiceContext } from './context.ts'
+import { fatalResponse } from './errors.ts'
+import { FrontendRelay } from './frontend-relay.ts'
+import { reportedDifferences } from '../../net/pg/reported.ts'
+import type { ServerKinds } from './pool-set.ts'
+import { needsTruth, SessionTruth, truthAgeMaxMs } from './session-truth.ts'
+import { settingsKey, settingsSql, type Settings } from './settings.ts'
+import type { Statement, UnnamedStatement } from './statements.ts'
+
+/**
+ * idle: no request under way (a pinned session keeps its server). parked: waits for the gate.
+ * waiting: queues for a server. active: a server works for it. closed: gone.
+ */
+export type SessionState = 'idle' | 'parked' | 'waiting' | 'active' | 'closed'
+
+export const sessionMoves: Readonly<Record<SessionState, readonly SessionState[]>> = {
+  idle: ['parked', 'waiting', 'active', 'closed'],
+  parked: ['idle', 'closed'],
+  waiting: ['active', 'idle', 'closed'],
+  active: ['idle', 'closed'],
+  closed: [],
+}
+
+export interface SessionIdentity {
+  readonly id: number
+  readonly user: string
+  readonly database: string
+  readonly applicationName: string
+  readonly address: string
+  readonly seat: Seat
+  readonly cancelPid: number
+  readonly cancelSecret: Buffer
+  /** Recognises reads with what is known of this database. */
+  readonly classifier: Classifier
+  /** The pools it may take servers from. */
+  readonly kinds: ServerKinds
+}
+
+export class Session {
+  readonly context: ServiceContext
+  readonly identity: SessionIdentity
+  readonly client: Transport
+  readonly frontend: FrontendRelay
+  readonly backend: BackendRelay
+  /** False in session pooling: bytes pass unaltered and the server stays. */
+  readonly isPooled: boolean
+  server: PgServer | null = null
+  /** The linked server belongs to the primary side. */
+  onPrimary = true
+  #state: SessionState = 'idle'
+  #stateSinceMs: number
+  #pool: Pool<PgServer> | null = null
+  #leaveQueue: (() => void) | null = null
+  #linkedAtMs = 0
+  #waitSinceMs = 0
+  #kind: 'read' | 'write' = 'write'
+  /** Why the server cannot be given back, '' when it can. */
+  pinReason = ''
+  /** Effects (routing/session-effects.ts) of what ran since the server was last known clean. */
+  effects = 0
+  /** Texts behind a `settings` effect, to learn the names of custom settings. */
+  settingTexts: string[] = []
+  settings: Settings
+  settingsKey: string
+  /** What the client was last told in ParameterStatus. */
+  reported: ReadonlyMap<string, string>
+  readonly statements = new Map<string, Statement>()
+  unnamed: UnnamedStatement | null = null
+  /** A BEGIN READ ONLY answered by us, to be sent ahead of the first statement. */
+  deferredBegin: Buffer | null = null
+  /** Clock milliseconds of the last transaction that may have written, or -Infinity. */
+  lastWriteMs = Number.NEGATIVE_INFINITY
+  truth: SessionTruth | null = null
+  #truthAtMs = 0
+
+  constructor(
+    context: ServiceContext,
+    identity: SessionIdentity,
+    client: Transport,
+    settings: Settings,
+    reported: ReadonlyMap<string, string>,
+  ) {
+    this.context = context
+    this.identity = identity
+    this.client = client
+    this.settings = settings
+    this.settingsKey = settingsKey(settings)
+    this.reported = reported
+    this.isPooled = context.config.pool.mode === 'transaction'
+    this.#stateSinceMs = context.clock.nowMs()
+    this.frontend = new FrontendRelay(this)
+    this.backend = new BackendRelay(this)
+    client.handler = this.frontend
+  }
+
+  get state(): SessionState {
+    return this.#state
+  }
+
+  /** Holds no open transaction and owes the server nothing: it can be parked where it is. */
+  get isAtRest(): boolean {
+    return this.#state !== 'active'
+  }
+
+  /** Session pooling: the server that logged in for this client stays with it. */
+  adopt(server: PgServer, pool: Pool<PgServer>): void {
+    this.#pool = pool
+    this.server = server
+    server.transport.handler = this.backend
+  }
+
+  /**
+   * A request is about to start. Returns true when a server is linked and the request may be
+   * forwarded now; false when the session waits and the frontend relay is to be resumed later.
+   */
+  begin(choice: SideChoice | null): boolean {
+    assert(this.#state === 'idle', 'a request starts from idle')
+    if (!this.context.gate.isOpen) {
+      this.#park()
+      return false
+    }
+    this.#kind = choice?.access ?? 'write'
+    if (this.server !== null) {
+      this.#start(this.context.clock.nowMs())
+      return true
+    }
+    assert(choice !== null, 'a session without a server says which it needs')
+    this.onPrimary = choice.onPrimary
+    const { pool } = choice.slot
+    this.#pool = pool
+    const server = pool.take()
+    if (server !== null) {
+      this.#link(server, 0)
+      return true
+    }
+    this.#wait(pool)
+    return false
+  }
+
+  #park(): void {
+    this.#move('parked')
+    this.client.pauseReading()
+    this.#leaveQueue = this.context.gate.park(() => {
+      this.#leaveQueue = null
+      this.#move('idle')
+      this.frontend.resume()
+    })
+  }
+
+  #wait(pool: Pool<PgServer>): void {
+    this.#move('waiting')
+    this.client.pauseReading()
+    this.#waitSinceMs = this.context.clock.nowMs()
+    const leave = pool.wait({
+      onServer: (server) => {
+        this.#leaveQueue = null
+        this.#link(server, this.context.clock.nowMs() - this.#waitSinceMs)
+        this.frontend.resume()
+      },
+      onRefused: (error) => {
+        this.#leaveQueue = null
+        if (this.#state === 'waiting') this.#move('idle')
+        this.fail(error)
+      },
+    })
+    if (this.#state === 'waiting') this.#leaveQueue = leave
+  }
+
+  #link(server: PgServer, waitedMs: number): void {
+    assert(this.server === null, 'a session links one server')
+    assert(server.isAtRest, 'a linked server owes nothing')
+    this.server = server
+    server.transport.handler = this.backend
+    this.context.stats.clientWait.observe(waitedMs / 1_000)
+    this.#start(this.context.clock.nowMs())
+    if (server.settingsKey !== this.settingsKey) this.#applySettings(server)
+    else if (server.reported !== this.reported) this.tellReported(server)
+    const begin = this.deferredBegin
+    if (begin !== null) {
+      this.deferredBegin = null
+      this.#inject(server, begin)
+    }
+  }
+
+  #start(nowMs: number): void {
+    this.#linkedAtMs = nowMs
+    this.#move('active')
+  }
+
+  #applySettings(server: PgServer): void {
+    this.#inject(server, queryMessage(settingsSql(server.settings, this.settings)))
+    server.settings = this.settings
+    server.settingsKey = this.settingsKey
+  }
+
+  /** Tells the client which reported parameters differ on this server. */
+  tellReported(server: PgServer): void {
+    for (const message of reportedDifferences(this.reported, server.reported))
+      this.client.sendOwned(message)
+    this.reported = server.reported
+  }
+
+  /**
+   * ReadyForQuery has come, nothing is owed and no transaction is open: count the transaction
+   * and give the server back unless the session holds on to it.
+   */
+  settle(): void {
+    const server = this.server
+    assert(server !== null && server.isAtRest, 'only a server at rest settles')
+    const now = this.context.clock.nowMs()
+    if (this.isPooled && this.#mustAskTruth(now)) {
+      this.#askTruth(server, now)
+      return
+    }
+    if (this.#state === 'active') this.#finish(server, now)
+    if (this.isPooled && this.pinReason === '') this.#release(server)
+    this.context.settled()
+    if (this.#state === 'idle') this.frontend.resume()
+  }
+
+  #finish(server: PgServer, now: number): void {
+    this.#move('idle')
+    const { stats } = this.context
+    stats.transactions[server.side] += 1
+    stats.query[server.side][this.#kind].observe((now - this.#linkedAtMs) / 1_000)
+    if (this.#kind === 'write') this.lastWriteMs = now
+  }
+
+  /** The effects are known only by asking; a pinned session is asked again now and then. */
+  #mustAskTruth(now: number): boolean {
+    if (this.truth !== null) return false
+    if (needsTruth(this.effects)) return true
+    return this.pinReason !== '' && now - this.#truthAtMs > truthAgeMaxMs
+  }
+
+  #askTruth(server: PgServer, now: number): void {
+    this.#truthAtMs = now
+    this.truth = new SessionTruth(this.effects, this.settingTexts, this.settings)
+    this.effects = 0
+    this.settingTexts = []
+    this.#inject(server, queryMessage(this.truth.sql))
+  }
+
+  /** Sends a simple Query of our own; its replies are swallowed. It drops the unnamed statement. */
+  #inject(server: PgServer, query: Buffer): void {
+    server.unnamedOwner = null
+    server.replies.push(owed.query | owed.injected)
+    server.transport.sendOwned(query)
+  }
+
+  /** The answer to the truth query is complete. */
+  truthTold(): void {
+    const { truth, server } = this
+    assert(truth !== null && server !== null, 'a truth was asked for')
+    this.truth = null
+    this.pinReason = truth.pinReason(this.pinReason)
+    this.settings = truth.settings()
+    this.settingsKey = settingsKey(this.settings)
+    server.settings = this.settings
+    server.settingsKey = this.settingsKey
+  }
+
+  #release(server: PgServer): void {
+    const pool = this.#pool
+    assert(pool !== null, 'a linked server came from a pool')
+    this.server = null
+    if (this.effects !== 0) this.effects = 0
+    server.rest()
+    if (server.cancelsInFlight === 0) pool.give(server)
+    else server.afterCancels(() => pool.give(server))
+  }
+
+  /** A Parse did not happen: it failed, or an earlier error voided it. */
+  parseFailed(server: PgServer, tag: ParseTag): void {
+    const { statement, clientName } = tag
+    if (statement.id === 0) {
+      if (server.unnamedOwner === statement) server.unnamedOwner = null
+      if (clientName !== null && this.unnamed === statement) this.unnamed = null
+      return
+    }
+    server.prepared.delete(statement.id)
+    if (clientName === null) return
+    const named = this.statements.get(clientName)
+    if (named !== statement) return
+    this.statements.delete(clientName)
+    this.context.statements.leave(named)
+  }
+
+  /** DISCARD ALL has run: nothing of the client is left on the server. */
+  discarded(server: PgServer): void {
+    for (const statement of this.statements.values()) this.context.statements.leave(statement)
+    this.statements.clear()
+    this.unnamed = null
+    server.forgetStatements()
+  }
+
+  /** An error of our own ends the session: the client gets one ErrorResponse, then the close. */
+  fail(error: PontoonError): void {
+    if (this.#state === 'closed') return
+    countIn(this.context.stats.ownErrors, error.code)
+    this.client.sendOwned(fatalResponse(error))
+    this.close()
+  }
+
+  /** Ends a session whose client does not even read errors. */
+  abandon(error: PontoonError): void {
+    if (this.#state === 'closed') return
+    countIn(this.context.stats.ownErrors, error.code)
+    this.context.log.warn(
+      { service: this.context.name, client: this.identity.address, code: error.code },
+      error.message,
+    )
+    this.close()
+    this.client.destroy()
+  }
+
+  /** The linked server is gone. What it said last has been forwarded already. */
+  serverLost(error: PontoonError, wasTold: boolean): void {
+    const server = this.server
+    this.server = null
+    if (server !== null) this.#pool?.lost(server)
+    if (wasTold) this.close()
+    else this.fail(error)
+  }
+
+  /** Ends the session from either side, at most once. */
+  close(): void {
+    if (this.#state === 'closed') return
+    this.#move('closed')
+    this.#leaveQueue?.()
+    this.#leaveQueue = null
+    const server = this.server
+    if (server !== null) this.#dropServer(server)
+    this.discardStatements()
+    this.client.end()
+    this.context.left(this)
+  }
+
+  /** A server that may carry something of the client, or still works for it, serves nobody else. */
+  #dropServer(server: PgServer): void {
+    this.server = null
+    const reusable =
+      this.isPooled &&
+      server.isAtRest &&
+      this.effects === 0 &&
+      this.pinReason === '' &&
+      this.frontend.isBetweenMessages
+    server.rest()
+    if (!reusable) {
+      server.spoil()
+      if (server.isAtRest) server.transport.sendOwned(terminateMessage)
+    }
+    this.#pool?.give(server)
+  }
+
+  discardStatements(): void {
+    for (const statement of this.statements.values()) this.context.statements.leave(statement)
+    this.statements.clear()
+  }
+
+  snapshot(now: number): ClientSnapshot {
+    return {
+      id: this.identity.id,
+      user: this.identity.user,
+      database: this.identity.database,
+      applicationName: this.settings.get('application_name') ?? this.identity.applicationName,
+      address: this.identity.address,
+      state: this.clientState(),
+      side: this.side,
+      serverPid: this.server?.pid ?? null,
+      pinReason: this.pinReason,
+      stateAgeMs: now - this.#stateSinceMs,
+    }
+  }
+
+  get side(): Side | null {
+    return this.server?.side ?? null
+  }
+
+  clientState(): ClientState {
+    switch (this.#state) {
+      case 'idle':
+      case 'closed':
+        return this.pinReason === '' ? 'idle' : 'pinned'
+      case 'parked':
+        return 'parked'
+      case 'waiting':
+        return 'waiting'
+      case 'active':
+        return 'active'
+    }
+  }
+
+  #move(to: SessionState): void {
+    assert(
+      sessionMoves[this.#state].includes(to),
+      `a session cannot go from ${this.#state} to ${to}`,
+    )
+    if (this.#state === 'active') this.context.activeCount -= 1
+    if (to === 'active') this.context.activeCount += 1
+    this.#state = to
+    this.#stateSinceMs = this.context.clock.nowMs()
+  }
+}

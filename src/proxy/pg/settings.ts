@@ -1,0 +1,129 @@
+/**
+ * Session settings in transaction pooling. A client's settings travel with the client: when it
+ * gets a server whose settings differ, the difference is applied in the same write as its first
+ * message. Values go through set_config(), which takes them raw (SET would read a list such as
+ * search_path as one name).
+ */
+
+export type Settings = ReadonlyMap<string, string>
+
+export const noSettings: Settings = new Map()
+
+/** Applied after all others, since they change what may be set. */
+const identityNames = new Set(['session_authorization', 'role'])
+
+/** Same text for the same settings, whatever the order; '' for none. */
+export function settingsKey(settings: Settings): string {
+  if (settings.size === 0) return ''
+  return JSON.stringify([...settings].toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** SQL that turns a server with `from` into one with `to`. */
+export function settingsSql(from: Settings, to: Settings): string {
+  const statements: string[] = []
+  for (const name of from.keys())
+    if (identityNames.has(name) && !to.has(name)) statements.push(resetSql(name))
+  for (const name of from.keys())
+    if (!identityNames.has(name) && !to.has(name)) statements.push(resetSql(name))
+  const changed = [...to].filter(([name, value]) => from.get(name) !== value)
+  const ordered = [
+    ...changed.filter(([name]) => !identityNames.has(name)),
+    ...changed.filter(([name]) => identityNames.has(name)),
+  ]
+  const calls = ordered.map(
+    ([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`,
+  )
+  if (calls.length > 0) statements.push(`SELECT ${calls.join(', ')}`)
+  return statements.join('; ')
+}
+
+function resetSql(name: string): string {
+  if (name === 'session_authorization') return 'RESET SESSION AUTHORIZATION'
+  return `RESET ${name.split('.').map(identifier).join('.')}`
+}
+
+function identifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/** An E'' literal reads the same whatever standard_conforming_strings says. */
+export function literal(value: string): string {
+  return `E'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+}
+
+/**
+ * Splits startup parameters into those that name the session (user, database, replication) and
+ * the settings, with `options` taken apart where it holds only -c name=value switches.
+ * `options` that cannot be taken apart stay, and the server must be opened with them.
+ */
+export function startupSettings(parameters: ReadonlyMap<string, string>): {
+  settings: Settings
+  options: string
+} {
+  const settings = new Map<string, string>()
+  let options = ''
+  for (const [name, value] of parameters) {
+    if (
+      name === 'user' ||
+      name === 'database' ||
+      name === 'replication' ||
+      name.startsWith('_pq_.')
+    )
+      continue
+    if (name === 'options') {
+      const parsed = parseOptions(value)
+      if (parsed === null) options = value
+      else for (const [option, setting] of parsed) settings.set(option, setting)
+      continue
+    }
+    settings.set(settingName(name), value)
+  }
+  return { settings, options }
+}
+
+/** Setting names are case-insensitive; the server reports some in mixed case. */
+export function settingName(name: string): string {
+  return name.toLowerCase()
+}
+
+/** The switches in `options`, or null when there are others than -c and --name=value. */
+export function parseOptions(options: string): readonly [string, string][] | null {
+  const found: [string, string][] = []
+  const words = splitOptions(options)
+  for (let index = 0; index < words.length; index += 1) {
+    const word = words[index] as string
+    let assignment: string
+    if (word === '-c') {
+      index += 1
+      assignment = words[index] ?? ''
+    } else if (word.startsWith('-c')) assignment = word.slice(2)
+    else if (word.startsWith('--')) assignment = word.slice(2)
+    else return null
+    const equals = assignment.indexOf('=')
+    if (equals < 1) return null
+    // The server turns - into _ in names given this way (ParseLongOption).
+    found.push([
+      settingName(assignment.slice(0, equals).replaceAll('-', '_')),
+      assignment.slice(equals + 1),
+    ])
+  }
+  return found
+}
+
+/** Splits at white space; a backslash takes the next character as it is (pg_split_opts). */
+function splitOptions(options: string): string[] {
+  const words: string[] = []
+  let word: string | null = null
+  for (let index = 0; index < options.length; index += 1) {
+    const character = options[index] as string
+    if (/\s/.test(character)) {
+      if (word !== null) words.push(word)
+      word = null
+      continue
+    }
+    if (character === '\\') index += 1
+    word = (word ?? '') + (options[index] ?? '')
+  }
+  if (word !== null) words.push(word)
+  return words
+}

@@ -1,0 +1,80 @@
+/** Opens servers on the two sides of a service: endpoints, TLS and credentials in one place. */
+import type { ServiceConfig } from '../../config/schema.ts'
+import type { FlushQueue } from '../../net/flush-queue.ts'
+import { login, type LoginOptions } from '../../net/pg/login.ts'
+import { ReportedIntern } from '../../net/pg/reported.ts'
+import { PgServer } from '../../net/pg/server.ts'
+import { serverTls, type ServerTls } from '../../net/tls.ts'
+import type { TransportHandler } from '../../net/transport.ts'
+import type { Clock } from '../../shared/clock.ts'
+import type { Side } from '../../shared/side.ts'
+import { credentialsFor, type ProvenPasswords } from './credentials.ts'
+import type { ServerKind } from './pool-set.ts'
+
+export interface SidesParts {
+  config(): ServiceConfig
+  readonly clock: Clock
+  readonly flushes: FlushQueue
+  readonly proven: ProvenPasswords
+}
+
+export class Sides {
+  readonly #parts: SidesParts
+  readonly #reportedIntern = new ReportedIntern()
+  readonly #tls: Readonly<Record<Side, ServerTls>>
+
+  /** Throws CONFIG_INVALID when a certificate cannot be used. */
+  constructor(parts: SidesParts) {
+    this.#parts = parts
+    const { source, target } = parts.config()
+    this.#tls = {
+      source: serverTls(source.tls, source.host),
+      target: serverTls(target.tls, target.host),
+    }
+  }
+
+  /** How to log in as a kind of server; `password` stands in for the configured one. */
+  loginOptions(kind: ServerKind, password?: string): LoginOptions {
+    const config = this.#parts.config()
+    const side = config[kind.side]
+    const credentials = credentialsFor(config, kind, this.#parts.proven)
+    const parameters = new Map([
+      ['user', credentials.user],
+      ['database', credentials.database],
+      ...kind.parameters,
+    ])
+    if (kind.access === 'read')
+      parameters.set('options', readOnlyOptions(parameters.get('options')))
+    return {
+      endpoint: { host: side.host, port: side.port },
+      tls: this.#tls[kind.side],
+      parameters,
+      password: password ?? credentials.password,
+      timeoutMs: side.connectTimeoutMs,
+    }
+  }
+
+  async open(
+    kind: ServerKind,
+    idleHandler: (server: PgServer) => TransportHandler,
+  ): Promise<PgServer> {
+    const options = this.loginOptions(kind)
+    const loggedIn = await login(options)
+    const { clock, flushes } = this.#parts
+    return new PgServer(loggedIn, {
+      side: kind.side,
+      endpoint: options.endpoint,
+      tls: options.tls,
+      clock,
+      flushes,
+      reportedIntern: this.#reportedIntern,
+      idleHandler,
+    })
+  }
+}
+
+/** A read that turns out to write is refused by the server itself. */
+function readOnlyOptions(options: string | undefined): string {
+  const readOnly = '-c default_transaction_read_only=on'
+  return options === undefined ? readOnly : `${options} ${readOnly}`
+}

@@ -1,0 +1,296 @@
+/**
+ * Parse, Bind, Describe and Close in transaction pooling: the client's statement names become
+ * ours, and a statement that this server has not prepared yet is prepared on the way, its reply
+ * swallowed (backend-relay.ts). Neighbours: statements.ts, frontend-relay.ts.
+ */
+import type { ParseTag, PgServer } from '../../net/pg/server.ts'
+import { effect, sessionEffects } from '../../routing/session-effects.ts'
+import { PontoonError } from '../../shared/errors.ts'
+import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
+import { cstringEnd } from '../../wire/pg/read.ts'
+import { owed } from '../../wire/pg/reply-queue.ts'
+import type { Session } from './session.ts'
+import {
+  closeStatement,
+  nobodysName,
+  touch,
+  type Statement,
+  type UnnamedStatement,
+} from './statements.ts'
+
+/** Statements prepared on one server; the least recently used one is closed beyond that. */
+export const preparedPerServerMax = 500
+
+const statementLetter = 0x53 // 'S'
+const closeNobody = closeStatement(nobodysName)
+const closeUnnamed = closeStatement(Buffer.alloc(0))
+
+export class StatementRelay {
+  readonly #session: Session
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  owedFor(type: number): number {
+    switch (type) {
+      case frontend.parse:
+        return owed.parse
+      case frontend.bind:
+        return owed.bind
+      case frontend.describe:
+        return owed.describe
+      default:
+        return owed.close
+    }
+  }
+
+  /**
+   * Relays the message at `offset`, of which `available` of `total` bytes are here.
+   * `forwardBefore` sends the untouched bytes ahead of it; it is called before anything is
+   * injected or replaced.
+   */
+  relay(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    available: number,
+    total: number,
+    type: number,
+    forwardBefore: () => void,
+  ): 'forward' | 'replaced' {
+    const end = offset + available
+    switch (type) {
+      case frontend.parse:
+        return this.#parse(server, bytes, offset, end, forwardBefore)
+      case frontend.bind: {
+        const portalEnd = cstringEnd(bytes, offset + headerBytes, end, 'CLIENT_PROTOCOL')
+        return this.#named(
+          server,
+          bytes,
+          offset,
+          end,
+          total,
+          portalEnd + 1,
+          owed.bind,
+          forwardBefore,
+        )
+      }
+      case frontend.describe:
+        if (bytes[offset + headerBytes] !== statementLetter)
+          return this.#plain(server, owed.describe)
+        return this.#named(
+          server,
+          bytes,
+          offset,
+          end,
+          total,
+          offset + headerBytes + 1,
+          owed.describe,
+          forwardBefore,
+        )
+      default:
+        if (bytes[offset + headerBytes] !== statementLetter) return this.#plain(server, owed.close)
+        return this.#close(server, bytes, offset, end, forwardBefore)
+    }
+  }
+
+  #plain(server: PgServer, kind: number): 'forward' {
+    server.replies.push(kind)
+    return 'forward'
+  }
+
+  #parse(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    end: number,
+    forwardBefore: () => void,
+  ): 'forward' | 'replaced' {
+    const session = this.#session
+    const nameStart = offset + headerBytes
+    const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
+    const sqlEnd = cstringEnd(bytes, nameEnd + 1, end, 'CLIENT_PROTOCOL')
+    const effects = sessionEffects(bytes, nameEnd + 1, sqlEnd)
+    if (nameEnd === nameStart) {
+      const unnamed = new Unnamed(Buffer.from(bytes.subarray(offset, end)), effects)
+      session.unnamed = unnamed
+      server.unnamedOwner = unnamed
+      this.#pushParse(server, owed.parse, { statement: unnamed, clientName: '' })
+      return 'forward'
+    }
+    const name = bytes.toString('latin1', nameStart, nameEnd)
+    const sql = bytes.toString('utf8', nameEnd + 1, sqlEnd)
+    forwardBefore()
+    const known = session.statements.get(name)
+    if (known !== undefined) {
+      // The client reuses a name without Close: let the server refuse it, as it would directly.
+      this.#ensure(server, known)
+      server.replies.push(owed.parse)
+      server.transport.sendOwned(known.parse)
+      return 'replaced'
+    }
+    const statement = session.context.statements.use(
+      Buffer.from(bytes.subarray(nameEnd + 1, end)),
+      sql,
+      effects,
+    )
+    session.statements.set(name, statement)
+    if (server.prepared.has(statement.id)) {
+      touch(server, statement)
+      // Already there: a Close of nobody's name keeps the place of the reply in order.
+      server.replies.push(owed.parseAsClose)
+      server.transport.sendOwned(closeNobody)
+      return 'replaced'
+    }
+    this.#prepare(server, statement, owed.parse, name)
+    return 'replaced'
+  }
+
+  /** Bind, or Describe of a statement: its name starts at `nameStart`. */
+  #named(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    end: number,
+    total: number,
+    nameStart: number,
+    kind: number,
+    forwardBefore: () => void,
+  ): 'forward' | 'replaced' {
+    const session = this.#session
+    const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
+    if (nameEnd === nameStart) {
+      this.#ensureUnnamed(server, forwardBefore)
+      const unnamed = session.unnamed
+      if (kind === owed.bind && unnamed !== null && unnamed.effects !== 0)
+        this.#noteEffects(unnamed.effects, unnamed.sql)
+      server.replies.push(kind)
+      return 'forward'
+    }
+    const statement = session.statements.get(bytes.toString('latin1', nameStart, nameEnd))
+    if (statement === undefined) {
+      // Not one of ours: made by SQL PREPARE (then the session is pinned), or unknown.
+      server.replies.push(kind)
+      return 'forward'
+    }
+    if (kind === owed.bind && statement.effects !== 0)
+      this.#noteEffects(statement.effects, statement.sql)
+    forwardBefore()
+    this.#ensure(server, statement)
+    server.replies.push(kind)
+    server.transport.sendOwned(
+      renamed(bytes, offset, nameStart, nameEnd, end, total, statement.serverName),
+    )
+    return 'replaced'
+  }
+
+  #close(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    end: number,
+    forwardBefore: () => void,
+  ): 'forward' | 'replaced' {
+    const session = this.#session
+    const nameStart = offset + headerBytes + 1
+    const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
+    server.replies.push(owed.close)
+    if (nameEnd === nameStart) {
+      session.unnamed = null
+      server.unnamedOwner = null
+      return 'forward'
+    }
+    const name = bytes.toString('latin1', nameStart, nameEnd)
+    const statement = session.statements.get(name)
+    if (statement === undefined) return 'forward'
+    session.statements.delete(name)
+    session.context.statements.leave(statement)
+    // The statement stays for others; the client gets its CloseComplete all the same.
+    forwardBefore()
+    server.transport.sendOwned(closeNobody)
+    return 'replaced'
+  }
+
+  #ensure(server: PgServer, statement: Statement): void {
+    if (server.prepared.has(statement.id)) touch(server, statement)
+    else this.#prepare(server, statement, owed.parse | owed.injected, null)
+  }
+
+  #prepare(server: PgServer, statement: Statement, kind: number, clientName: string | null): void {
+    if (server.prepared.size >= preparedPerServerMax) this.#evict(server)
+    server.prepared.set(statement.id, statement)
+    server.youngestPrepared = statement.id
+    this.#pushParse(server, kind, { statement, clientName })
+    server.transport.sendOwned(statement.parse)
+  }
+
+  #evict(server: PgServer): void {
+    for (const [id, tag] of server.prepared) {
+      server.prepared.delete(id)
+      server.replies.push(owed.close | owed.injected)
+      server.transport.sendOwned(closeStatement((tag as Statement).serverName))
+      return
+    }
+  }
+
+  #ensureUnnamed(server: PgServer, forwardBefore: () => void): void {
+    const { unnamed } = this.#session
+    if (server.unnamedOwner === unnamed) return
+    forwardBefore()
+    server.unnamedOwner = unnamed
+    if (unnamed === null) {
+      // Somebody else's is there: the client must get "does not exist", not a stranger's statement.
+      server.replies.push(owed.close | owed.injected)
+      server.transport.sendOwned(closeUnnamed)
+      return
+    }
+    this.#pushParse(server, owed.parse | owed.injected, { statement: unnamed, clientName: null })
+    server.transport.sendOwned(unnamed.parse)
+  }
+
+  #pushParse(server: PgServer, kind: number, tag: ParseTag): void {
+    if (!server.replies.push(kind, tag)) this.#session.parseFailed(server, tag)
+  }
+
+  #noteEffects(effects: number, sql: string): void {
+    this.#session.effects |= effects
+    if ((effects & (effect.settings | effect.opaque)) !== 0) this.#session.settingTexts.push(sql)
+  }
+}
+
+class Unnamed implements UnnamedStatement {
+  readonly id = 0
+  readonly parse: Buffer
+  readonly effects: number
+
+  constructor(parse: Buffer, effects: number) {
+    this.parse = parse
+    this.effects = effects
+  }
+
+  get sql(): string {
+    const end = this.parse.indexOf(0, headerBytes + 1)
+    if (end < 0) throw new PontoonError('CLIENT_PROTOCOL', 'a string in a message has no end')
+    return this.parse.toString('utf8', headerBytes + 1, end)
+  }
+}
+
+/** The part of the message that is here, with the name at [nameStart, nameEnd) replaced. */
+function renamed(
+  bytes: Buffer,
+  offset: number,
+  nameStart: number,
+  nameEnd: number,
+  end: number,
+  total: number,
+  name: Buffer,
+): Buffer {
+  const grown = name.length - (nameEnd - nameStart)
+  const message = Buffer.allocUnsafe(end - offset + grown)
+  bytes.copy(message, 0, offset, nameStart)
+  message.writeInt32BE(total - 1 + grown, 1)
+  name.copy(message, nameStart - offset)
+  bytes.copy(message, nameStart - offset + name.length, nameEnd, end)
+  return message
+}

@@ -1,0 +1,112 @@
+/**
+ * Protocol-level prepared statements in transaction pooling. A client's name for a statement
+ * means nothing on a shared server, so each distinct statement (text and parameter types) gets
+ * one name of ours, the same on every server, and is prepared where it is missing.
+ */
+import type { PgServer, PreparedTag } from '../../net/pg/server.ts'
+import { frontend } from '../../wire/pg/protocol.ts'
+
+/** A named statement, shared by all clients of a service that prepared the same. */
+export interface Statement extends PreparedTag {
+  readonly id: number
+  /** Name on the servers, without the terminator. */
+  readonly serverName: Buffer
+  /** The Parse message that makes it on a server. */
+  readonly parse: Buffer
+  readonly sql: string
+  /** Bits of routing/session-effects.ts. */
+  readonly effects: number
+  /** Clients whose name it stands behind. */
+  users: number
+}
+
+/** What an unnamed Parse made; never shared, told apart by identity. */
+export interface UnnamedStatement extends PreparedTag {
+  readonly id: 0
+  /** The Parse message as the client sent it. */
+  readonly parse: Buffer
+  readonly sql: string
+  readonly effects: number
+}
+
+/** Statements kept although no client uses them at present. */
+const unusedMax = 1_000
+
+/** A name no statement ever has: closing it is no error and gives CloseComplete in order. */
+export const nobodysName = Buffer.from('pontoon_0')
+
+export class StatementCatalogue {
+  readonly #byText = new Map<string, Statement>()
+  #nextId = 1
+  #unused = 0
+
+  get size(): number {
+    return this.#byText.size
+  }
+
+  /** `tail` is everything after the name in the Parse: text, NUL, parameter types. */
+  use(tail: Buffer, sql: string, effects: number): Statement {
+    const key = tail.toString('latin1')
+    let statement = this.#byText.get(key)
+    if (statement === undefined) {
+      const id = this.#nextId
+      this.#nextId += 1
+      const serverName = Buffer.from(`pontoon_${id}`)
+      statement = { id, serverName, parse: parseMessage(serverName, tail), sql, effects, users: 0 }
+      this.#byText.set(key, statement)
+    } else if (statement.users === 0) {
+      this.#unused -= 1
+      // Back to the young end, so that the sweep drops the longest unused first.
+      this.#byText.delete(key)
+      this.#byText.set(key, statement)
+    }
+    statement.users += 1
+    return statement
+  }
+
+  leave(statement: Statement): void {
+    statement.users -= 1
+    if (statement.users > 0) return
+    this.#unused += 1
+    if (this.#unused > unusedMax) this.#dropUnused()
+  }
+
+  #dropUnused(): void {
+    for (const [key, statement] of this.#byText) {
+      if (this.#unused <= unusedMax / 2) return
+      if (statement.users > 0) continue
+      this.#byText.delete(key)
+      this.#unused -= 1
+    }
+  }
+}
+
+function parseMessage(name: Buffer, tail: Buffer): Buffer {
+  const message = Buffer.allocUnsafe(5 + name.length + 1 + tail.length)
+  message[0] = frontend.parse
+  message.writeInt32BE(message.length - 1, 1)
+  name.copy(message, 5)
+  message[5 + name.length] = 0
+  tail.copy(message, 6 + name.length)
+  return message
+}
+
+/** Close of a statement by name. */
+export function closeStatement(name: Buffer): Buffer {
+  const message = Buffer.allocUnsafe(5 + 1 + name.length + 1)
+  message[0] = frontend.close
+  message.writeInt32BE(message.length - 1, 1)
+  message[5] = 0x53 // 'S'
+  name.copy(message, 6)
+  message[message.length - 1] = 0
+  return message
+}
+
+/** Marks a statement as the most recently used of a server. */
+export function touch(server: PgServer, statement: Statement): void {
+  // Moving an entry costs two hash operations: not for the one that is youngest anyway.
+  if (server.youngestPrepared === statement.id) return
+  server.youngestPrepared = statement.id
+  server.prepared.delete(statement.id)
+  server.prepared.set(statement.id, statement)
+}

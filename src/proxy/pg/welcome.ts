@@ -1,0 +1,345 @@
+/**
+ * The last step of a login: finds out what the server would report to this client and makes the
+ * session. In transaction pooling the answer is remembered per pool and settings, so that only
+ * the first client of its kind needs a server; in session pooling the client gets its server now.
+ */
+import type { PgServer } from '../../net/pg/server.ts'
+import { VerbatimError } from '../../net/pg/verbatim-error.ts'
+import type { Pool } from '../../net/pool.ts'
+import type { TransportHandler } from '../../net/transport.ts'
+import type { SessionDealer } from '../../routing/balance.ts'
+import { PontoonError } from '../../shared/errors.ts'
+import { backend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
+import { readError, readParameterStatus } from '../../wire/pg/read.ts'
+import { owed } from '../../wire/pg/reply-queue.ts'
+import {
+  backendKeyData,
+  errorResponse,
+  parameterStatus,
+  queryMessage,
+  readyForQuery,
+} from '../../wire/pg/write.ts'
+import type { CancelRegistry } from './cancel.ts'
+import type { ClassifierSet } from './classifiers.ts'
+import type { ClientLogin, StartupIdentity } from './client-login.ts'
+import type { ServiceContext } from './context.ts'
+import type { PoolSet, PoolSlot } from './pool-set.ts'
+import { Session } from './session.ts'
+import { settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
+
+export interface WelcomeParts {
+  readonly context: ServiceContext
+  readonly pools: PoolSet
+  readonly cancels: CancelRegistry
+  readonly dealer: SessionDealer
+  readonly classifiers: ClassifierSet
+  /** The next session's number. */
+  nextId(): number
+}
+
+/** Remembered answers per pool; a service whose clients all differ starts anew. */
+const rememberedMax = 1_000
+
+type Reported = ReadonlyMap<string, string>
+
+export class Welcomer {
+  readonly #parts: WelcomeParts
+  readonly #reported = new Map<PoolSlot, Map<string, Reported>>()
+
+  constructor(parts: WelcomeParts) {
+    this.#parts = parts
+  }
+
+  /** Servers may answer otherwise now: another primary, or a reconnect. */
+  forget(): void {
+    this.#reported.clear()
+  }
+
+  async run(
+    login: ClientLogin,
+    startup: StartupIdentity,
+    onMade: (session: Session) => void,
+  ): Promise<Session | null> {
+    if (
+      startup.parameters.has('replication') &&
+      isTrue(startup.parameters.get('replication') ?? '')
+    ) {
+      throw new PontoonError(
+        'CLIENT_NOT_ALLOWED',
+        'replication connections do not go through Pontoon yet; connect to the server itself',
+      )
+    }
+    return this.#parts.context.config.pool.mode === 'transaction'
+      ? this.#pooled(login, startup, onMade)
+      : this.#owned(login, startup, onMade)
+  }
+
+  async #pooled(
+    login: ClientLogin,
+    startup: StartupIdentity,
+    onMade: (session: Session) => void,
+  ): Promise<Session | null> {
+    const { context, pools, cancels } = this.#parts
+    const { settings, options } = startupSettings(startup.parameters)
+    const kinds = pools.kinds(
+      startup.user,
+      startup.database,
+      options === '' ? noParameters : new Map([['options', options]]),
+    )
+    const slot = kinds[context.route.primary].write
+    const key = settingsKey(settings)
+    let reported = this.#reported.get(slot)?.get(key)
+    if (reported === undefined) {
+      reported = await this.#ask(login, slot, settings, key)
+      if (!login.isOpen) return null
+    }
+    const { pid, secret } = cancels.newKey()
+    const session = this.#session(login, startup, kinds, settings, reported, pid, secret)
+    onMade(session)
+    this.#greet(session, login, reported)
+    return session
+  }
+
+  async #owned(
+    login: ClientLogin,
+    startup: StartupIdentity,
+    onMade: (session: Session) => void,
+  ): Promise<Session | null> {
+    const { context, pools } = this.#parts
+    const parameters = new Map([...startup.parameters].filter(([name]) => !isIdentity(name)))
+    const kinds = pools.kinds(startup.user, startup.database, parameters)
+    const { pool } = kinds[context.route.primary].write
+    const server = await acquire(login, context, pool)
+    if (server === null) return null
+    const session = this.#session(
+      login,
+      startup,
+      kinds,
+      new Map(),
+      server.reported,
+      server.pid,
+      server.secret,
+    )
+    session.adopt(server, pool)
+    onMade(session)
+    this.#greet(session, login, server.reported, server.loginNotices)
+    return session
+  }
+
+  #session(
+    login: ClientLogin,
+    startup: StartupIdentity,
+    kinds: Session['identity']['kinds'],
+    settings: Settings,
+    reported: Reported,
+    pid: number,
+    secret: Buffer,
+  ): Session {
+    const { context, dealer, classifiers } = this.#parts
+    const identity = {
+      id: this.#parts.nextId(),
+      user: startup.user,
+      database: startup.database,
+      applicationName: startup.parameters.get('application_name') ?? '',
+      address: login.address,
+      seat: dealer.take(),
+      cancelPid: pid,
+      cancelSecret: secret,
+      kinds,
+      classifier: classifiers.of(startup.user, startup.database),
+    }
+    return new Session(context, identity, login.transport, settings, reported)
+  }
+
+  #greet(
+    session: Session,
+    login: ClientLogin,
+    reported: Reported,
+    notices: readonly Buffer[] = [],
+  ): void {
+    login.sendOk()
+    for (const [name, value] of reported) session.client.sendOwned(parameterStatus(name, value))
+    session.client.sendOwned(
+      backendKeyData(session.identity.cancelPid, session.identity.cancelSecret),
+    )
+    for (const notice of notices) session.client.sendOwned(notice)
+    session.client.sendOwned(readyForQuery(txStatus.idle))
+    const early = login.handOver()
+    if (early.length > 0) session.frontend.onBytes(early, early.length)
+  }
+
+  /** Applies the settings to a server of the pool and remembers what it reports then. */
+  async #ask(
+    login: ClientLogin,
+    slot: PoolSlot,
+    settings: Settings,
+    key: string,
+  ): Promise<Reported> {
+    const { context } = this.#parts
+    const server = await acquire(login, context, slot.pool)
+    if (server === null) return noParameters
+    const refusal = server.settingsKey === key ? null : await applySettings(server, settings, key)
+    const { reported } = server
+    server.rest()
+    if (refusal !== null) server.spoil()
+    slot.pool.give(server)
+    if (refusal !== null) throw settingsRefused(refusal)
+    let remembered = this.#reported.get(slot)
+    if (remembered === undefined || remembered.size >= rememberedMax) {
+      remembered = new Map()
+      this.#reported.set(slot, remembered)
+    }
+    remembered.set(key, reported)
+    return reported
+  }
+}
+
+const noParameters: ReadonlyMap<string, string> = new Map()
+
+/** A server of the pool, once the gate is open; null when the client has gone meanwhile. */
+function acquire(
+  login: ClientLogin,
+  context: ServiceContext,
+  pool: Pool<PgServer>,
+): Promise<PgServer | null> {
+  return new Promise((resolve, reject) => {
+    let leave: () => void = () => undefined
+    const finish = (): void => {
+      login.onGone = null
+    }
+    login.onGone = () => {
+      leave()
+      resolve(null)
+    }
+    const next = (): void => {
+      if (!login.isOpen) return
+      if (!context.gate.isOpen) {
+        leave = context.gate.park(next)
+        return
+      }
+      const server = pool.take()
+      if (server !== null) {
+        finish()
+        resolve(server)
+        return
+      }
+      leave = pool.wait({
+        onServer: (waited) => {
+          finish()
+          resolve(waited)
+        },
+        onRefused: (error) => {
+          finish()
+          reject(error)
+        },
+      })
+    }
+    next()
+  })
+}
+
+/** A startup parameter that the server does not take, in the server's words. */
+function settingsRefused({
+  message,
+  sqlstate,
+}: {
+  message: string
+  sqlstate: string
+}): PontoonError {
+  return new VerbatimError(
+    'STARTUP_PARAMETER',
+    message,
+    sqlstate,
+    errorResponse({ severity: 'FATAL', sqlstate, message }),
+  )
+}
+
+/** Settles with the server's refusal, or null when the settings are applied. */
+function applySettings(
+  server: PgServer,
+  settings: Settings,
+  key: string,
+): Promise<{ message: string; sqlstate: string } | null> {
+  return new Promise((resolve, reject) => {
+    server.transport.handler = new SettingsHandler(
+      server,
+      (refusal) => {
+        if (refusal === null) {
+          server.settings = settings
+          server.settingsKey = key
+        }
+        resolve(refusal)
+      },
+      reject,
+    )
+    server.unnamedOwner = null
+    server.replies.push(owed.query | owed.injected)
+    server.transport.sendOwned(queryMessage(settingsSql(server.settings, settings)))
+  })
+}
+
+/** Reads the few messages that answer the settings query. */
+class SettingsHandler implements TransportHandler {
+  readonly #server: PgServer
+  readonly #done: (refusal: { message: string; sqlstate: string } | null) => void
+  readonly #lost: (error: PontoonError) => void
+  #buffer: Buffer = Buffer.alloc(0)
+  #refusal: { message: string; sqlstate: string } | null = null
+
+  constructor(
+    server: PgServer,
+    done: (refusal: { message: string; sqlstate: string } | null) => void,
+    lost: (error: PontoonError) => void,
+  ) {
+    this.#server = server
+    this.#done = done
+    this.#lost = lost
+  }
+
+  onBytes(bytes: Buffer, end: number): void {
+    this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
+    while (this.#buffer.length >= headerBytes) {
+      const total = this.#buffer.readInt32BE(1) + 1
+      if (total < headerBytes || total > 1024 * 1024) {
+        this.#server.transport.destroy()
+        return
+      }
+      if (this.#buffer.length < total) return
+      const message = this.#buffer.subarray(0, total)
+      this.#buffer = this.#buffer.subarray(total)
+      this.#message(message, total)
+    }
+  }
+
+  #message(message: Buffer, total: number): void {
+    const type = message[0] as number
+    if (type === backend.errorResponse) this.#refusal = readError(message, headerBytes, total)
+    else if (type === backend.parameterStatus)
+      this.#server.report(...readParameterStatus(message, headerBytes, total))
+    else if (type === backend.readyForQuery) {
+      this.#server.replies.shift()
+      this.#done(this.#refusal)
+    }
+  }
+
+  onCongested(): void {
+    // One small query is under way.
+  }
+
+  onDrained(): void {
+    // One small query is under way.
+  }
+
+  onClosed(): void {
+    this.#lost(new PontoonError('SERVER_LOST', 'the server went away during the login'))
+  }
+}
+
+function isIdentity(name: string): boolean {
+  return name === 'user' || name === 'database' || name.startsWith('_pq_.')
+}
+
+/** As the server reads a boolean (parse_bool); `database` asks for logical replication. */
+function isTrue(value: string): boolean {
+  return !/^(false|off|no|0)$/i.test(value)
+}

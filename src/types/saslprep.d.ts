@@ -1,0 +1,3 @@
+declare module 'saslprep' {
+  export default function saslprep(text: string): string
+}

@@ -1,0 +1,118 @@
+/**
+ * Decodes the few messages that Pontoon looks into. Every function takes bytes that are already
+ * complete and checks its own bounds: malformed input is a PontoonError, never an exception of
+ * the runtime.
+ */
+import { PontoonError, type ErrorCode } from '../../shared/errors.ts'
+
+/** Index of the NUL that ends the string at `start`; throws when there is none before `end`. */
+export function cstringEnd(bytes: Buffer, start: number, end: number, code: ErrorCode): number {
+  const index = bytes.indexOf(0, start)
+  if (index < 0 || index >= end) throw new PontoonError(code, 'a string in a message has no end')
+  return index
+}
+
+export type StartupPacket =
+  | { readonly kind: 'ssl' }
+  | { readonly kind: 'gss-encryption' }
+  | { readonly kind: 'cancel'; readonly pid: number; readonly secret: Buffer }
+  | {
+      readonly kind: 'startup'
+      readonly minor: number
+      readonly parameters: ReadonlyMap<string, string>
+    }
+
+/** Decodes a startup packet without its length word. */
+export function readStartupPacket(body: Buffer): StartupPacket {
+  if (body.length < 4) throw invalid('the startup packet is too short')
+  const major = body.readUInt16BE(0)
+  const minor = body.readUInt16BE(2)
+  if (major === 1234) return readRequest(minor, body)
+  if (major !== 3) {
+    throw invalid(`unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`)
+  }
+  return { kind: 'startup', minor, parameters: readParameters(body) }
+}
+
+function readRequest(code: number, body: Buffer): StartupPacket {
+  if (code === 5679) return { kind: 'ssl' }
+  if (code === 5680) return { kind: 'gss-encryption' }
+  if (code !== 5678) throw invalid(`unsupported startup request code 1234.${code}`)
+  // 4 bytes of secret until protocol 3.0, up to 256 since 3.2.
+  if (body.length < 12 || body.length > 8 + 256)
+    throw invalid('the cancel request has a wrong length')
+  return { kind: 'cancel', pid: body.readInt32BE(4), secret: Buffer.from(body.subarray(8)) }
+}
+
+function readParameters(body: Buffer): ReadonlyMap<string, string> {
+  const parameters = new Map<string, string>()
+  let offset = 4
+  while (offset < body.length && body[offset] !== 0) {
+    const nameEnd = cstringEnd(body, offset, body.length, 'CLIENT_PROTOCOL')
+    const valueEnd = cstringEnd(body, nameEnd + 1, body.length, 'CLIENT_PROTOCOL')
+    parameters.set(
+      body.toString('utf8', offset, nameEnd),
+      body.toString('utf8', nameEnd + 1, valueEnd),
+    )
+    offset = valueEnd + 1
+  }
+  if (offset !== body.length - 1) {
+    throw invalid('invalid startup packet layout: expected terminator as last byte')
+  }
+  return parameters
+}
+
+export interface ServerError {
+  readonly severity: string
+  /** Five characters; XX000 when the server gave none (CVE-2026-6666 class: never trust it is there). */
+  readonly sqlstate: string
+  readonly message: string
+}
+
+/**
+ * Decodes the body of an ErrorResponse or NoticeResponse, which may be cut off at `end`; unknown
+ * fields are passed over.
+ */
+export function readError(bytes: Buffer, start: number, end: number): ServerError {
+  let severity = 'ERROR'
+  let sqlstate = 'XX000'
+  let text = ''
+  let offset = start
+  while (offset < end && bytes[offset] !== 0) {
+    const field = bytes[offset]
+    const valueEnd = bytes.indexOf(0, offset + 1)
+    if (valueEnd < 0 || valueEnd >= end) break
+    if (field === 0x56) severity = bytes.toString('utf8', offset + 1, valueEnd)
+    else if (field === 0x43) sqlstate = bytes.toString('latin1', offset + 1, valueEnd)
+    else if (field === 0x4d) text = bytes.toString('utf8', offset + 1, valueEnd)
+    offset = valueEnd + 1
+  }
+  return { severity, sqlstate: sqlstate.length === 5 ? sqlstate : 'XX000', message: text }
+}
+
+export function readParameterStatus(bytes: Buffer, start: number, end: number): [string, string] {
+  const nameEnd = cstringEnd(bytes, start, end, 'SERVER_PROTOCOL')
+  const valueEnd = cstringEnd(bytes, nameEnd + 1, end, 'SERVER_PROTOCOL')
+  return [bytes.toString('utf8', start, nameEnd), bytes.toString('utf8', nameEnd + 1, valueEnd)]
+}
+
+/** Decodes the body of a DataRow in text format; null for SQL NULL. */
+export function readTextRow(bytes: Buffer, start: number, end: number): (string | null)[] {
+  if (end - start < 2) throw new PontoonError('SERVER_PROTOCOL', 'a DataRow is too short')
+  const columns = bytes.readInt16BE(start)
+  const row: (string | null)[] = []
+  let offset = start + 2
+  for (let index = 0; index < columns; index += 1) {
+    if (offset + 4 > end) throw new PontoonError('SERVER_PROTOCOL', 'a DataRow is too short')
+    const length = bytes.readInt32BE(offset)
+    offset += 4
+    if (length > end - offset) throw new PontoonError('SERVER_PROTOCOL', 'a DataRow is too short')
+    row.push(length < 0 ? null : bytes.toString('utf8', offset, offset + length))
+    offset += Math.max(0, length)
+  }
+  return row
+}
+
+function invalid(text: string): PontoonError {
+  return new PontoonError('CLIENT_PROTOCOL', text)
+}

@@ -1,0 +1,125 @@
+/**
+ * What a server still owes: one entry per forwarded frontend message that gets a reply, in order.
+ * It tells whose reply the next backend message is, so that replies to messages that Pontoon
+ * injected are swallowed and a server is never released while anything is owed.
+ *
+ * A ring of bytes for the kinds (nothing is allocated per message) and a parallel ring of tags
+ * for the entries that carry one, such as the statement of a Parse.
+ */
+import { assert } from '../../shared/assert.ts'
+
+/** Kinds of owed replies. `injected` is a flag: the reply must not reach the client. */
+export const owed = {
+  none: 0,
+  parse: 1,
+  bind: 2,
+  describe: 3,
+  execute: 4,
+  close: 5,
+  sync: 6,
+  query: 7,
+  functionCall: 8,
+  /** A Parse of a statement that is there already, sent as a Close that closes nothing. */
+  parseAsClose: 9,
+  injected: 16,
+} as const
+
+export const owedKindMask = 15
+
+/** Replies one server may owe before its client is read no further. */
+export const owedRepliesMax = 65_536
+
+export class ReplyQueue<Tag> {
+  #kinds = new Uint8Array(16)
+  #tags: (Tag | null)[] = Array.from({ length: 16 }, () => null)
+  #head = 0
+  #length = 0
+  /** After an error in an extended batch the server ignores everything until Sync. */
+  #skipping = false
+
+  get length(): number {
+    return this.#length
+  }
+
+  get isSkipping(): boolean {
+    return this.#skipping
+  }
+
+  /** Kind of the oldest entry with its flag, or `owed.none`. */
+  get head(): number {
+    return this.#length === 0 ? owed.none : (this.#kinds[this.#head] as number)
+  }
+
+  get headTag(): Tag | null {
+    return this.#length === 0 ? null : (this.#tags[this.#head] as Tag | null)
+  }
+
+  /** Records that a message was sent. Returns false when the server is going to ignore it. */
+  push(kind: number, tag: Tag | null = null): boolean {
+    if (this.#skipping) {
+      if (kind !== owed.sync) return false
+      this.#skipping = false
+    }
+    if (this.#length === this.#kinds.length) this.#grow()
+    const index = (this.#head + this.#length) & (this.#kinds.length - 1)
+    this.#kinds[index] = kind
+    if (tag !== null) this.#tags[index] = tag
+    this.#length += 1
+    return true
+  }
+
+  /** The oldest reply has arrived whole. */
+  shift(): void {
+    assert(this.#length > 0, 'a reply nobody waits for')
+    this.#tags[this.#head] = null
+    this.#head = (this.#head + 1) & (this.#kinds.length - 1)
+    this.#length -= 1
+  }
+
+  /**
+   * An ErrorResponse came. For a simple Query nothing changes: its ReadyForQuery follows. In an
+   * extended batch everything up to the next Sync is void, a simple Query too; `dropped` gets
+   * the tags of the void entries.
+   */
+  fail(dropped: (tag: Tag) => void): void {
+    const kind = this.head & owedKindMask
+    if (kind === owed.none || kind === owed.query || kind === owed.functionCall) return
+    while (this.#length > 0 && (this.head & owedKindMask) !== owed.sync) {
+      const tag = this.headTag
+      if (tag !== null) dropped(tag)
+      this.shift()
+    }
+    if (this.#length === 0) this.#skipping = true
+  }
+
+  /**
+   * COPY … FROM STDIN began in an extended batch: the server reads on in copy mode, where a Sync
+   * that was sent along is ignored.
+   */
+  enterCopyIn(): void {
+    if ((this.head & owedKindMask) !== owed.execute) return
+    const mask = this.#kinds.length - 1
+    while (this.#length > 1) {
+      const next = (this.#head + 1) & mask
+      if (this.#kinds[next] !== owed.sync) return
+      // Remove the entry after the head by moving the head entry onto it.
+      this.#kinds[next] = this.#kinds[this.#head] as number
+      this.#tags[next] = this.#tags[this.#head] as Tag | null
+      this.shift()
+    }
+  }
+
+  #grow(): void {
+    const capacity = this.#kinds.length * 2
+    const kinds = new Uint8Array(capacity)
+    const tags: (Tag | null)[] = Array.from({ length: capacity }, () => null)
+    for (let index = 0; index < this.#length; index += 1) {
+      const from = (this.#head + index) & (this.#kinds.length - 1)
+      kinds[index] = this.#kinds[from] as number
+      tags[index] = this.#tags[from] as Tag | null
+    }
+    this.#kinds = kinds
+    this.#tags = tags
+    this.#head = 0
+  }
+}
