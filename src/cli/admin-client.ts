@@ -1,0 +1,143 @@
+/** The CLI's side of the admin API: one request, typed, every failure a coded error. */
+import { errorTable, PontoonError } from '../shared/errors.ts'
+import type { ErrorCode } from '../shared/errors.ts'
+import type { GateSnapshot } from '../net/gate.ts'
+import type { DrainReport } from '../proxy/service.ts'
+import type { RoutePatch } from '../routing/route.ts'
+import type { RouteChange } from '../control/operator.ts'
+import type { ServiceView } from '../control/service-view.ts'
+import type { CommandInput } from './command.ts'
+
+const defaultUrl = 'http://127.0.0.1:7070'
+
+/** Longer than the longest pause may wait for its drain. */
+const requestTimeoutMs = 75_000
+
+export class AdminClient {
+  readonly #base: URL
+  readonly #token: string | undefined
+
+  /** Throws USAGE for a URL that is none. */
+  constructor({ args, env }: Pick<CommandInput, 'args' | 'env'>) {
+    this.#base = parseUrl(args.value('admin') ?? env['PONTOON_ADMIN'] ?? defaultUrl)
+    this.#token = env['PONTOON_TOKEN']
+  }
+
+  async services(): Promise<readonly ServiceView[]> {
+    const answer = await this.#request<{ services: readonly ServiceView[] }>('GET', '/v1/services')
+    return answer.services
+  }
+
+  async service(name: string): Promise<ServiceView> {
+    return await this.#request('GET', servicePath(name))
+  }
+
+  async changeRoute(
+    name: string,
+    patch: RoutePatch,
+    epoch: number,
+    dryRun: boolean,
+  ): Promise<RouteChange> {
+    const path = `${servicePath(name)}/route${dryRun ? '?dryRun=true' : ''}`
+    return await this.#request('PATCH', path, patch, { 'If-Match': `"${epoch}"` })
+  }
+
+  async pause(name: string, forMs: number, waitMs: number): Promise<DrainReport> {
+    return await this.#request('POST', `${servicePath(name)}/pause`, { forMs, waitMs })
+  }
+
+  async resume(name: string): Promise<GateSnapshot> {
+    return await this.#request('POST', `${servicePath(name)}/resume`, {})
+  }
+
+  async reconnect(name: string): Promise<GateSnapshot> {
+    return await this.#request('POST', `${servicePath(name)}/reconnect`, {})
+  }
+
+  async #request<T>(
+    method: string,
+    path: string,
+    body?: object,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<T> {
+    const answer = await this.#send(method, path, body, headers)
+    const text = await answer.text()
+    const parsed = parseJson(text)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the API is our own
+    if (answer.ok && parsed !== undefined) return parsed as T
+    throw this.#failure(answer.status, parsed)
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    body: object | undefined,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Response> {
+    try {
+      return await fetch(new URL(path, this.#base), {
+        method,
+        headers: {
+          ...headers,
+          ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+          ...(this.#token === undefined ? {} : { Authorization: `Bearer ${this.#token}` }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(requestTimeoutMs),
+      })
+    } catch (error) {
+      throw new PontoonError(
+        'ADMIN_UNREACHABLE',
+        `no sidecar answers at ${this.#base.origin} (${reasonOf(error)})`,
+        { cause: error },
+      )
+    }
+  }
+
+  #failure(status: number, parsed: unknown): PontoonError {
+    const problem = typeof parsed === 'object' && parsed !== null ? parsed : {}
+    const code = 'code' in problem ? String(problem.code) : ''
+    const detail = 'detail' in problem ? String(problem.detail) : ''
+    if (isErrorCode(code)) {
+      return new PontoonError(
+        code,
+        code === 'INTERNAL' ? 'the sidecar failed; its log says why' : detail,
+      )
+    }
+    return new PontoonError(
+      'ADMIN_UNREACHABLE',
+      `what answers at ${this.#base.origin} is no Pontoon sidecar (HTTP ${status})`,
+    )
+  }
+}
+
+function servicePath(name: string): string {
+  return `/v1/services/${encodeURIComponent(name)}`
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
+  throw new PontoonError('USAGE', `'${text}' is not an admin URL such as ${defaultUrl}.`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorTable, code)
+}
+
+/** fetch hides the reason in the cause; of several addresses tried, the first one's counts. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.name === 'TimeoutError') return 'no answer in time'
+  const { cause } = error
+  const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause
+  return first instanceof Error ? first.message : error.message
+}

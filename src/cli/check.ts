@@ -1,0 +1,146 @@
+/** pontoon check: is the configuration right, and can both sides of every service be used? */
+import { loadConfig } from '../config/load.ts'
+import type { ServiceConfig } from '../config/schema.ts'
+import { lookAtSide, rolesOf } from '../control/side-probe.ts'
+import { probeSide } from '../net/pg/probe.ts'
+import type { ProbeReport, ProbeStep } from '../net/pg/probe.ts'
+import { toPontoonError } from '../shared/errors.ts'
+import { sides } from '../shared/side.ts'
+import type { Side } from '../shared/side.ts'
+import { configFilesOf, configOption } from './config-files.ts'
+import { exitCodes } from './command.ts'
+import type { Command, CommandInput, ExitCode } from './command.ts'
+import { padToWidth, printable } from './display-width.ts'
+
+export const check: Command = {
+  name: 'check',
+  summary: 'Check the configuration and reach both sides of every service.',
+  details:
+    'For each side: name, TCP, TLS with the certificate, login of every role that the\n' +
+    'configuration names, version and round trip. Exit code 1 if anything is wrong.',
+  positionals: [],
+  options: { ...configOption, offline: { help: 'Check the configuration only.' } },
+  examples: [
+    'pontoon check --config config/database.yml',
+    'pontoon check --config config/database.yml --offline',
+    'pontoon check --json',
+  ],
+  run,
+}
+
+interface SideReport extends ProbeReport {
+  readonly service: string
+  readonly side: Side
+  readonly warnings: readonly string[]
+}
+
+async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
+  const { config, files, warnings } = loadConfig(configFilesOf(args), env)
+  const services = Object.entries(config.services)
+  const places = services.flatMap(([name, service]) =>
+    sides.map((side) => ({ name, service, side })),
+  )
+  const reports = args.has('offline')
+    ? []
+    : await Promise.all(places.map(({ name, service, side }) => checkSide(name, service, side)))
+  const ok = reports.every((report) => report.ok)
+  const names = services.map(([name]) => name)
+  output.result({ ok, files, services: names, warnings, sides: reports }, () =>
+    [
+      `${files.join(', ')}: valid, ${names.length === 1 ? 'service' : 'services'} ${names.join(', ')}`,
+      ...warnings.map((warning) => `warning: ${warning}`),
+      ...reports.map(describeSide),
+      ...(reports.length > 0 ? [verdict(reports)] : []),
+    ].join('\n'),
+  )
+  return ok ? exitCodes.ok : exitCodes.failed
+}
+
+/** All roles, one after the other: the first tells about the way there, the rest of themselves. */
+async function checkSide(name: string, service: ServiceConfig, side: Side): Promise<SideReport> {
+  const [first, ...others] = rolesOf(service, side)
+  if (first === undefined) return await reachOnly(name, service, side)
+  const report = await probeSide(service[side], first)
+  const steps = [...report.steps]
+  for (const role of report.ok ? others : []) {
+    const more = await probeSide(service[side], role)
+    steps.push(...more.steps.filter((step) => step.name === 'login'))
+  }
+  return {
+    ...report,
+    service: name,
+    side,
+    ok: report.ok && steps.every((step) => step.ok),
+    steps,
+    warnings: certificateWarnings(report.certificateExpires),
+  }
+}
+
+/** Clients bring their own names and passwords, so there is no login to try. */
+async function reachOnly(name: string, service: ServiceConfig, side: Side): Promise<SideReport> {
+  const { host, port } = service[side]
+  const step = await reachStep(service, side)
+  return {
+    service: name,
+    side,
+    endpoint: `${host}:${port}`,
+    ok: step.ok,
+    steps: [step],
+    serverVersion: null,
+    latencyMs: null,
+    certificateExpires: null,
+    warnings: ['login not tried: the configuration names no user for this side'],
+  }
+}
+
+async function reachStep(service: ServiceConfig, side: Side): Promise<ProbeStep> {
+  const startMs = performance.now()
+  const tookMs = (): number => performance.now() - startMs
+  try {
+    await lookAtSide({ config: service }, side)
+    return { name: 'tcp', ok: true, text: 'accepts connections', code: null, tookMs: tookMs() }
+  } catch (thrown) {
+    const { message, code } = toPontoonError(thrown)
+    return { name: 'tcp', ok: false, text: message, code, tookMs: tookMs() }
+  }
+}
+
+const dayMs = 86_400_000
+const expiresSoonDays = 30
+
+function certificateWarnings(expires: Date | null): readonly string[] {
+  if (expires === null) return []
+  const days = Math.floor((expires.getTime() - Date.now()) / dayMs)
+  if (days < 0) return [`the certificate has expired ${-days} days ago`]
+  return days < expiresSoonDays ? [`the certificate expires in ${days} days`] : []
+}
+
+const stepNames: Readonly<Record<ProbeStep['name'], string>> = {
+  dns: 'name',
+  tcp: 'connect',
+  tls: 'TLS',
+  login: 'login',
+  query: 'query',
+}
+
+function describeSide({ service, side, endpoint, steps, warnings }: SideReport): string {
+  return [
+    '',
+    `${service} ${side}: ${endpoint}`,
+    ...steps.map(({ name, ok, text, code }) =>
+      line(ok ? 'ok' : 'FAILED', stepNames[name], code === null ? text : `${text} [${code}]`),
+    ),
+    ...warnings.map((warning) => line('warning', '', warning)),
+  ].join('\n')
+}
+
+function line(mark: string, name: string, text: string): string {
+  return `  ${padToWidth(mark, 9)}${padToWidth(name, 9)}${printable(text)}`
+}
+
+function verdict(reports: readonly SideReport[]): string {
+  const bad = reports.filter((report) => !report.ok)
+  if (bad.length === 0) return '\nBoth sides of every service can be used.'
+  const names = bad.map(({ service, side }) => `${service} ${side}`).join(', ')
+  return `\n${bad.length} of ${reports.length} sides cannot be used: ${names}.`
+}

@@ -1,0 +1,25 @@
+/** Every command, in the order in which an operator meets them. */
+import { check } from './check.ts'
+import type { Command } from './command.ts'
+import { createHelp } from './help-command.ts'
+import { pause } from './pause.ts'
+import { phase } from './phase.ts'
+import { reconnect } from './reconnect.ts'
+import { resume } from './resume.ts'
+import { serve } from './serve.ts'
+import { shift } from './shift.ts'
+import { status } from './status.ts'
+import { version } from './version.ts'
+
+export const commands: readonly Command[] = [
+  check,
+  serve,
+  status,
+  shift,
+  phase,
+  pause,
+  resume,
+  reconnect,
+  version,
+  createHelp(() => commands),
+]

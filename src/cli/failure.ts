@@ -1,0 +1,73 @@
+/** How an error reaches the person or program that ran a command: words, a hint, an exit code. */
+import { BugError } from '../shared/assert.ts'
+import { toPontoonError } from '../shared/errors.ts'
+import type { ErrorCode, PontoonError } from '../shared/errors.ts'
+import { exitCodes } from './command.ts'
+import type { ExitCode } from './command.ts'
+import { printable } from './display-width.ts'
+import type { Output } from './output.ts'
+
+/** What to do about it, where the message alone does not say. */
+const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
+  USAGE: 'See pontoon help, or pontoon COMMAND --help.',
+  ADMIN_UNREACHABLE:
+    'Start a sidecar with: pontoon serve --config config/database.yml\n' +
+    'or say where it runs: --admin http://HOST:PORT (also in PONTOON_ADMIN).',
+  UNAUTHENTICATED: 'Put one of admin.tokens of the configuration into PONTOON_TOKEN.',
+  FORBIDDEN: 'Use a token whose role is operator (admin.tokens in the configuration).',
+  STATE_LOCKED: 'Stop the other one, or give this one its own folder under state.file.',
+  LISTEN_IN_USE: 'Stop the other process, or choose another address in the configuration.',
+  CONFIG_ENV_MISSING: 'Set it in the environment of this command.',
+  EPOCH_STALE: 'Look with pontoon status SERVICE, then decide again.',
+}
+
+export function reportFailure(thrown: unknown, output: Output): ExitCode {
+  const error = toPontoonError(thrown)
+  const hint = hints[error.code]
+  if (output.json) {
+    const { code, message, kind } = error
+    output.result(
+      {
+        error: {
+          code,
+          message,
+          retrySafe: kind.retrySafe,
+          ...(hint === undefined ? {} : { hint }),
+        },
+      },
+      () => '',
+    )
+  } else {
+    output.error(`pontoon: ${wordsOf(error)}`)
+    for (const line of hint?.split('\n') ?? []) output.error(`  ${line}`)
+  }
+  if (error.code === 'INTERNAL') reportBug(thrown, output)
+  return exitCodeOf(error)
+}
+
+export function exitCodeOf(error: PontoonError): ExitCode {
+  switch (error.code) {
+    case 'USAGE':
+      return exitCodes.usage
+    case 'ROUTE_REFUSED':
+    case 'GATE_REFUSED':
+    case 'EPOCH_STALE':
+      return exitCodes.refused
+    default:
+      return exitCodes.failed
+  }
+}
+
+/** Messages may quote a server or a file; only line breaks of ours survive. */
+function wordsOf(error: PontoonError): string {
+  const lines = error.message.split('\n').map(printable)
+  return error.code === 'USAGE' ? lines.join('\n') : `${lines.join('\n')} [${error.code}]`
+}
+
+function reportBug(thrown: unknown, output: Output): void {
+  output.error('  This is a bug in Pontoon. Please report it with these lines:')
+  const cause = thrown instanceof Error && !(thrown instanceof BugError) ? thrown.cause : undefined
+  for (const one of [thrown, cause]) {
+    if (one instanceof Error) output.error(one.stack ?? one.message)
+  }
+}

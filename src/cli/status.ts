@@ -1,0 +1,148 @@
+/** pontoon status [SERVICE]: routes, gates, pools and clients of a running sidecar. */
+import type { ServiceView } from '../control/service-view.ts'
+import { sides } from '../shared/side.ts'
+import { AdminClient } from './admin-client.ts'
+import { adminOptions, exitCodes } from './command.ts'
+import type { Command, CommandInput, ExitCode } from './command.ts'
+import { formatDuration } from './duration.ts'
+import { formatFacts, formatTable } from './table.ts'
+import type { Column } from './table.ts'
+
+export const status: Command = {
+  name: 'status',
+  summary: 'Show routes, gates, pools and clients.',
+  positionals: [{ name: 'SERVICE', optional: true, help: 'Only this service, with more detail.' }],
+  options: adminOptions,
+  examples: ['pontoon status', 'pontoon status orders', 'pontoon status --json'],
+  run,
+}
+
+async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
+  const client = new AdminClient({ args, env })
+  const [name] = args.positionals
+  if (name !== undefined) {
+    const view = await client.service(name)
+    output.result(view, () => describeService(view))
+    return exitCodes.ok
+  }
+  const services = await client.services()
+  output.result({ services }, () => describeServices(services))
+  return exitCodes.ok
+}
+
+const overviewColumns: readonly Column[] = [
+  { heading: 'SERVICE' },
+  { heading: 'PHASE' },
+  { heading: 'WRITES' },
+  { heading: 'READS ON TARGET', align: 'right' },
+  { heading: 'EPOCH', align: 'right' },
+  { heading: 'GATE' },
+  { heading: 'CLIENTS', align: 'right' },
+  { heading: 'SOURCE' },
+  { heading: 'TARGET' },
+]
+
+function describeServices(services: readonly ServiceView[]): string {
+  if (services.length === 0) return 'The configuration names no services.'
+  return formatTable(
+    overviewColumns,
+    services.map(({ name, route, gate, clients, sides: of }) => [
+      name,
+      route.phase,
+      route.primary,
+      `${route.reads}%`,
+      String(route.epoch),
+      gate.state,
+      String(sum(Object.values(clients))),
+      of.source.state,
+      of.target.state,
+    ]),
+  )
+}
+
+function describeService(view: ServiceView): string {
+  const { route, gate } = view
+  const facts = formatFacts([
+    ['service', `${view.name} (${view.protocol}, ${view.poolMode} pooling)`],
+    ['listens on', view.listening.join(', ')],
+    ['phase', route.phase],
+    ['writes go to', route.primary],
+    ['reads on target', `${route.reads}%`],
+    ['epoch', String(route.epoch)],
+    ['gate', describeGate(gate)],
+    ['clients', describeCounts(view.clients)],
+    ['pinned', describeCounts(view.pinned)],
+    ['errors', describeCounts({ ...view.totals.ownErrors, ...sqlstates(view) })],
+  ])
+  return [facts, describeSides(view), describePools(view)].filter(Boolean).join('\n\n')
+}
+
+function describeGate(gate: ServiceView['gate']): string {
+  if (gate.state === 'open') return 'open'
+  const opens = formatDuration(gate.opensInMs)
+  return `paused (${gate.reason}), ${gate.parked} parked, opens in ${opens}`
+}
+
+function describeCounts(counts: Readonly<Record<string, number>>): string {
+  const present = Object.entries(counts).filter(([, count]) => count > 0)
+  return present.map(([name, count]) => `${count} ${name}`).join(', ') || 'none'
+}
+
+function sqlstates(view: ServiceView): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(view.totals.serverErrors).map(([name, count]) => [`SQLSTATE ${name}`, count]),
+  )
+}
+
+function describeSides(view: ServiceView): string {
+  const rows = sides.map((side) => {
+    const of = view.sides[side]
+    return [
+      side === view.route.primary ? `${side} (writes)` : side,
+      `${of.host}:${of.port}`,
+      of.version,
+      String(of.transactions),
+      String(of.queries),
+      String(Math.max(of.readP99Ms, of.writeP99Ms)),
+      of.state === 'unreachable' ? of.message : of.state,
+    ]
+  })
+  return formatTable(
+    [
+      { heading: 'SIDE' },
+      { heading: 'SERVER' },
+      { heading: 'VERSION' },
+      { heading: 'TRANSACTIONS', align: 'right' },
+      { heading: 'QUERIES', align: 'right' },
+      { heading: 'P99 MS', align: 'right' },
+      { heading: 'STATE' },
+    ],
+    rows,
+  )
+}
+
+function describePools({ pools }: ServiceView): string {
+  if (pools.length === 0) return ''
+  return formatTable(
+    [
+      { heading: 'POOL' },
+      { heading: 'USER' },
+      { heading: 'DATABASE' },
+      ...['ACTIVE', 'IDLE', 'CONNECTING', 'WAITING', 'SIZE'].map(numberColumn),
+    ],
+    pools.map((pool) => [
+      pool.side,
+      pool.user,
+      pool.database,
+      ...[pool.active, pool.idle, pool.connecting, pool.waiting, pool.size].map(String),
+    ]),
+  )
+}
+
+function numberColumn(heading: string): Column {
+  return { heading, align: 'right' }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}

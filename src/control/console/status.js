@@ -1,0 +1,175 @@
+/**
+ * The status page: reads the event stream of the admin API and redraws. Everything is put in as
+ * text, never as markup, because names come from clients. fetch instead of EventSource, because
+ * only fetch can send the token.
+ */
+const eventsShown = 50
+const tokenKey = 'pontoon-token'
+const connection = document.getElementById('connection')
+const services = document.getElementById('services')
+const events = document.getElementById('events')
+const form = document.getElementById('token-form')
+let lastEventId = '0'
+
+form.addEventListener('submit', (event) => {
+  event.preventDefault()
+  sessionStorage.setItem(tokenKey, document.getElementById('token').value)
+  form.hidden = true
+  void follow()
+})
+
+void follow()
+
+async function follow() {
+  const retry = await readStream().catch((error) => {
+    say(`not connected: ${error.message}`, 'bad')
+    return true
+  })
+  if (retry) setTimeout(follow, 1_000)
+}
+
+/** Resolves to whether to try again; a missing token waits for the form instead. */
+async function readStream() {
+  const headers = { 'Last-Event-ID': lastEventId, ...authorization() }
+  const first = await fetch('/v1/services', { headers })
+  if (first.status === 401 || first.status === 429) {
+    say(first.status === 401 ? 'a token is needed' : 'too many wrong tokens, wait a minute', 'warn')
+    form.hidden = false
+    return false
+  }
+  drawServices((await first.json()).services)
+  const answer = await fetch('/v1/events', { headers })
+  if (!answer.ok) throw new Error(`the sidecar answered ${answer.status}`)
+  say('live', 'good')
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+  let rest = ''
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) throw new Error('the sidecar closed the stream')
+    const blocks = (rest + value).split('\n\n')
+    rest = blocks.pop()
+    for (const block of blocks) takeEvent(block)
+  }
+}
+
+function authorization() {
+  const token = sessionStorage.getItem(tokenKey)
+  return token === null ? {} : { Authorization: `Bearer ${token}` }
+}
+
+function takeEvent(block) {
+  const fields = Object.fromEntries(
+    block.split('\n').map((line) => {
+      const colon = line.indexOf(': ')
+      return [line.slice(0, colon), line.slice(colon + 2)]
+    }),
+  )
+  if (fields.data === undefined) return
+  const data = JSON.parse(fields.data)
+  if (fields.id !== undefined) lastEventId = fields.id
+  if (fields.event === 'services') drawServices(data.services)
+  else logEvent(fields.event, data)
+}
+
+function logEvent(kind, { atMs, ...data }) {
+  const time = new Date(atMs).toLocaleTimeString()
+  events.prepend(element('li', `${time}  ${kind}  ${describe(kind, data)}`))
+  while (events.childElementCount > eventsShown) events.lastElementChild.remove()
+}
+
+function describe(kind, data) {
+  if (kind === 'route') {
+    const { before, after } = data
+    return `${data.service}: reads ${before.reads}% → ${after.reads}%, ${after.phase}, epoch ${after.epoch}, by ${data.by}`
+  }
+  if (kind === 'gate') return `${data.service}: ${data.state} ${data.reason}`
+  if (kind === 'side')
+    return `${data.service}: ${data.side} ${data.reachable ? 'answers' : data.message}`
+  return JSON.stringify(data)
+}
+
+function drawServices(views) {
+  services.replaceChildren(...views.map(drawService))
+}
+
+function drawService(view) {
+  const { route, gate } = view
+  const box = element('article')
+  const bar = element('progress')
+  bar.className = 'bar'
+  bar.max = 100
+  bar.value = route.reads
+  bar.title = `reads on the target: ${route.reads}%`
+  box.append(
+    element('h2', `${view.name} · ${view.protocol} · ${view.listening.join(', ')}`),
+    element(
+      'p',
+      `phase ${route.phase} · writes on ${route.primary} · reads on target ${route.reads}% · epoch ${route.epoch}`,
+    ),
+    bar,
+    element('p', gateWords(gate), gate.state === 'paused' ? 'warn' : 'good'),
+    element('p', `clients: ${counts(view.clients)}`),
+    sidesTable(view),
+  )
+  return box
+}
+
+function gateWords(gate) {
+  if (gate.state === 'open') return 'gate open'
+  const seconds = (gate.opensInMs / 1000).toFixed(1)
+  return `gate paused (${gate.reason}), ${gate.parked} parked, opens in ${seconds} s`
+}
+
+function counts(numbers) {
+  const parts = Object.entries(numbers).filter(([, value]) => value > 0)
+  return parts.map(([name, value]) => `${value} ${name}`).join(', ') || 'none'
+}
+
+function sidesTable(view) {
+  const table = element('table')
+  const headings = [
+    'side',
+    'server',
+    'state',
+    'active',
+    'idle',
+    'waiting',
+    'transactions',
+    'p99 ms',
+  ]
+  const head = element('tr')
+  head.append(...headings.map((text) => element('th', text)))
+  table.append(head, ...['source', 'target'].map((side) => sideRow(view, side)))
+  return table
+}
+
+function sideRow(view, side) {
+  const facts = view.sides[side]
+  const pools = view.pools.filter((pool) => pool.side === side)
+  const sum = (name) => String(pools.reduce((total, pool) => total + pool[name], 0))
+  const tones = { reachable: 'good', unreachable: 'bad', unknown: '' }
+  const row = element('tr')
+  row.append(
+    element('td', side === view.route.primary ? `${side} (writes)` : side),
+    element('td', `${facts.host}:${facts.port} ${facts.version}`),
+    element('td', facts.message || facts.state, tones[facts.state]),
+    element('td', sum('active')),
+    element('td', sum('idle')),
+    element('td', sum('waiting')),
+    element('td', String(facts.transactions)),
+    element('td', String(Math.max(facts.readP99Ms, facts.writeP99Ms))),
+  )
+  return row
+}
+
+function element(name, text = '', className = '') {
+  const made = document.createElement(name)
+  made.textContent = text
+  made.className = className
+  return made
+}
+
+function say(text, className) {
+  connection.textContent = text
+  connection.className = className
+}

@@ -1,0 +1,263 @@
+/**
+ * Prometheus metrics; the only file that knows prom-client. Nothing is recorded here per query:
+ * the data plane keeps plain counters (proxy/service.ts) and each scrape copies them. The table
+ * in docs/metrics.md is generated from `metricFamilies`; a test holds the two together.
+ */
+import { Registry, collectDefaultMetrics } from 'prom-client'
+import type { Metric } from 'prom-client'
+import type { Service, ServiceSnapshot } from '../proxy/service.ts'
+import type { BucketHistogram } from '../shared/histogram.ts'
+import { sides } from '../shared/side.ts'
+
+export type MetricType = 'counter' | 'gauge' | 'histogram'
+
+type Labels = Readonly<Record<string, string>>
+type Sample = readonly [labels: Labels, value: number | BucketHistogram]
+
+/** One metric of every service: what it is called and how a scrape reads it. */
+export interface MetricFamily {
+  readonly name: string
+  readonly help: string
+  readonly type: MetricType
+  /** Label names beside `service`. */
+  readonly labels: readonly string[]
+  readonly read: (snapshot: ServiceSnapshot, service: Service) => readonly Sample[]
+}
+
+export const metricFamilies: readonly MetricFamily[] = [
+  {
+    name: 'pontoon_clients',
+    help: 'Clients by what they do now.',
+    type: 'gauge',
+    labels: ['state'],
+    read: ({ clients }) => byLabel('state', Object.entries(clients)),
+  },
+  {
+    name: 'pontoon_clients_total',
+    help: 'Clients accepted since the start.',
+    type: 'counter',
+    labels: [],
+    read: (_, { stats }) => [[{}, stats.clientsTotal]],
+  },
+  {
+    name: 'pontoon_servers',
+    help: 'Servers by side and by what they do now.',
+    type: 'gauge',
+    labels: ['side', 'state'],
+    read: readServers,
+  },
+  {
+    name: 'pontoon_servers_opened_total',
+    help: 'Servers opened since the start.',
+    type: 'counter',
+    labels: [],
+    read: (_, { stats }) => [[{}, stats.serversOpenedTotal]],
+  },
+  {
+    name: 'pontoon_client_wait_seconds',
+    help: 'How long transactions waited for a server.',
+    type: 'histogram',
+    labels: [],
+    read: (_, { stats }) => [[{}, stats.clientWait]],
+  },
+  {
+    name: 'pontoon_query_seconds',
+    help: 'How long transactions held a server; kind read is what the classifier recognised.',
+    type: 'histogram',
+    labels: ['side', 'kind'],
+    read: (_, { stats }) =>
+      sides.flatMap((side): Sample[] => [
+        [{ side, kind: 'read' }, stats.query[side].read],
+        [{ side, kind: 'write' }, stats.query[side].write],
+      ]),
+  },
+  {
+    name: 'pontoon_transactions_total',
+    help: 'Transactions ended, by side.',
+    type: 'counter',
+    labels: ['side'],
+    read: (_, { stats }) => byLabel('side', Object.entries(stats.transactions)),
+  },
+  {
+    name: 'pontoon_queries_total',
+    help: 'Queries answered, by side.',
+    type: 'counter',
+    labels: ['side'],
+    read: (_, { stats }) => byLabel('side', Object.entries(stats.queries)),
+  },
+  {
+    name: 'pontoon_bytes_total',
+    help: 'Bytes by direction, on the client leg and on the server leg.',
+    type: 'counter',
+    labels: ['direction'],
+    read: (_, { stats }) =>
+      byLabel('direction', [
+        ['from_clients', stats.bytesFromClients],
+        ['to_clients', stats.bytesToClients],
+        ['from_servers', stats.bytesFromServers],
+        ['to_servers', stats.bytesToServers],
+      ]),
+  },
+  {
+    name: 'pontoon_server_errors_total',
+    help: 'Errors that servers gave, by SQLSTATE class.',
+    type: 'counter',
+    labels: ['sqlstate_class'],
+    read: (_, { stats }) => byLabel('sqlstate_class', stats.serverErrors),
+  },
+  {
+    name: 'pontoon_errors_total',
+    help: 'Errors that Pontoon itself gave to clients, by code (docs/errors.md).',
+    type: 'counter',
+    labels: ['code'],
+    read: (_, { stats }) => byLabel('code', stats.ownErrors),
+  },
+  {
+    name: 'pontoon_route_epoch',
+    help: 'Epoch of the route in force.',
+    type: 'gauge',
+    labels: [],
+    read: ({ route }) => [[{}, route.epoch]],
+  },
+  {
+    name: 'pontoon_route_reads_percent',
+    help: 'Percent of sessions whose eligible reads go to the target.',
+    type: 'gauge',
+    labels: [],
+    read: ({ route }) => [[{}, route.reads]],
+  },
+  {
+    name: 'pontoon_gate_paused',
+    help: '1 while the gate is paused.',
+    type: 'gauge',
+    labels: [],
+    read: ({ gate }) => [[{}, gate.state === 'paused' ? 1 : 0]],
+  },
+  {
+    name: 'pontoon_pause_seconds',
+    help: 'How long pauses of the gate lasted.',
+    type: 'histogram',
+    labels: [],
+    read: (_, { stats }) => [[{}, stats.pause]],
+  },
+  {
+    name: 'pontoon_pinned_clients',
+    help: 'Sessions that hold their server beyond a transaction, by reason.',
+    type: 'gauge',
+    labels: ['reason'],
+    read: ({ pinned }) => byLabel('reason', Object.entries(pinned)),
+  },
+  {
+    name: 'pontoon_prepared_statements',
+    help: 'Named prepared statements that clients hold.',
+    type: 'gauge',
+    labels: [],
+    read: (_, { stats }) => [[{}, stats.preparedStatements]],
+  },
+]
+
+/** Copies of one scrape: each service is looked at once, not once per family. */
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #services: () => Iterable<Service>
+  #scrape: readonly (readonly [Service, ServiceSnapshot])[] = []
+
+  constructor(services: () => Iterable<Service>, version: string) {
+    this.#services = services
+    collectDefaultMetrics({ register: this.#registry, prefix: 'pontoon_' })
+    this.#register('pontoon_build_info', 'Always 1; the labels say what runs.', 'gauge', () => [
+      { labels: { version, node: process.version }, value: 1 },
+    ])
+    for (const family of metricFamilies) {
+      this.#register(family.name, family.help, family.type, () => this.#values(family))
+    }
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** Names of every metric of the registry, the process metrics included. */
+  names(): readonly string[] {
+    return this.#registry.getMetricsAsArray().map((metric) => metric.name)
+  }
+
+  async expose(): Promise<string> {
+    this.#scrape = [...this.#services()].map((service) => [service, service.snapshot()] as const)
+    return await this.#registry.metrics()
+  }
+
+  #values(family: MetricFamily): readonly MetricLine[] {
+    const lines: MetricLine[] = []
+    for (const [service, snapshot] of this.#scrape) {
+      for (const [labels, value] of family.read(snapshot, service)) {
+        const all = { service: service.name, ...labels }
+        if (typeof value === 'number') lines.push({ labels: all, value })
+        else lines.push(...histogramLines(family.name, all, value))
+      }
+    }
+    return lines
+  }
+
+  /** prom-client only asks of a metric that `get` answers its values; its own classes count. */
+  #register(
+    name: string,
+    help: string,
+    type: MetricType,
+    values: () => readonly MetricLine[],
+  ): void {
+    const metric = {
+      name,
+      help,
+      type,
+      aggregator: 'sum',
+      get: async () => ({ name, help, type, aggregator: 'sum', values: values() }),
+      reset: () => undefined,
+    }
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
+    this.#registry.registerMetric(metric as unknown as Metric)
+  }
+}
+
+interface MetricLine {
+  readonly metricName?: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+/** Prometheus' buckets are cumulative: each counts everything up to its bound. */
+function histogramLines(
+  name: string,
+  labels: Labels,
+  histogram: BucketHistogram,
+): readonly MetricLine[] {
+  let cumulative = 0
+  const lines: MetricLine[] = histogram.boundsSeconds.map((bound, index) => {
+    cumulative += histogram.counts[index] ?? 0
+    return {
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le: `${bound}` },
+      value: cumulative,
+    }
+  })
+  return [
+    ...lines,
+    { metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: histogram.count },
+    { metricName: `${name}_sum`, labels, value: histogram.sumSeconds },
+    { metricName: `${name}_count`, labels, value: histogram.count },
+  ]
+}
+
+function byLabel(label: string, entries: Iterable<readonly [string, number]>): readonly Sample[] {
+  return [...entries].map(([name, value]) => [{ [label]: name }, value])
+}
+
+/** Pools are per user and database; the metric sums them, so that its label set stays small. */
+function readServers({ pools }: ServiceSnapshot): readonly Sample[] {
+  return sides.flatMap((side) =>
+    (['idle', 'active', 'connecting'] as const).map((state): Sample => {
+      const ofSide = pools.filter((pool) => pool.side === side)
+      return [{ side, state }, ofSide.reduce((sum, pool) => sum + pool[state], 0)]
+    }),
+  )
+}

@@ -1,0 +1,182 @@
+/**
+ * The only composition root: puts a sidecar together from a configuration, in an order in which
+ * every failure leaves nothing behind. A side that cannot be reached delays nothing: services
+ * start anyway and side-watch.ts reports. reload.ts and the CLI's signals drive the rest.
+ */
+import { shippedPhases } from '../config/phases.ts'
+import type { PhaseProfiles } from '../config/phases.ts'
+import type { Config } from '../config/schema.ts'
+import { createPostgresService } from '../proxy/pg/service.ts'
+import type { PostgresServiceOptions } from '../proxy/pg/service.ts'
+import type { Service } from '../proxy/service.ts'
+import { initialRoute } from '../routing/change.ts'
+import type { Clock } from '../shared/clock.ts'
+import { AuditLog } from '../store/audit-log.ts'
+import { FileStore } from '../store/file-store.ts'
+import type { RouteStore } from '../store/route-store.ts'
+import { AccessGuard } from './admin/access.ts'
+import type { AdminContext } from './admin/context.ts'
+import { startAdmin, startProbe } from './admin/server.ts'
+import type { HttpListener } from './admin/server.ts'
+import { EventFeed } from './events.ts'
+import { Health } from './health.ts'
+import type { ProcessLog } from './logging.ts'
+import { Metrics } from './metrics.ts'
+import { Operator } from './operator.ts'
+import { Picture } from './picture.ts'
+import { Reloader } from './reload.ts'
+import type { ReloadReport } from './reload.ts'
+import { lookAtSide } from './side-probe.ts'
+import { SideWatch } from './side-watch.ts'
+import type { SideProbe } from './side-watch.ts'
+import { version } from './version.ts'
+
+export interface RuntimeOptions {
+  readonly config: Config
+  /** Files that reload() reads again. */
+  readonly configFiles: readonly string[]
+  readonly log: ProcessLog
+  readonly clock: Clock
+  /** For tests; the real ones otherwise. */
+  readonly probeSide?: SideProbe
+  readonly createService?: (options: PostgresServiceOptions) => Service
+}
+
+export interface Runtime {
+  /** The configuration in force; a reload replaces it. */
+  readonly config: Config
+  readonly services: ReadonlyMap<string, Service>
+  readonly store: RouteStore
+  readonly audit: AuditLog
+  readonly health: Health
+  /** URLs of the listeners as bound. */
+  readonly adminAddress: string
+  readonly probeAddress: string | null
+  /** Takes the files again; an invalid one throws and changes nothing. */
+  reload(by: string): Promise<ReloadReport>
+  /** Drains for at most drainTimeoutMs (or `drainMs`) and closes everything. */
+  stop(reason: string, drainMs?: number): Promise<void>
+}
+
+/** Closes what was opened, the newest first. */
+type Closers = (() => Promise<void> | void)[]
+
+export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const closers: Closers = []
+  try {
+    return await compose(options, closers)
+  } catch (error) {
+    await closeAll(closers, options.log)
+    throw error
+  }
+}
+
+async function compose(options: RuntimeOptions, closers: Closers): Promise<Runtime> {
+  const { config, clock, log } = options
+  const profiles = shippedPhases()
+  const store = await FileStore.open(config.state.file)
+  closers.push(() => store.close())
+  const audit = await AuditLog.open(config.state.file)
+  closers.push(() => audit.close())
+  const events = new EventFeed(() => clock.wallMs())
+  const sides = new SideWatch({ probe: options.probeSide ?? lookAtSide, events, clock, log })
+  closers.push(() => sides.stop())
+  const services = new Map<string, Service>()
+  await startServices(options, profiles, store, services, closers)
+  const operator = new Operator({ services, profiles, store, audit, events, log })
+  const reloader = new Reloader({ ...options, services, operator, events })
+  const health = new Health(() => sides.notes(services.values()))
+  const context: AdminContext = {
+    version,
+    services,
+    operator,
+    guard: new AccessGuard(() => reloader.config.admin.tokens, clock),
+    audit,
+    events,
+    metrics: new Metrics(() => services.values(), version),
+    health,
+    sides,
+    log,
+  }
+  const listeners = await startListeners(config, context, closers)
+  const picture = new Picture(services, sides, events)
+  closers.push(() => picture.stop())
+  sides.start(services.values())
+  health.become('running')
+  const stop = onceOnly(async (reason: string, asked?: number) => {
+    const drainMs = asked ?? reloader.config.drainTimeoutMs
+    health.become('stopping')
+    events.publish('stopping', { reason, drainMs })
+    log.info({ reason, drainMs }, 'draining')
+    await Promise.all([...services.values()].map((service) => service.close(drainMs)))
+    await closeAll(closers, log)
+    log.info({ reason }, 'stopped')
+  })
+  return {
+    get config() {
+      return reloader.config
+    },
+    services,
+    store,
+    audit,
+    health,
+    adminAddress: listeners.admin.url,
+    probeAddress: listeners.probe?.url ?? null,
+    reload: (by) => reloader.reload(by),
+    stop,
+  }
+}
+
+async function startServices(
+  options: RuntimeOptions,
+  profiles: PhaseProfiles,
+  store: RouteStore,
+  services: Map<string, Service>,
+  closers: Closers,
+): Promise<void> {
+  const create = options.createService ?? createPostgresService
+  for (const [name, config] of Object.entries(options.config.services)) {
+    const initial = initialRoute(config.route, { service: name, profiles })
+    const route = await store.ensure(name, initial)
+    const service = create({ name, config, route, clock: options.clock, log: options.log })
+    services.set(name, service)
+    closers.push(() => service.close(0))
+    await service.listen()
+    const { listening } = service.snapshot()
+    options.log.info({ service: name, listening, route }, 'service started')
+  }
+}
+
+async function startListeners(
+  config: Config,
+  context: AdminContext,
+  closers: Closers,
+): Promise<{ readonly admin: HttpListener; readonly probe: HttpListener | null }> {
+  const admin = await startAdmin(config.admin, context)
+  closers.push(() => admin.close())
+  context.log.info({ url: admin.url }, 'admin listener started')
+  if (config.probe === undefined) return { admin, probe: null }
+  const probe = await startProbe(config.probe.listen, context)
+  closers.push(() => probe.close())
+  context.log.info({ url: probe.url }, 'probe listener started')
+  return { admin, probe }
+}
+
+/** One that fails must not keep the others open. */
+async function closeAll(closers: Closers, log: ProcessLog): Promise<void> {
+  for (const close of closers.splice(0).toReversed()) {
+    try {
+      await close()
+    } catch (error) {
+      log.error({ err: error }, 'something did not close well')
+    }
+  }
+}
+
+/** A second call waits for the first; the arguments of the first count. */
+function onceOnly<Arguments extends readonly unknown[]>(
+  run: (...given: Arguments) => Promise<void>,
+): (...given: Arguments) => Promise<void> {
+  let running: Promise<void> | undefined
+  return (...given) => (running ??= run(...given))
+}

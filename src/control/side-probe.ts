@@ -1,0 +1,64 @@
+/**
+ * As whom to look at a side, and what was found, in short. `check` tries every role that the
+ * configuration names; the running sidecar only the first. Where clients bring their own names
+ * and passwords there is none to try, and a look ends at TCP.
+ */
+import type { ServiceConfig } from '../config/schema.ts'
+import { dial } from '../net/dial.ts'
+import { probeSide } from '../net/pg/probe.ts'
+import type { ProbeOptions, ProbeReport } from '../net/pg/probe.ts'
+import { credentialsFor } from '../proxy/pg/credentials.ts'
+import type { Side } from '../shared/side.ts'
+import type { SideFinding, SideProbe } from './side-watch.ts'
+
+/** Every role that Pontoon would log in with on that side, without repetition. */
+export function rolesOf(config: ServiceConfig, side: Side): readonly ProbeOptions[] {
+  const clients = Object.keys(config.users ?? {})
+  const fallback = config[side].user
+  const names = clients.length > 0 || fallback === undefined ? clients : [fallback]
+  const roles = new Map<string, ProbeOptions>()
+  for (const name of names) {
+    // As the service itself asks; a role without a database goes to the one of its own name.
+    const database = config.databases?.[0] ?? config[side].database ?? name
+    const kind = { side, user: name, database, parameters: new Map(), access: 'write' } as const
+    addRole(roles, credentialsFor(config, kind, new Map()))
+  }
+  addExtraRoles(roles, config, side)
+  return [...roles.values()]
+}
+
+/** What the sidecar asks of a side now and then; throws when it cannot be reached. */
+export const lookAtSide: SideProbe = async (service, side) => {
+  const config = service.config[side]
+  const [role] = rolesOf(service.config, side)
+  if (role !== undefined) return findingOf(await probeSide(config, role))
+  const startMs = performance.now()
+  const { socket } = await dial(config, config.connectTimeoutMs)
+  socket.destroy()
+  const latencyMs = performance.now() - startMs
+  return { reachable: true, code: '', message: '', version: '', latencyMs }
+}
+
+function addRole(roles: Map<string, ProbeOptions>, role: ProbeOptions): void {
+  roles.set(`${role.user} ${role.database}`, role)
+}
+
+function addExtraRoles(roles: Map<string, ProbeOptions>, config: ServiceConfig, side: Side): void {
+  const { readUser, controlUser, replicationUser, database } = config[side]
+  for (const extra of [readUser, controlUser, replicationUser]) {
+    if (extra?.user === undefined) continue
+    const asked = database ?? config.databases?.[0] ?? extra.user
+    addRole(roles, { user: extra.user, password: extra.password ?? null, database: asked })
+  }
+}
+
+function findingOf(report: ProbeReport): SideFinding {
+  const failed = report.steps.find((step) => !step.ok)
+  return {
+    reachable: report.ok,
+    code: failed?.code ?? '',
+    message: failed?.text ?? '',
+    version: report.serverVersion?.split(' ')[0] ?? '',
+    latencyMs: report.latencyMs,
+  }
+}
