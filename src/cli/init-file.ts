@@ -63,14 +63,14 @@ function clientAuth(user: string, hasPassword: boolean): string {
     clientAuth:
       mode: trust
     users:
-      ${scalar(user)}: {}
+      ${mappingKey(user)}: {}
 `
   }
   return `    # The application keeps its user and password.
     clientAuth:
       mode: scram
     users:
-      ${scalar(user)}:
+      ${mappingKey(user)}:
         verifier: \${CLIENT_PASSWORD}
 `
 }
@@ -83,9 +83,14 @@ function tls(config: ServerTlsConfig): string {
   return [`        mode: ${config.mode}`, ...paths].join('\n')
 }
 
-/** Plain where YAML reads it as text for sure; a `$` is doubled, since it begins a placeholder. */
+/** A value: a `$` is doubled, since it begins a placeholder. */
 function scalar(text: string): string {
+  return mappingKey(text.split('$').join('$$'))
+}
+
+/** Plain where YAML reads it as text for sure. Nothing is put into keys, so a `$` stays as it is. */
+function mappingKey(text: string): string {
   const plain = /^[A-Za-z/][\w./-]*$/.test(text)
   const readOtherwise = /^(?:true|false|null|yes|no|on|off|y|n)$/i.test(text)
-  return plain && !readOtherwise ? text : JSON.stringify(text.split('$').join('$$'))
+  return plain && !readOtherwise ? text : JSON.stringify(text)
 }

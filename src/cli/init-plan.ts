@@ -158,8 +158,8 @@ function noteOptions(url: DatabaseUrl, notes: string[]): void {
   const dropped = [...options.keys()].filter((name) => droppedOptions.test(name))
   if (dropped.length > 0) {
     notes.push(
-      `Left out of the new URL: ${dropped.join(', ')}. They concern the way to the source, ` +
-        'which Pontoon goes now.',
+      'Not in the new URL, because they concern the way to the source, which Pontoon goes now: ' +
+        `${dropped.join(', ')}.`,
     )
   }
 }

@@ -107,7 +107,6 @@ function exists(file: string): PontoonError {
 /** Throws USAGE. */
 function readArgs(args: readonly string[], { env }: InitIo): InitArgs {
   const { values, positionals } = parse(args)
-  const isRedis = (text: string): boolean => /^(?:rediss?|valkeys?):\/\//i.test(text)
   const stray = positionals.find((text) => !isDatabaseUrl(text) && !isRedis(text))
   if (stray !== undefined) {
     const what = `${redactUrl(stray)} is neither a postgres:// nor a redis:// URL`
@@ -129,6 +128,10 @@ function readArgs(args: readonly string[], { env }: InitIo): InitArgs {
     force: values.force ?? false,
     dryRun: values['dry-run'] ?? false,
   }
+}
+
+function isRedis(text: string): boolean {
+  return /^(?:rediss?|valkeys?):\/\//i.test(text)
 }
 
 function parse(args: readonly string[]): ReturnType<typeof parseInitArgs> {

@@ -33,13 +33,11 @@ function modelBelow(model: ModelNode | undefined, step: string | number): ModelN
 
 /**
  * Hides the password of a connection URL, in its user part and in its query. Works on the text,
- * because what must be hidden may stand in a URL that no parser takes.
+ * because what must be hidden may stand in a URL that no parser takes: a password with a raw `/`
+ * or `@` ends at the last `@`. So it rather hides too much.
  */
 export function redactUrl(url: string): string {
   return url
-    .replace(/^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)@/i, (_, scheme: string, account: string) => {
-      const colon = account.indexOf(':')
-      return colon < 0 ? `${scheme}${account}@` : `${scheme}${account.slice(0, colon)}:${hidden}@`
-    })
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/?#]*):.*@/is, `$1:${hidden}@`)
     .replace(/([?&](?:password|sslpassword|passwd|pwd|token|secret)=)[^&#]*/gi, `$1${hidden}`)
 }

@@ -32,6 +32,12 @@ void t.test('hides the password of a URL', async (test) => {
     ['redis://:pw@cache:6379/0', 'redis://:***@cache:6379/0'],
     ['rediss://default:pw@[::1]:6379', 'rediss://default:***@[::1]:6379'],
     ['postgres://app:p w@h1:1,h2:2/db', 'postgres://app:***@h1:1,h2:2/db'],
+    ['postgres://app:p/w@h@db/orders', 'postgres://app:***@db/orders'],
+    ['postgres://app:p?w#@db/orders', 'postgres://app:***@db/orders'],
+    [
+      'postgres://db:5432/orders?application_name=x',
+      'postgres://db:5432/orders?application_name=x',
+    ],
     ['no url at all', 'no url at all'],
   ]
   for (const [url, expected] of cases) test.equal(redactUrl(url), expected)
