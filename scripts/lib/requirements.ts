@@ -8,6 +8,9 @@ import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { installPackages } from './apt.ts'
 
+/** Debian's own, which its python3-* packages are for; another one may come first on the PATH. */
+export const debianPython = '/usr/bin/python3'
+
 interface Requirement {
   /** The Debian package that brings it. */
   readonly package: string
@@ -32,7 +35,7 @@ const requirements = {
   },
   pgbouncer: { package: 'pgbouncer', isThere: () => isOnPath('pgbouncer') },
   openssl: { package: 'openssl', isThere: () => isOnPath('openssl') },
-  python3: { package: 'python3', isThere: () => isOnPath('python3') },
+  python3: { package: 'python3', isThere: () => existsSync(debianPython) },
   psycopg2: { package: 'python3-psycopg2', isThere: () => hasPythonModule('psycopg2') },
   'redis-server': { package: 'redis-server', isThere: () => isOnPath('redis-server') },
 } as const satisfies Record<string, Requirement>
@@ -69,5 +72,5 @@ function isOnPath(program: string): boolean {
 }
 
 function hasPythonModule(name: string): boolean {
-  return spawnSync('python3', ['-c', `import ${name}`], { stdio: 'ignore' }).status === 0
+  return spawnSync(debianPython, ['-c', `import ${name}`], { stdio: 'ignore' }).status === 0
 }
