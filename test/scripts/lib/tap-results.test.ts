@@ -16,7 +16,7 @@ function read(text: string, files: readonly string[] = []): Read {
   return { counts: results.counts, printed }
 }
 
-tap.test('counts points, not their sums', (t) => {
+await tap.test('counts points, not their sums', async (t) => {
   const { counts, printed } = read(
     `TAP version 14
 # Subtest: a.test.ts
@@ -35,10 +35,9 @@ ok 1 - a.test.ts # time=3ms`,
   )
   t.same(counts, { passed: 3, failed: 0, skipped: 0 })
   t.same(printed, ['pass  a.test.ts  3ms'])
-  t.end()
 })
 
-tap.test('counts a failure once, names where it is and shows its diagnostics', (t) => {
+await tap.test('counts a failure once, names where it is and shows its diagnostics', async (t) => {
   const { counts, printed } = read(`# Subtest: a.test.ts
     # Subtest: outer
         not ok 1 - wrong
@@ -63,24 +62,27 @@ not ok 1 - a.test.ts # time=3ms
     '      ok 7 - looks like a point',
     'FAIL  a.test.ts  3ms',
   ])
-  t.end()
 })
 
-tap.test('a file that fails although all its points passed counts as a failure', (t) => {
-  const { counts, printed } = read(`# Subtest: a.test.ts
+await tap.test(
+  'a file that fails although all its points passed counts as a failure',
+  async (t) => {
+    const { counts, printed } = read(`# Subtest: a.test.ts
     ok 1 - fine
     1..1
 not ok 1 - a.test.ts # time=3ms
   ---
   exitCode: 3
   ...`)
-  t.same(counts, { passed: 1, failed: 1, skipped: 0 })
-  t.match(printed.join('\n'), /exitCode: 3/)
-  t.end()
-})
+    t.same(counts, { passed: 1, failed: 1, skipped: 0 })
+    t.match(printed.join('\n'), /exitCode: 3/)
+  },
+)
 
-tap.test('a file without tests is a failure, a skipped or unfinished point is neither', (t) => {
-  const { counts } = read(`# Subtest: a.test.ts
+await tap.test(
+  'a file without tests is a failure, a skipped or unfinished point is neither',
+  async (t) => {
+    const { counts } = read(`# Subtest: a.test.ts
     1..0 # no tests found
 ok 1 - a.test.ts # SKIP no tests found
 
@@ -90,13 +92,12 @@ ok 1 - a.test.ts # SKIP no tests found
     ok 3 - d
     1..3
 ok 2 - b.test.ts # time=1ms`)
-  t.same(counts, { passed: 1, failed: 1, skipped: 2 })
-  t.end()
-})
+    t.same(counts, { passed: 1, failed: 1, skipped: 2 })
+  },
+)
 
-tap.test('a file that never reports, and a bail-out, are failures', (t) => {
+await tap.test('a file that never reports, and a bail-out, are failures', async (t) => {
   const { counts, printed } = read('Bail out! the machine is on fire', ['a.test.ts'])
   t.same(counts, { passed: 0, failed: 2, skipped: 0 })
   t.match(printed, ['Bail out! the machine is on fire', 'not ok a.test.ts > did not report'])
-  t.end()
 })
