@@ -1,5 +1,5 @@
 /** What src/routing/session-effects.ts sees in a statement, and what it must not see. */
-import fc from 'fast-check'
+import { array, assert, boolean, constantFrom, property, tuple, uint8Array } from 'fast-check'
 import t from 'tap'
 import { effect, sessionEffects } from '../../src/routing/session-effects.ts'
 
@@ -118,17 +118,17 @@ for (const [sql, effects] of cases) {
   t.equal(effectsOf(sql), effects, sql)
 }
 
-void t.test('a character of SJIS that ends in a backslash', async (t) => {
+void t.test('a character of SJIS that ends in a backslash', async (test) => {
   const text = Buffer.concat([
     Buffer.from("SELECT E'"),
     Buffer.of(0x95, 0x5c),
     Buffer.from("'; SET x = 1"),
   ])
-  t.equal(effectsOf(text), 'settings')
+  test.equal(effectsOf(text), 'settings')
 })
 
-void t.test('arbitrary bytes do not throw, and stay within the effects', async (t) => {
-  const pieces = fc.constantFrom(
+void t.test('arbitrary bytes do not throw, and stay within the effects', async (test) => {
+  const pieces = constantFrom(
     "'",
     '"',
     '$$',
@@ -163,26 +163,24 @@ void t.test('arbitrary bytes do not throw, and stay within the effects', async (
     const found = sessionEffects(bytes, 0, bytes.length)
     return (found & ~all) === 0 && found >= 0
   }
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => within(Buffer.from(bytes))),
+  assert(
+    property(uint8Array({ maxLength: 200 }), (bytes) => within(Buffer.from(bytes))),
     { interruptAfterTimeLimit: 1_500, numRuns: 20_000 },
   )
-  fc.assert(
-    fc.property(fc.array(pieces, { maxLength: 40 }), (text) => within(Buffer.from(text.join('')))),
+  assert(
+    property(array(pieces, { maxLength: 40 }), (text) => within(Buffer.from(text.join('')))),
     { interruptAfterTimeLimit: 1_500, numRuns: 20_000 },
   )
-  t.pass('held')
+  test.pass('held')
 })
 
 void t.test(
   'what a statement does is seen behind any blanks, comments and statements',
-  async (t) => {
-    const blanks = fc
-      .array(fc.constantFrom(' ', '\t', '\n', '-- it\'s "\n', "/* ' */", '/*/**/*/'), {
-        maxLength: 4,
-      })
-      .map((parts) => ' ' + parts.join(''))
-    const before = fc.constantFrom(
+  async (test) => {
+    const blanks = array(constantFrom(' ', '\t', '\n', '-- it\'s "\n', "/* ' */", '/*/**/*/'), {
+      maxLength: 4,
+    }).map((parts) => ' ' + parts.join(''))
+    const before = constantFrom(
       '',
       'SELECT 1;',
       "SELECT ';''';",
@@ -190,7 +188,7 @@ void t.test(
       'COMMIT;',
       ';;',
     )
-    const words = fc.constantFrom(
+    const words = constantFrom(
       ['SET', 'x', 'TO', '1'],
       ['CREATE', 'TEMP', 'TABLE', 'x', '()'],
       ['SELECT', 'pg_advisory_lock', '(1)'],
@@ -199,13 +197,13 @@ void t.test(
       ['UNLISTEN', '*'],
       ['EXPLAIN', 'ANALYZE', 'EXECUTE', 'x'],
     )
-    const mixed = fc.tuple(
+    const mixed = tuple(
       before,
       words,
-      fc.array(fc.tuple(blanks, fc.boolean()), { minLength: 9, maxLength: 9 }),
+      array(tuple(blanks, boolean()), { minLength: 9, maxLength: 9 }),
     )
-    fc.assert(
-      fc.property(mixed, ([first, list, dress]) => {
+    assert(
+      property(mixed, ([first, list, dress]) => {
         const text = list.map((word, at) => {
           const [blank, lower] = dress[at] ?? [' ', false]
           return blank + (lower ? word.toLowerCase() : word)
@@ -214,6 +212,6 @@ void t.test(
       }),
       { interruptAfterTimeLimit: 2_000, numRuns: 20_000 },
     )
-    t.pass('held')
+    test.pass('held')
   },
 )

@@ -1,0 +1,47 @@
+/**
+ * What is known of the names in a primary's database, for read-tree.ts: only what stands here may
+ * be used by a read. The rows come from catalog-query.ts; whoever has a connection fetches them
+ * again from time to time, and after DDL.
+ *
+ * The volatility of a function is what its owner declared. A function that is declared STABLE and
+ * changes something all the same passes for a read; the server it then runs on for the other side
+ * is read-only, so that it ends in an error there and not in two different databases.
+ */
+export { catalogQuery } from './catalog-query.ts'
+
+export interface Catalog {
+  readonly functions: ReadonlySet<string>
+  readonly operators: ReadonlySet<string>
+  readonly relations: ReadonlySet<string>
+  readonly types: ReadonlySet<string>
+  /** Unsafe functions of one row: `row.name` calls them. */
+  readonly deniedAttributes: ReadonlySet<string>
+  /** User functions with a name that the grammar takes for its own JSON syntax. */
+  readonly shadowedSyntax: ReadonlySet<string>
+  /** Why no statement at all can be called a read here; empty as a rule. */
+  readonly unsafe: readonly string[]
+}
+
+export interface CatalogRow {
+  readonly kind: string
+  readonly name: string
+}
+
+export function catalogFromRows(rows: Iterable<CatalogRow>): Catalog {
+  const byKind = new Map<string, Set<string>>()
+  for (const { kind, name } of rows) {
+    const names = byKind.get(kind)
+    if (names === undefined) byKind.set(kind, new Set([name]))
+    else names.add(name)
+  }
+  const of = (kind: string): ReadonlySet<string> => byKind.get(kind) ?? new Set<string>()
+  return {
+    functions: of('function'),
+    operators: of('operator'),
+    relations: of('relation'),
+    types: of('type'),
+    deniedAttributes: of('attribute'),
+    shadowedSyntax: of('shadow'),
+    unsafe: [...of('unsafe')],
+  }
+}
