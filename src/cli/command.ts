@@ -1,5 +1,5 @@
 /** What a command of the CLI is: its arguments as data, so that parsing, help and docs agree. */
-import type { Output } from './output.ts'
+import type { Output, Streams } from './output.ts'
 
 /** The exit codes of every command; docs/cli.md lists them. */
 export const exitCodes = {
@@ -39,6 +39,7 @@ export interface Command {
 export interface CommandInput {
   readonly args: ParsedArgs
   readonly output: Output
+  readonly streams: Streams
   readonly env: Readonly<Record<string, string | undefined>>
 }
 

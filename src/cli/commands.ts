@@ -2,6 +2,7 @@
 import { check } from './check.ts'
 import type { Command } from './command.ts'
 import { createHelp } from './help-command.ts'
+import { init } from './init-command.ts'
 import { pause } from './pause.ts'
 import { phase } from './phase.ts'
 import { reconnect } from './reconnect.ts'
@@ -12,6 +13,7 @@ import { status } from './status.ts'
 import { version } from './version.ts'
 
 export const commands: readonly Command[] = [
+  init,
   check,
   serve,
   status,

@@ -35,7 +35,7 @@ export async function runCommandLine(
       output.text(helpPage(command))
       return exitCodes.ok
     }
-    return await command.run({ args, output, env })
+    return await command.run({ args, output, streams, env })
   } catch (thrown) {
     return reportFailure(thrown, output)
   }

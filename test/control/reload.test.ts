@@ -1,0 +1,50 @@
+/** A reload applies what can change, names what cannot, and takes nothing of a wrong file. */
+import t from 'tap'
+import { startFixture } from './fixture.ts'
+
+void t.test('what is live counts, what is not is named', async (test) => {
+  const { runtime, service, writeConfig } = await startFixture(test)
+  writeConfig(
+    [
+      '    limits: { clientsMax: 7 }',
+      'log: { level: warn }',
+      'drainTimeoutMs: 123',
+      'probe: { listen: 127.0.0.1:0 }',
+    ].join('\n'),
+  )
+  const report = await runtime.reload('test')
+  test.match(report.needRestart, ['probe'])
+  test.same(report.applied.toSorted(), [
+    'drainTimeoutMs',
+    'log.level',
+    'services.orders.limits.clientsMax',
+  ])
+  test.equal(service.config.limits.clientsMax, 7)
+  test.equal(runtime.config.drainTimeoutMs, 123)
+  const again = await runtime.reload('test')
+  test.same(again.applied, [], 'nothing left to apply')
+  test.match(again.needRestart, ['probe'], 'still to be done')
+})
+
+void t.test('a wrong file changes nothing and is recorded', async (test) => {
+  const { runtime, service, writeConfig, request } = await startFixture(test)
+  const before = runtime.config
+  writeConfig(['    limits: { clientsMax: 7 }', 'drainTimeoutMs: soon'].join('\n'))
+  await test.rejects(runtime.reload('SIGHUP'), { code: 'CONFIG_INVALID' })
+  test.equal(runtime.config, before)
+  test.not(service.config.limits.clientsMax, 7)
+  const { json } = await request('/v1/audit')
+  test.match(json, {
+    entries: [{ actor: 'SIGHUP', role: 'system', action: 'config.reload', outcome: 'refused' }],
+  })
+})
+
+void t.test('new tokens count at once, old ones no more', async (test) => {
+  const { runtime, request, configFile } = await startFixture(test, { tokens: true })
+  const { readFileSync, writeFileSync } = await import('node:fs')
+  const text = readFileSync(configFile, 'utf8')
+  writeFileSync(configFile, text.replace('viewer-token-1', 'viewer-token-2'))
+  await runtime.reload('test')
+  test.equal((await request('/v1/services', { token: 'viewer-token-1' })).status, 401)
+  test.equal((await request('/v1/services', { token: 'viewer-token-2' })).status, 200)
+})
