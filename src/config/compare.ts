@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { formatPath, type Path } from './mistake.ts'
+import { sides, type Side } from '../shared/side.ts'
 import type { Config } from './schema.ts'
 
 export interface ConfigChanges {
@@ -19,17 +20,17 @@ export interface ConfigChanges {
 
 type Effect = keyof ConfigChanges
 
-const sides = ['source', 'target'] as const
-
 /**
  * A `*` stands for one step. What a client logs in with and what a server is opened with counts
- * for the next login, so it is live; what is part of a pool's or a listener's identity is not.
+ * for the next login, so it is live; what is part of a pool's or a listener's identity is not. The
+ * role of a server belongs to the pool: one pool must not hold servers of two roles.
  */
 const effects: readonly (readonly [pattern: readonly string[], effect: Effect])[] = [
   [['log', 'level'], 'live'],
   [['drainTimeoutMs'], 'live'],
   [['admin', 'tokens'], 'live'],
   [['services', '*', 'databases'], 'live'],
+  ...sides.map((side) => [['services', '*', 'users', '*', side, 'user'], 'needRestart'] as const),
   [['services', '*', 'users'], 'live'],
   [['services', '*', 'limits'], 'live'],
   [['services', '*', 'pool', 'mode'], 'needRestart'],
@@ -71,14 +72,14 @@ export function liveConfig(running: Config, next: Config): Config {
 }
 
 type Service = Config['services'][string]
-type Side = Service['source']
+type SideValues = Service['source']
 
 function liveService(running: Service, next: Service): Service {
   const { databases: _databases, users: _users, ...rest } = running
   return Object.freeze({
     ...rest,
     ...(next.databases === undefined ? {} : { databases: next.databases }),
-    ...(next.users === undefined ? {} : { users: next.users }),
+    ...(next.users === undefined ? {} : { users: liveUsers(running.users ?? {}, next.users) }),
     limits: next.limits,
     pool: Object.freeze({ ...next.pool, mode: running.pool.mode }),
     route: Object.freeze({ ...running.route, readAfterWriteMs: next.route.readAfterWriteMs }),
@@ -87,7 +88,42 @@ function liveService(running: Service, next: Service): Service {
   })
 }
 
-function liveSide(running: Side, next: Side): Side {
+type Users = NonNullable<Service['users']>
+type User = Users[string]
+
+/** Users come and go; one who stays keeps the roles in which his servers are logged in. */
+function liveUsers(running: Users, next: Users): Users {
+  return Object.freeze(
+    Object.fromEntries(
+      Object.entries(next).map(([name, user]) => {
+        const known = Object.hasOwn(running, name) ? running[name] : undefined
+        return [name, known === undefined ? user : liveUser(known, user)]
+      }),
+    ),
+  )
+}
+
+function liveUser(running: User, next: User): User {
+  const source = liveCredentials(running.source, next.source)
+  const target = liveCredentials(running.target, next.target)
+  return Object.freeze({
+    ...(next.verifier === undefined ? {} : { verifier: next.verifier }),
+    ...(source === undefined ? {} : { source }),
+    ...(target === undefined ? {} : { target }),
+  })
+}
+
+function liveCredentials(running: User[Side], next: User[Side]): User[Side] {
+  const user = running?.user
+  const password = next?.password
+  if (user === undefined && password === undefined) return undefined
+  return Object.freeze({
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+  })
+}
+
+function liveSide(running: SideValues, next: SideValues): SideValues {
   const { password: _p, readUser: _r, controlUser: _c, replicationUser: _s, ...rest } = running
   return Object.freeze({
     ...rest,
@@ -109,15 +145,24 @@ function effectOf(path: Path): Effect {
   return found?.[1] ?? 'needRestart'
 }
 
-/** Leaves that differ; a list and a whole mapping that comes or goes count as one. */
+/**
+ * Leaves that differ. A list counts as one; so does a service or user that comes or goes, while
+ * any other mapping that does is as good as an empty one.
+ */
 function changedPaths(before: unknown, after: unknown, path: Path): readonly Path[] {
   if (isDeepStrictEqual(before, after)) return []
-  if (!isMapping(before) || !isMapping(after)) return [path]
-  const names = new Set([...Object.keys(before), ...Object.keys(after)])
-  return [...names].flatMap((name) => {
-    const [one, other] = [ownValue(before, name), ownValue(after, name)]
-    return changedPaths(one, other, [...path, name])
-  })
+  const empty = isEntry(path) ? undefined : {}
+  const [one, other] = [before ?? empty, after ?? empty]
+  if (!isMapping(one) || !isMapping(other)) return [path]
+  const names = new Set([...Object.keys(one), ...Object.keys(other)])
+  if (names.size === 0) return [path]
+  return [...names].flatMap((name) =>
+    changedPaths(ownValue(one, name), ownValue(other, name), [...path, name]),
+  )
+}
+
+function isEntry(path: Path): boolean {
+  return path[0] === 'services' && (path.length === 2 || (path.length === 4 && path[2] === 'users'))
 }
 
 function ownValue(mapping: Readonly<Record<string, unknown>>, name: string): unknown {

@@ -67,9 +67,9 @@ function checkVerifiers(
     const kind = verifierKind(verifier)
     if (kind === 'damaged') {
       report.mistake(at, 'is a damaged SCRAM-SHA-256 verifier, copy it whole from pg_authid')
-    } else if (kind !== 'plain' && kind !== mode) {
-      const found = kind === 'md5' ? 'an md5 hash' : 'a SCRAM-SHA-256 verifier'
-      report.mistake(at, `is ${found}, which clientAuth ${mode} cannot use`)
+    } else if (kind === 'md5' && mode === 'scram') {
+      // The other way round works: a SCRAM verifier makes mode md5 ask for SCRAM, as PostgreSQL does.
+      report.mistake(at, 'is an md5 hash, which clientAuth scram cannot use')
     }
   }
 }
