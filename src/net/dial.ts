@@ -13,7 +13,7 @@ export const readBufferBytes = 64 * 1024
  * All plain sockets of the process read into this one: a handler never keeps the bytes, and
  * reads are handled one at a time.
  */
-const sharedReadBuffer = Buffer.allocUnsafeSlow(readBufferBytes)
+export const sharedReadBuffer = Buffer.allocUnsafeSlow(readBufferBytes)
 
 /** Receives the reads of a socket; replaced once the owner is known. */
 export interface ReadSink {

@@ -5,6 +5,8 @@
  */
 import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
+import { adoptAccepted } from '../../net/accepted.ts'
+import type { FlushQueue } from '../../net/flush-queue.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { upgradeToClient } from '../../net/tls.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
@@ -59,7 +61,7 @@ export class ClientLogin implements TransportHandler {
     this.#host = host
     this.address =
       socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`
-    this.transport = new Transport(socket, host.context.flushes, this).readEvents()
+    this.transport = openTransport(socket, host.context.flushes, this)
     const timeoutMs = host.context.config.limits.loginTimeoutMs
     this.#timer = setTimeout(
       () =>
@@ -285,6 +287,18 @@ export class ClientLogin implements TransportHandler {
       },
     )
   }
+}
+
+function openTransport(
+  accepted: Socket,
+  flushes: FlushQueue,
+  handler: TransportHandler,
+): Transport {
+  const { socket, deliverTo } = adoptAccepted(accepted)
+  const transport = new Transport(socket, flushes, handler)
+  if (deliverTo === null) transport.readEvents()
+  else deliverTo(transport)
+  return transport
 }
 
 /** Takes the place of the login on the plain socket below a TLS one. */
