@@ -1,6 +1,6 @@
 /**
  * The pattern of a statement: its text with every plain number written as 0, every plain string
- * as '', lists of them shortened to one, and no comments. It is SQL itself and classify.ts parses it in the
+ * as '', lists of them shortened to two, and no comments. It is SQL itself and classify.ts parses it in the
  * statement's stead, so that a verdict holds for all statements of one pattern by construction.
  */
 import { continuesWord } from './sql-bytes.ts'
@@ -18,6 +18,7 @@ export function sqlPattern(sql: string): string | null {
   // Where the last literal ended, and whether it was a number: for lists.
   let literalEnd = -1
   let literalIsNumber = false
+  let listLength = 0
   let at = 0
   while (at < length) {
     const code = sql.charCodeAt(at)
@@ -33,7 +34,9 @@ export function sqlPattern(sql: string): string | null {
       if (end === 0) return null
       const repeats =
         literalEnd !== -1 && literalIsNumber === isNumber && isComma(sql, literalEnd, at)
-      if (!repeats) pattern += sql.slice(copied, at) + (isNumber ? '0' : "''")
+      listLength = repeats ? listLength + 1 : 1
+      // Two stay: NULLIF and JSON_VALUE want as many.
+      if (listLength <= 2) pattern += sql.slice(copied, at) + (isNumber ? '0' : "''")
       copied = end
       literalEnd = end
       literalIsNumber = isNumber

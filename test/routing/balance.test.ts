@@ -12,7 +12,7 @@ function below(seats: Iterable<Seat>, percent: number): number {
   return count
 }
 
-void t.test('ten sessions at 10% give exactly one', async (test) => {
+await t.test('ten sessions at 10% give exactly one', async (test) => {
   const dealer = new SessionDealer()
   const seats = Array.from({ length: 10 }, () => dealer.take())
   test.equal(below(seats, 10), 1)
@@ -20,7 +20,7 @@ void t.test('ten sessions at 10% give exactly one', async (test) => {
   test.equal(below(seats, 100), 10)
 })
 
-void t.test('any number of sessions is split as the percentage says', async (test) => {
+await t.test('any number of sessions is split as the percentage says', async (test) => {
   const dealer = new SessionDealer()
   const seats: Seat[] = []
   let worst = 0
@@ -33,7 +33,7 @@ void t.test('any number of sessions is split as the percentage says', async (tes
   test.ok(worst < 2, `off by ${worst.toFixed(2)} at most`)
 })
 
-void t.test('sessions that come and go keep the split', async (test) => {
+await t.test('sessions that come and go keep the split', async (test) => {
   assert(
     property(array(nat(999), { minLength: 50, maxLength: 400 }), (choices) => {
       const dealer = new SessionDealer()
@@ -58,7 +58,7 @@ void t.test('sessions that come and go keep the split', async (test) => {
   test.pass('held')
 })
 
-void t.test('a seat keeps its position and is given again after it was left', async (test) => {
+await t.test('a seat keeps its position and is given again after it was left', async (test) => {
   const dealer = new SessionDealer()
   const [first, second, third] = [dealer.take(), dealer.take(), dealer.take()]
   dealer.leave(second)
@@ -69,7 +69,7 @@ void t.test('a seat keeps its position and is given again after it was left', as
   for (const { position } of [first, second, third]) test.ok(position >= 0 && position < 1)
 })
 
-void t.test('a seat cannot be left twice', async (test) => {
+await t.test('a seat cannot be left twice', async (test) => {
   const dealer = new SessionDealer()
   const seat = dealer.take()
   dealer.leave(seat)

@@ -95,7 +95,7 @@ for (const [name, route, patch, message] of refused) {
   })
 }
 
-void t.test('takes only percentages', async (test) => {
+await t.test('takes only percentages', async (test) => {
   for (const value of [-1, 100.1, Number.NaN, Number.POSITIVE_INFINITY]) {
     for (const lever of ['reads', 'mirror', 'dualWrite'] as const) {
       test.throws(() => changeRoute(start, { [lever]: value }, context), {
@@ -106,7 +106,7 @@ void t.test('takes only percentages', async (test) => {
   }
 })
 
-void t.test('no patch ever moves the primary, whatever the route', async () => {
+await t.test('no patch ever moves the primary, whatever the route', async () => {
   const percent = fc.oneof(fc.constant(0), fc.constant(100), fc.double({ min: -5, max: 105 }))
   const phase = fc.constantFrom(...phaseNames)
   const patches = fc.record(
@@ -132,7 +132,7 @@ void t.test('no patch ever moves the primary, whatever the route', async () => {
   )
 })
 
-void t.test('where a new service starts', async (test) => {
+await t.test('where a new service starts', async (test) => {
   const readAfterWriteMs = 1_000
   test.strictSame(initialRoute({ phase: 'self-hosted', readAfterWriteMs }, context), {
     ...start,

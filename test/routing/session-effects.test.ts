@@ -118,7 +118,7 @@ for (const [sql, effects] of cases) {
   t.equal(effectsOf(sql), effects, sql)
 }
 
-void t.test('a character of SJIS that ends in a backslash', async (test) => {
+await t.test('a character of SJIS that ends in a backslash', async (test) => {
   const text = Buffer.concat([
     Buffer.from("SELECT E'"),
     Buffer.of(0x95, 0x5c),
@@ -127,7 +127,7 @@ void t.test('a character of SJIS that ends in a backslash', async (test) => {
   test.equal(effectsOf(text), 'settings')
 })
 
-void t.test('arbitrary bytes do not throw, and stay within the effects', async (test) => {
+await t.test('arbitrary bytes do not throw, and stay within the effects', async (test) => {
   const pieces = constantFrom(
     "'",
     '"',
@@ -174,7 +174,7 @@ void t.test('arbitrary bytes do not throw, and stay within the effects', async (
   test.pass('held')
 })
 
-void t.test(
+await t.test(
   'what a statement does is seen behind any blanks, comments and statements',
   async (test) => {
     const blanks = array(constantFrom(' ', '\t', '\n', '-- it\'s "\n', "/* ' */", '/*/**/*/'), {
