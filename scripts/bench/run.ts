@@ -6,6 +6,7 @@
 import { createAuthority } from '../../test/support/certificates.ts'
 import { unreachable } from '../../src/shared/assert.ts'
 import type { PostgresServer, PostgresTls } from '../../test/support/postgres.ts'
+import { ensureTools } from '../lib/requirements.ts'
 import { cpuTimeUs } from './cpu-time.ts'
 import {
   benchDatabase,
@@ -51,6 +52,8 @@ export async function measure(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Measurement> {
+  const proxies = options.peers.includes('pgbouncer') ? (['pgbouncer'] as const) : []
+  await ensureTools(['postgres', 'pgbench', ...proxies])
   const tls = options.tlsServer ? await serverCertificate() : false
   const postgres = await startBenchPostgres(options, tls)
   const peers: Peer[] = []

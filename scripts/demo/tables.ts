@@ -12,7 +12,7 @@ export function closingTables(steps: readonly StepResult[], orders: OrderCounts)
       ...steps.map((step) => stepRow(step)),
     ]),
     '',
-    'reports: reads of the back office, shifted by percentage.',
+    'reports: reads of the back office, shifted by percentage (from one second after each shift on).',
     'own reads: an order looked up by the session that has just written it, so by the source.',
     '',
     'Time of one lookup in milliseconds, all in the same run:',

@@ -20,7 +20,7 @@ export interface OrderCounts {
 }
 
 /** Sessions are dealt out exactly; how busy each one is differs a little. */
-const tolerancePercent = 15
+const tolerancePercent = 20
 /** Transactions that had begun when the route changed still end on the side they were on. */
 const edgePercent = 2
 const metricsWithinMs = 1_000

@@ -8,7 +8,7 @@ import type { Tally } from './tally.ts'
 
 const customersCount = 200
 const batch = 10
-const thinkMs = 30
+const thinkMs = 50
 const reconnectMs = 100
 
 export async function backOfficeWorker(

@@ -12,7 +12,7 @@ import { Tally } from './tally.ts'
 import { webWorker } from './web.ts'
 
 const webConnections = 6
-const backOfficeConnections = 10
+const backOfficeConnections = 16
 const reportIntervalMs = 200
 const connectTimeoutMs = 10_000
 
