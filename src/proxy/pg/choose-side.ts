@@ -29,29 +29,41 @@ export function chooseSide(
   const { route, config, clock } = session.context
   const { kinds } = session.identity
   const primary = kinds[route.primary].write
-  if (!mayReadFromTarget(session)) return { slot: primary, access: 'write', onPrimary: true }
+  if (!looksAtTexts(session)) return { slot: primary, access: 'write', onPrimary: true }
   const request = examine(session, bytes, offset, end, total)
-  if (request === 'begin-read-only' && session.deferredBegin === null) {
+  const isInShare = session.identity.seat.position * 100 < route.reads
+  if (request === 'begin-read-only' && isInShare && session.deferredBegin === null) {
     deferBegin(session, bytes, offset, total)
     return 'answered'
   }
   if (request !== 'read') return { slot: primary, access: 'write', onPrimary: true }
-  if (clock.nowMs() - session.lastWriteMs < config.route.readAfterWriteMs) {
-    return { slot: primary, access: 'read', onPrimary: true }
-  }
+  const hasJustWritten = clock.nowMs() - session.lastWriteMs < config.route.readAfterWriteMs
+  if (!isInShare || hasJustWritten) return { slot: primary, access: 'read', onPrimary: true }
   return { slot: kinds.target.read, access: 'read', onPrimary: false }
 }
 
 /**
- * Whether the session's seat lies within the share that reads from the target. With the target as
- * primary a share below 100 would send reads to the fenced source, which no version does yet.
+ * Whether a read of this session could go anywhere but to the primary. With the target as primary
+ * a share below 100 would send reads to the fenced source, which no version does yet. A client
+ * encoding whose characters contain ASCII bytes makes texts ambiguous.
  */
-function mayReadFromTarget(session: Session): boolean {
+function looksAtTexts(session: Session): boolean {
   const { route } = session.context
   if (route.reads === 0 || route.primary === 'target') return false
-  if (session.identity.seat.position * 100 >= route.reads) return false
-  return !session.settings.has('default_transaction_read_only')
+  if (session.settings.has('default_transaction_read_only')) return false
+  return !ambiguousEncodings.has(session.reported.get('client_encoding') ?? '')
 }
+
+/** Client encodings that are no superset of ASCII (PostgreSQL documentation, 24.3.1). */
+const ambiguousEncodings = new Set([
+  'SJIS',
+  'SHIFT_JIS_2004',
+  'BIG5',
+  'GBK',
+  'GB18030',
+  'UHC',
+  'JOHAB',
+])
 
 /**
  * Whether a Query inside a READ ONLY transaction could leave it and go on: it would go on on the
