@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
-import { configJsonSchema } from '../src/config/json-schema.ts'
+import { configJsonSchema } from './lib/config-json-schema.ts'
 import { shippedPhases } from '../src/config/phases.ts'
 import { asNode, configModel, type ModelNode } from '../src/config/schema-model.ts'
 

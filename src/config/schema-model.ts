@@ -1,7 +1,7 @@
 /**
  * The schema as data: JSON Schema of what a file may hold. It answers which keys are known at a
  * path, what type a value has there, and whether it is a secret or a path, for resolve.ts,
- * explain.ts, redact.ts, json-schema.ts and the table in docs/configuration.md.
+ * explain.ts, redact.ts and scripts/docs-config.ts.
  */
 import { z } from 'zod'
 import type { Path } from './mistake.ts'

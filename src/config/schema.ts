@@ -1,7 +1,7 @@
 /**
  * The one schema of the configuration file: defaults, units and descriptions stand here and
  * nowhere else. The JSON Schema and the table in docs/configuration.md are generated from it
- * (json-schema.ts), and so is the knowledge which values are secrets (`writeOnly`), paths
+ * (scripts/docs-config.ts), and so is the knowledge which values are secrets (`writeOnly`), paths
  * (`x-path`) and what unit a number has (`x-unit`).
  *
  * What one value says about another is checked in cross-checks.ts; what the contract has but this

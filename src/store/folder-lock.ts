@@ -9,6 +9,7 @@ import { hostname } from 'node:os'
 import { link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { systemClock, type Clock } from '../shared/clock.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { systemErrorCode } from '../shared/system-error.ts'
 import { lifeOf, ownIdentity, type ProcessIdentity } from './process-identity.ts'
@@ -33,19 +34,19 @@ export class FolderLock {
   readonly #nonce: string
   readonly #heartbeat: NodeJS.Timeout
 
-  private constructor(path: string, nonce: string) {
+  private constructor(path: string, nonce: string, clock: Clock) {
     this.#path = path
     this.#nonce = nonce
     this.#heartbeat = setInterval(() => {
-      const now = new Date()
+      const seconds = clock.wallMs() / 1_000
       // A lock that is gone shows at the next write; a heartbeat has nobody to tell.
-      utimes(path, now, now).catch(() => undefined)
+      utimes(path, seconds, seconds).catch(() => undefined)
     }, heartbeatMs)
     this.#heartbeat.unref()
   }
 
   /** Throws STATE_LOCKED, naming the holder. */
-  static async acquire(folder: string): Promise<FolderLock> {
+  static async acquire(folder: string, clock: Clock = systemClock): Promise<FolderLock> {
     const path = join(folder, 'lock')
     const nonce = randomUUID()
     const content: LockContent = { ...ownIdentity(), hostname: hostname(), nonce }
@@ -53,8 +54,8 @@ export class FolderLock {
     await writeFile(draft, `${JSON.stringify(content)}\n`, { mode: 0o600 })
     try {
       for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-        if (await linked(draft, path)) return new FolderLock(path, nonce)
-        await removeStale(folder, path)
+        if (await linked(draft, path)) return new FolderLock(path, nonce, clock)
+        await removeStale(folder, path, clock)
       }
     } finally {
       await rm(draft, { force: true })
@@ -92,10 +93,10 @@ async function linked(draft: string, path: string): Promise<boolean> {
 }
 
 /** Removes the lock of a dead holder. Throws STATE_LOCKED while the holder lives. */
-async function removeStale(folder: string, path: string): Promise<void> {
+async function removeStale(folder: string, path: string, clock: Clock): Promise<void> {
   const holder = await readLock(path)
   if (holder === 'gone') return
-  await refuseLiving(path, holder)
+  await refuseLiving(path, holder, clock)
   // Two takers may see the same stale lock, and the slower one must not remove the lock that the
   // faster one has made meanwhile. So it is moved aside, looked at again, and put back if wrong.
   const aside = join(folder, `lock.${randomUUID()}`)
@@ -110,14 +111,18 @@ async function removeStale(folder: string, path: string): Promise<void> {
   await rm(aside, { force: true })
 }
 
-async function refuseLiving(path: string, holder: LockContent | 'damaged'): Promise<void> {
+async function refuseLiving(
+  path: string,
+  holder: LockContent | 'damaged',
+  clock: Clock,
+): Promise<void> {
   const life = holder === 'damaged' ? 'unknown' : lifeOf(holder)
   if (life === 'dead') return
   const who = holder === 'damaged' ? 'a process' : `process ${holder.pid}`
   if (life === 'alive') {
     throw new PontoonError('STATE_LOCKED', `${path} is held by ${who}, which is running`)
   }
-  const silentForMs = await ageMs(path)
+  const silentForMs = clock.wallMs() - (await beatMs(path))
   if (silentForMs > silentMs) return
   const where = holder === 'damaged' ? 'unknown host' : `host ${holder.hostname}`
   throw new PontoonError(
@@ -127,11 +132,12 @@ async function refuseLiving(path: string, holder: LockContent | 'damaged'): Prom
   )
 }
 
-async function ageMs(path: string): Promise<number> {
+/** When the holder was last heard of; long ago where there is none. */
+async function beatMs(path: string): Promise<number> {
   try {
-    return Date.now() - (await stat(path)).mtimeMs
+    return (await stat(path)).mtimeMs
   } catch {
-    return Number.POSITIVE_INFINITY
+    return 0
   }
 }
 

@@ -3,7 +3,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { generateConfigDocs } from '../../scripts/docs-config.ts'
-import { configJsonSchema } from '../../src/config/json-schema.ts'
+import { configJsonSchema } from '../../scripts/lib/config-json-schema.ts'
 import { knownKeys, modelAt } from '../../src/config/schema-model.ts'
 
 const root = new URL('../../', import.meta.url)

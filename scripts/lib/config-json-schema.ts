@@ -4,8 +4,8 @@
  * it is resolved: `${NAME}` in the place of a number, and `{ file: path }` in that of a secret.
  */
 import { z } from 'zod'
-import { configSchema } from './schema.ts'
-import type { ModelNode } from './schema-model.ts'
+import { configSchema } from '../../src/config/schema.ts'
+import type { ModelNode } from '../../src/config/schema-model.ts'
 
 const placeholder: ModelNode = {
   type: 'string',
