@@ -19,7 +19,7 @@ interface Level {
 
 const pointPattern = /^( *)(not ok|ok)\b(?: \d+)?(?: - (.*))?$/
 const subtestPattern = /^( *)# Subtest: (.*)$/
-const directivePattern = /\s+# (SKIP|TODO)\b/i
+const directivePattern = /\s+# (skip|todo)\b/i
 
 export class TapResults {
   readonly #print: (line: string) => void

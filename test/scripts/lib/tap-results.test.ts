@@ -88,7 +88,7 @@ ok 1 - a.test.ts # SKIP no tests found
 
 # Subtest: b.test.ts
     ok 1 - b # SKIP later
-    not ok 2 - c # TODO
+    not ok 2 - c # todo
     ok 3 - d
     1..3
 ok 2 - b.test.ts # time=1ms`)
