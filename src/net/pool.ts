@@ -26,8 +26,10 @@ export interface PoolLimits {
   readonly maxLifetimeMs: number
 }
 
+/** Both are called later, never while `wait` runs. */
 export interface PoolWaiter<Server> {
-  onServer(server: Server): void
+  /** Returns false when it does not want the server any more (a gate has closed meanwhile). */
+  onServer(server: Server): boolean
   onRefused(error: PontoonError): void
 }
 
@@ -55,6 +57,8 @@ export class Pool<Server extends Poolable> {
   readonly #generationOf = new WeakMap<Server, number>()
   #closed = false
   #retryTimer: NodeJS.Timeout | null = null
+  /** The last attempt to connect failed, and no server has been had since. */
+  #hasFailed = false
 
   constructor(open: () => Promise<Server>, limits: PoolLimits, clock: Clock) {
     this.#open = open
@@ -76,6 +80,11 @@ export class Pool<Server extends Poolable> {
 
   get waitingCount(): number {
     return this.#queue.size
+  }
+
+  /** Nobody gets a server here at present; whoever has another way takes it. */
+  get isDown(): boolean {
+    return this.#hasFailed && this.#out.size === 0 && this.#idle.length === 0
   }
 
   get limits(): PoolLimits {
@@ -103,18 +112,16 @@ export class Pool<Server extends Poolable> {
 
   /** Queues for a server. Returns how to leave the queue; refusals come through the waiter. */
   wait(waiter: PoolWaiter<Server>): () => void {
-    if (this.#closed) {
-      waiter.onRefused(new PontoonError('SHUTTING_DOWN', 'the pool is closed'))
-      return () => undefined
-    }
+    if (this.#closed)
+      return refuseSoon(waiter, new PontoonError('SHUTTING_DOWN', 'the pool is closed'))
     if (this.#queue.size >= this.#limits.queueMax) {
-      waiter.onRefused(
+      return refuseSoon(
+        waiter,
         new PontoonError(
           'POOL_QUEUE_FULL',
           `${this.#queue.size} clients wait for a server already`,
         ),
       )
-      return () => undefined
     }
     const queued = { waiter, deadlineMs: this.#clock.nowMs() + this.#limits.queueTimeoutMs }
     this.#queue.add(queued)
@@ -130,11 +137,10 @@ export class Pool<Server extends Poolable> {
       this.#grow()
       return
     }
-    const first = this.#shiftQueue()
-    if (first !== null) {
+    for (let first = this.#shiftQueue(); first !== null; first = this.#shiftQueue()) {
       this.#out.add(server)
-      first.waiter.onServer(server)
-      return
+      if (first.waiter.onServer(server)) return
+      this.#out.delete(server)
     }
     server.idleSinceMs = this.#clock.nowMs()
     this.#idle.push(server)
@@ -155,9 +161,10 @@ export class Pool<Server extends Poolable> {
     this.#grow()
   }
 
-  /** Once a second: deadlines of those who wait, old and idle servers. */
+  /** Once a second: deadlines of those who wait, old and idle servers, a way back up. */
   sweep(): void {
     const now = this.#clock.nowMs()
+    if (this.isDown && this.#connecting === 0 && this.#retryTimer === null) this.#openOne()
     for (const queued of this.#queue) {
       if (queued.deadlineMs > now) break
       this.#queue.delete(queued)
@@ -202,9 +209,13 @@ export class Pool<Server extends Poolable> {
       const total = this.#out.size + this.#idle.length + this.#connecting
       const wanted = this.#queue.size - this.#connecting
       if (wanted <= 0 || total >= this.#limits.size || this.#connecting >= connectingMax) return
-      this.#connecting += 1
-      void this.#connect()
+      this.#openOne()
     }
+  }
+
+  #openOne(): void {
+    this.#connecting += 1
+    void this.#connect()
   }
 
   async #connect(): Promise<void> {
@@ -212,6 +223,7 @@ export class Pool<Server extends Poolable> {
     try {
       const server = await this.#open()
       this.#connecting -= 1
+      this.#hasFailed = false
       this.#generationOf.set(server, generation)
       this.#out.add(server)
       this.give(server)
@@ -224,6 +236,7 @@ export class Pool<Server extends Poolable> {
 
   /** With no server left nobody is helped by waiting: say what is wrong at once. */
   #connectFailed(error: PontoonError): void {
+    this.#hasFailed = true
     if (this.#out.size === 0 && this.#idle.length === 0 && this.#connecting === 0)
       this.#refuseAll(error)
     if (this.#closed || this.#retryTimer !== null) return
@@ -245,5 +258,15 @@ export class Pool<Server extends Poolable> {
     const refused = [...this.#queue]
     this.#queue.clear()
     for (const queued of refused) queued.waiter.onRefused(error)
+  }
+}
+
+function refuseSoon(waiter: PoolWaiter<never>, error: PontoonError): () => void {
+  let hasLeft = false
+  queueMicrotask(() => {
+    if (!hasLeft) waiter.onRefused(error)
+  })
+  return () => {
+    hasLeft = true
   }
 }

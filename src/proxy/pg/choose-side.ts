@@ -39,7 +39,10 @@ export function chooseSide(
   if (request !== 'read') return { slot: primary, access: 'write', onPrimary: true }
   const hasJustWritten = clock.nowMs() - session.lastWriteMs < config.route.readAfterWriteMs
   if (!isInShare || hasJustWritten) return { slot: primary, access: 'read', onPrimary: true }
-  return { slot: kinds.target.read, access: 'read', onPrimary: false }
+  const slot = kinds.target.read
+  // The primary can always answer.
+  if (slot.pool.isDown) return { slot: primary, access: 'read', onPrimary: true }
+  return { slot, access: 'read', onPrimary: false }
 }
 
 /**

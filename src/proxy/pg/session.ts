@@ -174,19 +174,37 @@ export class Session {
     this.#move('waiting')
     this.client.pauseReading()
     this.#waitSinceMs = this.context.clock.nowMs()
-    const leave = pool.wait({
+    this.#leaveQueue = pool.wait({
       onServer: (server) => {
         this.#leaveQueue = null
+        if (!this.context.gate.isOpen) {
+          // Paused while it waited: to start now would be after the drain was reported.
+          this.#move('idle')
+          this.#park()
+          return false
+        }
         this.#link(server, this.context.clock.nowMs() - this.#waitSinceMs)
         this.frontend.resume()
+        return true
       },
       onRefused: (error) => {
         this.#leaveQueue = null
-        if (this.#state === 'waiting') this.#move('idle')
-        this.fail(error)
+        this.#move('idle')
+        this.#refused(error)
       },
     })
-    if (this.#state === 'waiting') this.#leaveQueue = leave
+  }
+
+  /** No server is to be had. A read finds its way to the primary; anything else fails. */
+  #refused(error: PontoonError): void {
+    const { context, identity } = this
+    if (this.onPrimary || error.code === 'SHUTTING_DOWN') {
+      this.fail(error)
+      return
+    }
+    countIn(context.stats.ownErrors, error.code)
+    const slot = identity.kinds[context.route.primary].write
+    if (this.begin({ slot, access: 'read', onPrimary: true })) this.frontend.resume()
   }
 
   #link(server: PgServer, waitedMs: number): void {

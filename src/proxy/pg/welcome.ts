@@ -227,6 +227,7 @@ function acquire(
         onServer: (waited) => {
           finish()
           resolve(waited)
+          return true
         },
         onRefused: (error) => {
           finish()
