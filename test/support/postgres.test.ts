@@ -1,6 +1,8 @@
 /** Real servers of every major: start, crash, hang, TLS, every password method, no leftovers. */
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
@@ -130,6 +132,25 @@ await tap.test(
 await tap.test('reports why a server did not start', async (t) => {
   const settings = { shared_buffers: 'nonsense' }
   await t.rejects(startPostgres({ major: 15, settings }), { message: /shared_buffers/ })
+})
+
+await tap.test('two processes that need the same major first both get it', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'pontoon-cache-'))
+  chmodSync(folder, 0o755)
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const program = fileURLToPath(new URL('postgres-copy.ts', import.meta.url))
+  const make = async (): Promise<string> => {
+    const env = { ...process.env, TMPDIR: folder }
+    const run = promisify(execFile)
+    return (await run(process.execPath, ['--import=tsx', program, '16'], { env })).stdout
+  }
+  const [first, second] = await Promise.all([make(), make()])
+  t.equal(first, second)
+  t.match(first, /^postgres \(PostgreSQL\) 16\./, 'it runs, so its libraries are found')
+  t.match(
+    [/^pontoon-postgres-16/],
+  )
+  t.equal(readdirSync(folder).filter((name) => name.startsWith('pontoon')).length, 1)
 })
 
 for (const how of ['throw', 'SIGTERM', 'SIGKILL', 'hang'] as const) {
