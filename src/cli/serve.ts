@@ -1,8 +1,6 @@
 /** pontoon serve: runs the sidecar until a signal ends it. */
 import { loadConfig } from '../config/load.ts'
-import { createLog } from '../control/logging.ts'
 import type { ProcessLog } from '../control/logging.ts'
-import { startRuntime } from '../control/runtime.ts'
 import type { Runtime } from '../control/runtime.ts'
 import { version } from '../control/version.ts'
 import { systemClock } from '../shared/clock.ts'
@@ -30,7 +28,11 @@ export const serve: Command = {
 async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
   const configFiles = configFilesOf(args)
   const { config, warnings } = loadConfig(configFiles, env)
+  // Loaded here, because the other commands should start fast without them.
+  const { createLog } = await import('../control/logging.ts')
+  const { startRuntime } = await import('../control/runtime.ts')
   const log = createLog(config.log.level)
+  endOnBugs(log)
   for (const warning of warnings) log.warn({}, warning)
   log.info({ version, node: process.version, configFiles, pid: process.pid }, 'starting')
   const runtime = await startRuntime({
@@ -40,16 +42,19 @@ async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
     clock: systemClock,
   })
   const { adminAddress, probeAddress } = runtime
+  log.info({ adminAddress, probeAddress, services: [...runtime.services.keys()] }, 'ready')
   if (output.json) output.result({ adminAddress, probeAddress, pid: process.pid }, () => '')
-  else output.remark(readyWords(runtime))
   return await untilSignal(runtime, log)
 }
 
-function readyWords({ services, adminAddress }: Runtime): string {
-  const lines = [...services.values()].map(
-    ({ name, ...service }) => `  ${name}: ${service.config.listen.toString()}`,
-  )
-  return ['Pontoon is ready.', ...lines, `  console and API: ${adminAddress}`].join('\n')
+/** A bug leaves state that nobody can vouch for: say it in the log and end. */
+function endOnBugs(log: ProcessLog): void {
+  const end = (error: unknown): void => {
+    log.error({ err: error }, 'a bug in Pontoon ended the sidecar; please report it')
+    process.exit(exitCodes.failed)
+  }
+  process.on('uncaughtException', end)
+  process.on('unhandledRejection', end)
 }
 
 /** Resolves with the exit code once everything is closed. */

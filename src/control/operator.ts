@@ -164,9 +164,21 @@ export class Operator {
     const service = this.service(name)
     const change = this.#decide(service, request)
     if (change.after === change.before) return change
-    await this.#parts.store.compareAndSet(name, change.before.epoch, change.after)
+    await this.#store(name, change, request.epoch)
     service.applyRoute(change.after)
     return { ...change, applied: true }
+  }
+
+  /** Another process may share the store: whoever lost hears what is in force now. */
+  async #store(name: string, { before, after }: RouteChange, asked: number): Promise<void> {
+    const { store } = this.#parts
+    try {
+      await store.compareAndSet(name, before.epoch, after)
+    } catch (error) {
+      const stored = store.get(name)
+      const isStale = error instanceof PontoonError && error.code === 'EPOCH_STALE'
+      throw isStale && stored !== undefined ? staleEpoch(name, asked, stored) : error
+    }
   }
 
   #announceRoute(name: string, { before, after }: RouteChange, actor: Actor): void {

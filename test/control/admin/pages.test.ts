@@ -1,4 +1,5 @@
 /** What a browser gets: status page, API documentation, health, and their headers. */
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { send, startFixture } from '../fixture.ts'
 
@@ -94,3 +95,17 @@ void t.test(
     }
   },
 )
+
+void t.test('docs/admin-api.md lists exactly the routes there are', async (test) => {
+  const { request } = await startFixture(test)
+  const { json } = await request('/openapi.json')
+  const routes = Object.entries(Object(json['paths'])).flatMap(([path, methods]) =>
+    Object.keys(Object(methods)).map((method) => `${method.toUpperCase()} ${path}`),
+  )
+  const page = readFileSync(new URL('../../../docs/admin-api.md', import.meta.url), 'utf8')
+  const documented = [...page.matchAll(/^\| `((?:GET|POST|PATCH) [^`]+)`/gm)].map(
+    ([, route = '']) => route,
+  )
+  test.same(new Set(documented), new Set(routes))
+  test.equal(documented.length, routes.length)
+})
