@@ -6,6 +6,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { queriesPerTransaction } from './matrix.ts'
 import type { Combination } from './matrix.ts'
 import { execute } from '../processes.ts'
 import { percentile } from '../statistics.ts'
@@ -22,6 +23,8 @@ export interface PgbenchSettings {
   readonly seconds: number
   readonly samplingRate: number
   readonly connect: boolean
+  /** Servers of the poolers. */
+  readonly poolSize: number
 }
 
 export interface PgbenchResult {
@@ -60,6 +63,16 @@ export async function runPgbench(
   }
 }
 
+/**
+ * Before a client's first prepared transaction pgbench's thread waits for PQprepare. With more
+ * clients than servers it can then wait for a server that another client of the same thread holds
+ * in a transaction, which nobody continues: pgbench blocks itself, behind any transaction pooler.
+ */
+function needsThreadPerClient(combination: Combination, poolSize: number): boolean {
+  const { workload, protocol, clients } = combination
+  return queriesPerTransaction[workload] > 1 && protocol === 'prepared' && clients > poolSize
+}
+
 function pgbenchArguments(
   target: PgbenchTarget,
   combination: Combination,
@@ -67,7 +80,9 @@ function pgbenchArguments(
   logPrefix: string,
 ): readonly string[] {
   const { workload, protocol, clients } = combination
-  const threads = Math.min(threadsMax, clients)
+  const threads = needsThreadPerClient(combination, settings.poolSize)
+    ? clients
+    : Math.min(threadsMax, clients)
   const args = ['-h', '127.0.0.1', '-p', `${target.port}`, '-U', target.user]
   args.push(
     '-n',

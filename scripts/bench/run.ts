@@ -45,6 +45,8 @@ export interface Measurement {
   readonly versions: Readonly<Record<string, string>>
 }
 
+const clientsPerWarmupSecond = 100
+
 export type Progress = (line: string) => void
 
 export async function measure(
@@ -145,7 +147,8 @@ async function warmUp(
   signal: AbortSignal,
 ): Promise<void> {
   if (options.warmupSeconds === 0) return
-  const seconds = options.warmupSeconds
+  // pgbench's clock runs while its clients connect, and hundreds of them take a while.
+  const seconds = options.warmupSeconds + Math.floor(combination.clients / clientsPerWarmupSecond)
   for (const peer of peers) await measureOne(peer, combination, -1, { ...options, seconds }, signal)
 }
 
