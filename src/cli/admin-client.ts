@@ -139,5 +139,6 @@ function reasonOf(error: unknown): string {
   if (error.name === 'TimeoutError') return 'no answer in time'
   const { cause } = error
   const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause
-  return first instanceof Error ? first.message : error.message
+  const reason = first instanceof Error ? first.message : error.message
+  return /certificate/i.test(reason) ? `${reason}; is its CA in NODE_EXTRA_CA_CERTS?` : reason
 }

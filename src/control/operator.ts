@@ -59,6 +59,8 @@ export interface OperatorParts {
   readonly audit: AuditLog
   readonly events: EventFeed
   readonly log: Log
+  /** Tells watchers at once what an action has changed, instead of at the next picture. */
+  readonly onAction: () => void
 }
 
 export class Operator {
@@ -93,7 +95,9 @@ export class Operator {
     return await this.audited('gate.pause', name, asked, actor, async () => {
       const service = this.service(name)
       const before = service.snapshot().gate.state
-      const { drained, waitingFor } = await service.pause(forMs, waitMs, `paused by ${actor.name}`)
+      const draining = service.pause(forMs, waitMs, `paused by ${actor.name}`)
+      this.#parts.onAction()
+      const { drained, waitingFor } = await draining
       const details = { drained, waitingFor: waitingFor.length }
       return { result: { drained, waitingFor }, before, after: 'paused', details }
     })
@@ -104,6 +108,7 @@ export class Operator {
       const service = this.service(name)
       const before = service.snapshot().gate.state
       service.resume()
+      this.#parts.onAction()
       return { result: undefined, before, after: service.snapshot().gate.state }
     })
   }
@@ -183,7 +188,6 @@ export class Operator {
 
   #announceRoute(name: string, { before, after }: RouteChange, actor: Actor): void {
     this.#parts.events.publish('route', { service: name, before, after, by: actor.name })
-    this.#parts.log.info({ service: name, by: actor.name, before, after }, 'route changed')
   }
 
   async #oneByOne<T>(name: string, change: () => Promise<T>): Promise<T> {
@@ -196,12 +200,13 @@ export class Operator {
 
   /** A full disk must not turn a change that is in force into an error; it is said loudly. */
   async #record(record: AuditRecord): Promise<void> {
+    const { actor, action, ...rest } = record
+    this.#parts.log.info({ action, by: actor.name, ...rest }, `operator action ${record.outcome}`)
     try {
       await this.#parts.audit.append(record)
     } catch (error) {
-      const { action, service, actor } = record
       this.#parts.log.error(
-        { action, service, by: actor.name, err: error },
+        { action, by: actor.name, service: record.service, err: error },
         'an operator action could not be written to the audit log',
       )
     }

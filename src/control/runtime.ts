@@ -83,7 +83,10 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   closers.push(() => sides.stop())
   const services = new Map<string, Service>()
   await startServices(options, profiles, store, services, closers)
-  const operator = new Operator({ services, profiles, store, audit, events, log })
+  const picture = new Picture(services, sides, events)
+  closers.push(() => picture.stop())
+  const onAction = (): void => picture.look()
+  const operator = new Operator({ services, profiles, store, audit, events, log, onAction })
   const reloader = new Reloader({ ...options, services, operator, events })
   const health = new Health(() => sides.notes(services.values()))
   const context: AdminContext = {
@@ -99,8 +102,6 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     log,
   }
   const listeners = await startListeners(config, context, closers)
-  const picture = new Picture(services, sides, events)
-  closers.push(() => picture.stop())
   sides.start(services.values())
   health.become('running')
   const stop = onceOnly(async (reason: string, asked?: number) => {
@@ -108,7 +109,7 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     health.become('stopping')
     events.publish('stopping', { reason, drainMs })
     log.info({ reason, drainMs }, 'draining')
-    await Promise.all([...services.values()].map((service) => service.close(drainMs)))
+    await Promise.all([...services.values()].map((one) => closeService(one, drainMs, log)))
     await closeAll(closers, log)
     log.info({ reason }, 'stopped')
   })
@@ -160,6 +161,14 @@ async function startListeners(
   closers.push(() => probe.close())
   context.log.info({ url: probe.url }, 'probe listener started')
   return { admin, probe }
+}
+
+async function closeService(service: Service, drainMs: number, log: ProcessLog): Promise<void> {
+  try {
+    await service.close(drainMs)
+  } catch (error) {
+    log.error({ service: service.name, err: error }, 'a service did not close well')
+  }
 }
 
 /** One that fails must not keep the others open. */

@@ -1,6 +1,10 @@
 /** The event stream: what arrives, what a late subscriber still gets, the bound on subscribers. */
+import { connect } from 'node:net'
+import { fastify } from 'fastify'
 import t from 'tap'
 import type { Test } from 'tap'
+import { addEventRoutes } from '../../../src/control/admin/routes/events.ts'
+import { EventFeed } from '../../../src/control/events.ts'
 import { startFixture } from '../fixture.ts'
 import type { Fixture } from '../fixture.ts'
 
@@ -103,4 +107,39 @@ void t.test('subscribers are bounded', async (test) => {
   const refused = await fixture.request('/v1/events')
   test.equal(refused.status, 429)
   test.equal(refused.json['code'], 'RATE_LIMITED')
+})
+
+void t.test('a pause shorter than the interval of the picture is seen too', async (test) => {
+  const fixture = await startFixture(test)
+  const { until } = await subscribe(test, fixture)
+  await until('services')
+  await fixture.request('/v1/services/orders/pause', { method: 'POST' })
+  await fixture.request('/v1/services/orders/resume', { method: 'POST' })
+  test.match((await until('gate')).data, { state: 'paused' })
+  test.match((await until('gate')).data, { state: 'open' })
+})
+
+void t.test('a subscriber that does not read is cut off', async (test) => {
+  const events = new EventFeed(() => 0)
+  const app = fastify()
+  test.teardown(() => app.close())
+  addEventRoutes(app, { events })
+  const { port } = new URL(await app.listen({ port: 0 }))
+  const socket = connect({ host: '127.0.0.1', port: Number(port) })
+  test.teardown(() => socket.destroy())
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  // A reset is one of the ways to be cut off.
+  socket.on('error', () => undefined)
+  socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await new Promise((resolve) => socket.once('readable', resolve))
+  test.equal(events.listenerCount, 1)
+  const padding = 'x'.repeat(1_000_000)
+  // More than the kernel takes on both ends of a loopback connection.
+  for (let sent = 0; sent < 40 && events.listenerCount > 0; sent += 1) {
+    events.show('services', { padding })
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  test.equal(events.listenerCount, 0)
+  socket.resume()
+  await closed
 })

@@ -9,11 +9,16 @@ import type { ControlEvent } from '../../events.ts'
 import { eventLimits } from '../../limits.ts'
 import type { AdminContext } from '../context.ts'
 
-export function addEventRoutes(app: FastifyInstance, { events }: AdminContext): void {
+export function addEventRoutes(
+  app: FastifyInstance,
+  { events }: Pick<AdminContext, 'events'>,
+): void {
   app.get<{ Headers: { 'last-event-id'?: string } }>(
     '/v1/events',
     {
       config: { access: 'viewer' },
+      // A HEAD request would hold a stream that nobody can read.
+      exposeHeadRoute: false,
       schema: {
         tags: ['events'],
         summary: 'Server-sent events: route, gate, side, errors, config, services, stopping.',
