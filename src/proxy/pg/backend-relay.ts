@@ -164,8 +164,7 @@ export class BackendRelay implements TransportHandler {
         if (isWhole && this.#isSwallowing) this.#session.client.send(bytes, offset, end)
         return
       case backend.copyInResponse:
-        server.copyIn = true
-        replies.enterCopyIn()
+        server.copyIn = replies.enterCopyIn()
         return
       case backend.copyBothResponse:
         this.#session.pinReason = 'replication'
@@ -191,6 +190,10 @@ export class BackendRelay implements TransportHandler {
     const wasInjected = this.#isSwallowing
     const kind = server.replies.head & owedKindMask
     if (kind !== owed.query && kind !== owed.sync && kind !== owed.functionCall) {
+      if (server.replies.mayHaveStraySync && kind === owed.none) {
+        server.replies.takeStraySync()
+        return
+      }
       throw new PontoonError('SERVER_PROTOCOL', 'the server sent ReadyForQuery amid other replies')
     }
     server.copyIn = false
@@ -222,6 +225,8 @@ export class BackendRelay implements TransportHandler {
     const error = readError(bytes, offset + headerBytes, end)
     countIn(session.context.stats.serverErrors, error.sqlstate.slice(0, 2))
     server.replies.fail((tag) => session.parseFailed(server, tag))
+    // A ReadyForQuery too many must not reach the next client.
+    if (server.replies.mayHaveStraySync) server.spoil()
     // The server has left COPY mode by itself; a Sync counts again.
     server.copyIn = false
     if (this.#isSwallowing) {

@@ -246,13 +246,15 @@ export class FrontendRelay implements TransportHandler {
       case frontend.sync:
         server.batchOpen = false
         // While the server reads COPY data it ignores Sync.
-        if (!server.copyIn) server.replies.push(owed.sync)
+        if (server.copyIn) server.replies.ignoreSync()
+        else server.replies.push(owed.sync)
         return 'forward'
       case frontend.flush:
       case frontend.copyData:
         return 'forward'
       case frontend.copyDone:
       case frontend.copyFail:
+        if (!server.copyIn) server.replies.pushCopyEnd()
         server.copyIn = false
         return 'forward'
       case frontend.functionCall:

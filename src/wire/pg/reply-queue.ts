@@ -21,6 +21,8 @@ export const owed = {
   functionCall: 8,
   /** A Parse of a statement that is there already, sent as a Close that closes nothing. */
   parseAsClose: 9,
+  /** CopyDone or CopyFail: gets no reply, but tells where COPY mode ends, should it begin. */
+  copyEnd: 10,
   injected: 16,
 } as const
 
@@ -36,6 +38,10 @@ export class ReplyQueue<Tag> {
   #length = 0
   /** After an error in an extended batch the server ignores everything until Sync. */
   #skipping = false
+  /** Syncs that the running COPY was expected to swallow. */
+  #copySyncs = 0
+  /** The COPY failed; one of its Syncs may have been read after that and count after all. */
+  #mayHaveStraySync = false
 
   get length(): number {
     return this.#length
@@ -71,42 +77,77 @@ export class ReplyQueue<Tag> {
   /** The oldest reply has arrived whole. */
   shift(): void {
     assert(this.#length > 0, 'a reply nobody waits for')
+    this.#drop()
+    this.#copySyncs = 0
+    // Nothing that could have begun a COPY is left before it.
+    while (this.#length > 0 && this.#kinds[this.#head] === owed.copyEnd) this.#drop()
+  }
+
+  #drop(): void {
     this.#tags[this.#head] = null
     this.#head = (this.#head + 1) & (this.#kinds.length - 1)
     this.#length -= 1
   }
 
+  /** CopyDone or CopyFail was sent before the server said that it is in COPY mode. */
+  pushCopyEnd(): void {
+    if (this.#length > 0) this.push(owed.copyEnd)
+  }
+
+  /** A Sync was sent to a server in COPY mode. */
+  ignoreSync(): void {
+    this.#copySyncs += 1
+  }
+
   /**
    * An ErrorResponse came. For a simple Query nothing changes: its ReadyForQuery follows. In an
    * extended batch everything up to the next Sync is void, a simple Query too; `dropped` gets
-   * the tags of the void entries.
+   * the tags of the void entries, the latest first, so that each can be undone.
    */
   fail(dropped: (tag: Tag) => void): void {
     const kind = this.head & owedKindMask
     if (kind === owed.none || kind === owed.query || kind === owed.functionCall) return
+    this.#mayHaveStraySync = this.#copySyncs > 0
+    const tags: Tag[] = []
     while (this.#length > 0 && (this.head & owedKindMask) !== owed.sync) {
       const tag = this.headTag
-      if (tag !== null) dropped(tag)
-      this.shift()
+      if (tag !== null) tags.push(tag)
+      this.#drop()
     }
+    this.#copySyncs = 0
     if (this.#length === 0) this.#skipping = true
+    for (const tag of tags.toReversed()) dropped(tag)
+  }
+
+  /** It is not known whether the server will answer a Sync that was sent along with a COPY. */
+  get mayHaveStraySync(): boolean {
+    return this.#mayHaveStraySync
+  }
+
+  /** The server has answered that Sync. */
+  takeStraySync(): void {
+    this.#mayHaveStraySync = false
+    this.#skipping = false
   }
 
   /**
-   * COPY … FROM STDIN began in an extended batch: the server reads on in copy mode, where a Sync
-   * that was sent along is ignored.
+   * COPY … FROM STDIN began: the server reads on in COPY mode, where a Sync that was sent along
+   * is ignored. Returns false when the end of the COPY was sent along too.
    */
-  enterCopyIn(): void {
-    if ((this.head & owedKindMask) !== owed.execute) return
+  enterCopyIn(): boolean {
     const mask = this.#kinds.length - 1
     while (this.#length > 1) {
       const next = (this.#head + 1) & mask
-      if (this.#kinds[next] !== owed.sync) return
+      const kind = this.#kinds[next]
+      if (kind !== owed.sync && kind !== owed.copyEnd) return true
       // Remove the entry after the head by moving the head entry onto it.
       this.#kinds[next] = this.#kinds[this.#head] as number
       this.#tags[next] = this.#tags[this.#head] as Tag | null
-      this.shift()
+      this.#drop()
+      if (kind === owed.copyEnd) return false
+      this.#copySyncs += 1
     }
+    return true
   }
 
   #grow(): void {
