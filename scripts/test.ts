@@ -1,114 +1,59 @@
 /**
- * Runs the tests: makes sure that the databases they need are installed, gives the files to tap's
- * runner and ends with one line 'N passed, N failed'. `--soak` runs the long tests instead; paths
- * choose files or folders; other options go to tap (`-- test/routing -g percent`).
+ * Runs the tests: makes sure that the databases they need are installed, runs each file and ends
+ * with one line 'N passed, N failed'. `--soak` runs the long tests instead, paths choose files or
+ * folders, `--grep=PATTERN` tests by name, `--jobs=N` and `--timeout=SECONDS` how.
  */
-import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
-import { createInterface } from 'node:readline'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { ensurePostgres, ensureTools } from './lib/requirements.ts'
+import { runFiles } from './lib/run-files.ts'
 import { TapResults } from './lib/tap-results.ts'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const tap = join(root, 'node_modules', '.bin', 'tap')
-const soakTimeoutSeconds = 3_600
-
-interface Selection {
-  readonly files: readonly string[]
-  readonly tapOptions: readonly string[]
-}
+const print = (line: string): boolean => process.stdout.write(`${line}\n`)
 
 process.chdir(root)
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main()
 
-async function main(args: readonly string[]): Promise<number> {
-  const soak = args.includes('--soak')
-  const selection = select(
-    args.filter((argument) => argument !== '--soak'),
-    soak,
-  )
-  await ensurePostgres()
-  await ensureTools(['psql', 'pgbench', 'psycopg2'])
-  if (selection.files.length > 0 && !isTapBuilt()) await buildTap()
-  const results = new TapResults((line) => process.stdout.write(`${line}\n`))
-  const options = soak ? [`--timeout=${soakTimeoutSeconds}`, '--jobs=1'] : []
-  const code = selection.files.length === 0 ? 0 : await runTap(results, selection, options)
-  results.end(selection.files)
-  return report(results, code)
-}
-
-function report(results: TapResults, code: number): number {
-  const { passed, failed, skipped } = results.counts
-  // Whatever the reason for tap's exit code is, it must not look like success.
-  const unexplained = failed === 0 && (code !== 0 || passed === 0) ? 1 : 0
-  if (unexplained > 0) {
-    process.stdout.write(passed === 0 ? 'no test ran\n' : `tap ended with ${code}\n`)
-  }
-  const tail = skipped === 0 ? '' : `, ${skipped} skipped`
-  process.stdout.write(`${passed} passed, ${failed + unexplained} failed${tail}\n`)
-  return failed + unexplained === 0 ? 0 : 1
-}
-
-function select(args: readonly string[], soak: boolean): Selection {
-  const suffix = soak ? '.soak.ts' : '.test.ts'
-  const isOption = (argument: string, index: number): boolean =>
-    argument.startsWith('-') || args[index - 1] === '-g'
-  const paths = args.filter((argument, index) => !isOption(argument, index))
-  const files = (paths.length === 0 ? ['test'] : paths).flatMap((path) => testFiles(path, suffix))
-  return { files: [...new Set(files)].toSorted(), tapOptions: args.filter(isOption) }
-}
-
-function testFiles(path: string, suffix: string): string[] {
-  if (!existsSync(path)) throw new Error(`${path} does not exist`)
-  if (statSync(path).isFile()) return [relative(root, path)]
-  return readdirSync(path, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith(suffix))
-    .map((name) => relative(root, join(path, name)))
-}
-
-/**
- * tap compiles its test class for the plugins of .taprc into node_modules, with a link into .tap.
- * Where that was not done, the first `tap run` does it and fails.
- */
-function isTapBuilt(): boolean {
-  const built = join(root, 'node_modules/@tapjs/test/test-built/dist/esm/index.js')
-  const linked = existsSync(join(root, '.tap/plugins/node_modules/@tapjs/core'))
-  if (!linked || !existsSync(built)) return false
-  return !readFileSync(built, 'utf8').includes('@tapjs/typescript')
-}
-
-async function buildTap(): Promise<void> {
-  process.stderr.write('building tap for its plugins\n')
-  const { code, output } = await run(['build'])
-  if (code !== 0) throw new Error(`tap build ended with ${code}:\n${output.join('\n')}`)
-}
-
-async function runTap(
-  results: TapResults,
-  selection: Selection,
-  options: readonly string[],
-): Promise<number> {
-  const args = ['run', '--reporter=tap', ...options, ...selection.tapOptions, ...selection.files]
-  return (await run(args, (line) => results.line(line))).code
-}
-
-async function run(
-  args: readonly string[],
-  onLine?: (line: string) => void,
-): Promise<{ code: number; output: string[] }> {
-  const child = spawn(tap, args, { stdio: ['ignore', 'pipe', onLine ? 'inherit' : 'pipe'] })
-  const output: string[] = []
-  const exit = new Promise<number>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code) => resolve(code ?? 1))
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      soak: { type: 'boolean', default: false },
+      grep: { type: 'string', short: 'g' },
+      jobs: { type: 'string' },
+      timeout: { type: 'string' },
+    },
   })
-  child.stderr?.on('data', (bytes: Buffer) => output.push(bytes.toString()))
-  if (child.stdout === null) throw new Error('tap has no standard output')
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (onLine === undefined) output.push(line)
-    else onLine(line)
+  const files = testFiles(positionals, values.soak ? '.soak.ts' : '.test.ts')
+  await ensurePostgres()
+  await ensureTools(['psycopg2'])
+  const results = new TapResults(print)
+  const options = {
+    jobs: Number(values.jobs ?? (values.soak ? 1 : 2)),
+    timeoutSeconds: Number(values.timeout ?? (values.soak ? 3_600 : 180)),
+    grep: values.grep,
   }
-  return { code: await exit, output }
+  await runFiles(files, options, results)
+  results.end(files)
+  const { passed, failed, skipped } = results.counts
+  const nothing = passed === 0 && failed === 0 ? 1 : 0
+  if (nothing > 0) print('no test ran')
+  print(
+    `${passed} passed, ${failed + nothing} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`,
+  )
+  return failed + nothing === 0 ? 0 : 1
+}
+
+function testFiles(paths: readonly string[], suffix: string): string[] {
+  const found = (paths.length === 0 ? ['test'] : paths).flatMap((path) => {
+    if (!existsSync(path)) throw new Error(`${path} does not exist`)
+    if (statSync(path).isFile()) return [path]
+    return readdirSync(path, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(suffix))
+      .map((name) => join(path, name))
+  })
+  return [...new Set(found.map((path) => relative(root, resolve(path))))].toSorted()
 }

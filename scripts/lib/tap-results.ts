@@ -1,7 +1,7 @@
 /**
- * Reads the TAP that tap's runner prints, line by line: counts the points that are not themselves
- * sums of others, names the files as they finish and shows failures readably. Pure but for the
- * `print` it is given. Neighbour: ../test.ts.
+ * Reads TAP, line by line: counts the points that are not themselves sums of others, names the
+ * files as they finish and shows failures readably. Pure but for the `print` it is given.
+ * Neighbour: run-files.ts.
  */
 
 export interface TapCounts {

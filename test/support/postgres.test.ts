@@ -147,10 +147,8 @@ await tap.test('two processes that need the same major first both get it', async
   const [first, second] = await Promise.all([make(), make()])
   t.equal(first, second)
   t.match(first, /^postgres \(PostgreSQL\) 16\./, 'it runs, so its libraries are found')
-  t.match(
-    [/^pontoon-postgres-16/],
-  )
-  t.equal(readdirSync(folder).filter((name) => name.startsWith('pontoon')).length, 1)
+  const left = readdirSync(folder).filter((name) => name.startsWith('pontoon'))
+  t.equal(left.length, 1, 'no half-made copy is left behind')
 })
 
 for (const how of ['throw', 'SIGTERM', 'SIGKILL', 'hang'] as const) {
