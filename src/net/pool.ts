@@ -7,6 +7,7 @@
 import { assert } from '../shared/assert.ts'
 import type { Clock } from '../shared/clock.ts'
 import { PontoonError, toPontoonError } from '../shared/errors.ts'
+import { WaitLine } from '../shared/wait-line.ts'
 
 export interface Poolable {
   /** When it was opened, for maxLifetimeMs (clock milliseconds). */
@@ -51,7 +52,7 @@ export class Pool<Server extends Poolable> {
   /** Most recently used last, so that spare ones grow old and are closed. */
   readonly #idle: Server[] = []
   readonly #out = new Set<Server>()
-  readonly #queue = new Set<Queued<Server>>()
+  readonly #queue = new WaitLine<Queued<Server>>()
   #connecting = 0
   #generation = 0
   readonly #generationOf = new WeakMap<Server, number>()
@@ -123,10 +124,10 @@ export class Pool<Server extends Poolable> {
         ),
       )
     }
-    const queued = { waiter, deadlineMs: this.#clock.nowMs() + this.#limits.queueTimeoutMs }
-    this.#queue.add(queued)
+    const deadlineMs = this.#clock.nowMs() + this.#limits.queueTimeoutMs
+    const place = this.#queue.join({ waiter, deadlineMs })
     this.#grow()
-    return () => this.#queue.delete(queued)
+    return () => this.#queue.leave(place)
   }
 
   /** Gives a server back. It goes to the first who waits, or rests. */
@@ -137,7 +138,7 @@ export class Pool<Server extends Poolable> {
       this.#grow()
       return
     }
-    for (let first = this.#shiftQueue(); first !== null; first = this.#shiftQueue()) {
+    for (let first = this.#queue.shift(); first !== null; first = this.#queue.shift()) {
       this.#out.add(server)
       if (first.waiter.onServer(server)) return
       this.#out.delete(server)
@@ -165,9 +166,9 @@ export class Pool<Server extends Poolable> {
   sweep(): void {
     const now = this.#clock.nowMs()
     if (this.isDown && this.#connecting === 0 && this.#retryTimer === null) this.#openOne()
-    for (const queued of this.#queue) {
+    for (let queued = this.#queue.first(); queued !== null; queued = this.#queue.first()) {
       if (queued.deadlineMs > now) break
-      this.#queue.delete(queued)
+      this.#queue.shift()
       queued.waiter.onRefused(
         new PontoonError(
           'POOL_TIMEOUT',
@@ -246,17 +247,10 @@ export class Pool<Server extends Poolable> {
     }, retryAfterMs)
   }
 
-  #shiftQueue(): Queued<Server> | null {
-    for (const queued of this.#queue) {
-      this.#queue.delete(queued)
-      return queued
-    }
-    return null
-  }
-
   #refuseAll(error: PontoonError): void {
-    const refused = [...this.#queue]
-    this.#queue.clear()
+    const refused: Queued<Server>[] = []
+    for (let queued = this.#queue.shift(); queued !== null; queued = this.#queue.shift())
+      refused.push(queued)
     for (const queued of refused) queued.waiter.onRefused(error)
   }
 }

@@ -34,6 +34,7 @@ export class Transport {
   #first: Buffer | null = null
   #rest: Buffer[] = []
   #closed = false
+  #isPaused = false
   #endAfterFlush = false
   #lastError: Error | null = null
 
@@ -76,6 +77,10 @@ export class Transport {
 
   get isClosed(): boolean {
     return this.#closed
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused
   }
 
   get isCongested(): boolean {
@@ -134,11 +139,15 @@ export class Transport {
   }
 
   pauseReading(): void {
+    if (this.#isPaused) return
+    this.#isPaused = true
     this.socket.pause()
   }
 
   resumeReading(): void {
-    if (!this.#closed) this.socket.resume()
+    if (!this.#isPaused || this.#closed) return
+    this.#isPaused = false
+    this.socket.resume()
   }
 
   /** Sends what is queued, then closes in order. */

@@ -128,6 +128,7 @@ export class PgServer implements Poolable {
   /** The handler between two clients. */
   rest(): void {
     this.transport.handler = this.#origin.idleHandler(this)
+    this.transport.resumeReading()
   }
 
   close(): void {

@@ -21,13 +21,15 @@ export const wholeBytesMax = 1024 * 1024
 /** Names in Bind, Describe and Close must stand within this many bytes. */
 const namesBytesMax = 64 * 1024
 
+const noBytes = Buffer.alloc(0)
+
 /** What to do with the message at hand. */
 type Step = 'forward' | 'replaced' | 'incomplete' | 'wait' | 'stop'
 
 export class FrontendRelay implements TransportHandler {
   readonly #session: Session
   readonly #statements: StatementRelay
-  /** Bytes not yet consumed; reading is paused while the session waits. */
+  /** Bytes not yet consumed. */
   #held: Buffer | null = null
   /** Bytes of the present message that are still to come and stream through. */
   #passBytes = 0
@@ -49,13 +51,13 @@ export class FrontendRelay implements TransportHandler {
   onBytes(bytes: Buffer, end: number): void {
     const session = this.#session
     session.context.stats.bytesFromClients += end
-    if (this.#held !== null) {
-      this.#held = Buffer.concat([this.#held, bytes.subarray(0, end)])
-      if (session.state === 'idle' || session.state === 'active') this.#consumeHeld()
-      return
-    }
-    if (session.state === 'parked' || session.state === 'waiting') {
-      this.#held = Buffer.from(bytes.subarray(0, end))
+    const isWaiting = session.state === 'parked' || session.state === 'waiting'
+    if (isWaiting || this.#held !== null) {
+      const held = this.#held ?? noBytes
+      this.#held = Buffer.concat([held, bytes.subarray(0, end)])
+      // Most clients send nothing while they wait, so reading goes on until one does.
+      if (isWaiting) session.client.pauseReading()
+      else this.#consumeHeld()
       return
     }
     const wasPassing = this.#passBytes > 0
@@ -74,10 +76,11 @@ export class FrontendRelay implements TransportHandler {
   /** The session can go on: a server was linked, the gate opened, or replies have come. */
   resume(): void {
     if (this.#held !== null) this.#consumeHeld()
-    const { state, server } = this.#session
+    const { client, state, server } = this.#session
+    if (!client.isPaused) return
     const mayRead = state === 'idle' || state === 'active'
     if (mayRead && !this.#mustSettleFirst() && !(server?.transport.isCongested ?? false))
-      this.#session.client.resumeReading()
+      client.resumeReading()
   }
 
   onCongested(): void {

@@ -162,7 +162,6 @@ export class Session {
 
   #park(): void {
     this.#move('parked')
-    this.client.pauseReading()
     this.#leaveQueue = this.context.gate.park(() => {
       this.#leaveQueue = null
       this.#move('idle')
@@ -172,7 +171,6 @@ export class Session {
 
   #wait(pool: Pool<PgServer>): void {
     this.#move('waiting')
-    this.client.pauseReading()
     this.#waitSinceMs = this.context.clock.nowMs()
     this.#leaveQueue = pool.wait({
       onServer: (server) => {
