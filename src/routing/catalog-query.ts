@@ -15,6 +15,12 @@ const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
 const systemSchemas = "ARRAY['pg_catalog', 'information_schema']::pg_catalog.name[]"
 
+/** A name with its schema; see qualifiedName in catalog.ts. */
+function qualified(schema: string, name: string): string {
+  const parts = [`${schema}::pg_catalog.text`, 'pg_catalog.chr(1)', `${name}::pg_catalog.text`]
+  return parts.join(' OPERATOR(pg_catalog.||) ')
+}
+
 /** One row for each object id that follows a pattern in a stored expression. */
 function idsIn(expression: string, pattern: string): string {
   return `LATERAL (SELECT m[1]::pg_catalog.oid AS id
@@ -161,6 +167,11 @@ HAVING pg_catalog.bool_and(f.oid IS NULL) AND NOT EXISTS (
   SELECT 1 FROM pg_catalog.pg_type t JOIN tainted_type u ON u.oid ${eq} t.oid
   WHERE t.typname ${eq} p.proname)
 UNION ALL
+-- What is named with its schema has to be known there.
+SELECT DISTINCT 'function', ${qualified('n.nspname', 'p.proname')}
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid ${eq} p.pronamespace
+WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'
+UNION ALL
 SELECT 'operator', o.oprname::pg_catalog.text
 FROM pg_catalog.pg_operator o
 LEFT JOIN volatile_function f ON f.oid ${eq} o.oprcode
@@ -174,6 +185,11 @@ LEFT JOIN tainted_relation u ON u.oid ${eq} c.oid
 WHERE NOT n.nspname::pg_catalog.text ${matches} '^(information_schema$|pg_toast|pg_temp_)'
   AND NOT c.relkind ${eq} ANY (ARRAY['i', 'I', 't', 'c']::"char"[])
 GROUP BY c.relname HAVING pg_catalog.bool_and(u.oid IS NULL)
+UNION ALL
+SELECT 'relation', ${qualified('n.nspname', 'c.relname')}
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${eq} c.relnamespace
+WHERE c.relkind ${eq} ANY (ARRAY['r', 'p', 'v']::"char"[])
+  AND NOT n.nspname::pg_catalog.text ${matches} '^(information_schema$|pg_)'
 UNION ALL
 SELECT 'type', t.typname::pg_catalog.text
 FROM pg_catalog.pg_type t

@@ -10,6 +10,7 @@
 export { catalogQuery } from './catalog-query.ts'
 
 export interface Catalog {
+  /** Bare names, and those outside pg_catalog also with their schema. So are the relations. */
   readonly functions: ReadonlySet<string>
   readonly operators: ReadonlySet<string>
   readonly relations: ReadonlySet<string>
@@ -25,6 +26,11 @@ export interface Catalog {
 export interface CatalogRow {
   readonly kind: string
   readonly name: string
+}
+
+/** How a name with a schema stands in the catalog, so that no two names ever look alike. */
+export function qualifiedName(schema: string, name: string): string {
+  return `${schema}\u0001${name}`
 }
 
 export function catalogFromRows(rows: Iterable<CatalogRow>): Catalog {
@@ -44,4 +50,23 @@ export function catalogFromRows(rows: Iterable<CatalogRow>): Catalog {
     shadowedSyntax: of('shadow'),
     unsafe: [...of('unsafe')],
   }
+}
+
+/** Whether two catalogs say the same, so that verdicts of one hold under the other. */
+export function isSameCatalog(left: Catalog, right: Catalog): boolean {
+  return (
+    left.unsafe.length === right.unsafe.length &&
+    isSameSet(left.functions, right.functions) &&
+    isSameSet(left.operators, right.operators) &&
+    isSameSet(left.relations, right.relations) &&
+    isSameSet(left.types, right.types) &&
+    isSameSet(left.deniedAttributes, right.deniedAttributes) &&
+    isSameSet(left.shadowedSyntax, right.shadowedSyntax)
+  )
+}
+
+function isSameSet(left: ReadonlySet<string>, right: ReadonlySet<string>): boolean {
+  if (left.size !== right.size) return false
+  for (const name of left) if (!right.has(name)) return false
+  return true
 }

@@ -10,6 +10,7 @@
  * could be read in another way are no reads. The caller decodes them: with a client encoding that
  * is not a superset of ASCII (SJIS, BIG5, GBK, GB18030, UHC, JOHAB) it must not ask.
  */
+import { isSameCatalog } from './catalog.ts'
 import type { Catalog } from './catalog.ts'
 import { parseStatements } from './grammar.ts'
 import { isRead } from './read-tree.ts'
@@ -59,8 +60,11 @@ export class Classifier {
 
   /** Without a catalog every verdict is `other`. */
   useCatalog(catalog: Catalog | undefined): void {
+    const before = this.#catalog
     this.#catalog = catalog
-    this.#cache.clear()
+    // Catalogs are fetched again and again; most often nothing has changed.
+    const isSame = before !== undefined && catalog !== undefined && isSameCatalog(before, catalog)
+    if (!isSame) this.#cache.clear()
   }
 
   verdict(sql: string): Verdict {

@@ -3,6 +3,7 @@
  * gives the same result on a replica that is in step. The shape is held by the allow-list in
  * read-nodes.ts, the names by the catalog (catalog.ts) and by denied-names.ts.
  */
+import { qualifiedName } from './catalog.ts'
 import type { Catalog } from './catalog.ts'
 import { isDeniedFunction, isDeniedSchema, isDeniedType, isSystemColumn } from './denied-names.ts'
 import { readNodes } from './read-nodes.ts'
@@ -134,7 +135,10 @@ function relationAllowed(fields: Fields, catalog: Catalog, scope: Scope | null):
     for (let level = scope; level !== null; level = level.outer) {
       if (level.names.has(name)) return true
     }
-  } else if (isDeniedSchema(text(schema))) {
+  } else if (
+    isDeniedSchema(text(schema)) ||
+    !catalog.relations.has(qualifiedName(text(schema), name))
+  ) {
     return false
   }
   return catalog.relations.has(name)
@@ -150,7 +154,9 @@ function functionAllowed(names: readonly string[], catalog: Catalog): boolean {
   const name = names[names.length - 1]
   if (name === undefined || names.length > 2 || isDeniedFunction(name)) return false
   const schema = names.length === 2 ? names[0] : undefined
-  if (schema !== undefined && schema !== 'pg_catalog' && isDeniedSchema(schema)) return false
+  if (schema !== undefined && schema !== 'pg_catalog') {
+    if (isDeniedSchema(schema) || !catalog.functions.has(qualifiedName(schema, name))) return false
+  }
   if (catalog.functions.has(name)) return true
   const older = schema === 'pg_catalog' ? syntaxFunctions.get(name) : undefined
   return older !== undefined && catalog.functions.has(older)

@@ -1,7 +1,8 @@
 /**
- * The pattern of a statement: its text with every plain number written as 0, every plain string
- * as '', lists of them shortened to two, and no comments. It is SQL itself and classify.ts parses it in the
- * statement's stead, so that a verdict holds for all statements of one pattern by construction.
+ * The pattern of a statement: its text with every plain number written as 1, every plain string
+ * as 'x', lists of them shortened to two, and no comments. It is SQL itself and classify.ts parses
+ * it in the statement's stead, so that a verdict holds for all statements of one pattern by
+ * construction. (Not 0 and '': the parser leaves those out of its trees.)
  */
 import { continuesWord } from './sql-bytes.ts'
 
@@ -36,7 +37,7 @@ export function sqlPattern(sql: string): string | null {
         literalEnd !== -1 && literalIsNumber === isNumber && isComma(sql, literalEnd, at)
       listLength = repeats ? listLength + 1 : 1
       // Two stay: NULLIF and JSON_VALUE want as many.
-      if (listLength <= 2) pattern += sql.slice(copied, at) + (isNumber ? '0' : "''")
+      if (listLength <= 2) pattern += sql.slice(copied, at) + (isNumber ? '1' : "'x'")
       copied = end
       literalEnd = end
       literalIsNumber = isNumber
