@@ -178,9 +178,9 @@ export class Pool<Server extends Poolable> {
     }
     for (let index = this.#idle.length - 1; index >= 0; index -= 1) {
       const server = this.#idle[index] as Server
-      const expired =
-        now - server.idleSinceMs > this.#limits.idleTimeoutMs || !this.#mayServe(server)
-      if (!expired) continue
+      const isSpare = this.#out.size + this.#idle.length > this.#limits.size
+      const isOld = now - server.idleSinceMs > this.#limits.idleTimeoutMs
+      if (!isSpare && !isOld && this.#isFresh(server)) continue
       this.#idle.splice(index, 1)
       server.close()
     }
@@ -195,12 +195,15 @@ export class Pool<Server extends Poolable> {
   }
 
   #mayServe(server: Server): boolean {
+    return this.#isFresh(server) && this.#out.size + this.#idle.length < this.#limits.size
+  }
+
+  #isFresh(server: Server): boolean {
     return (
       server.isUsable &&
       !this.#closed &&
       this.#generationOf.get(server) === this.#generation &&
-      this.#clock.nowMs() - server.openedAtMs < this.#limits.maxLifetimeMs &&
-      this.#out.size + this.#idle.length < this.#limits.size
+      this.#clock.nowMs() - server.openedAtMs < this.#limits.maxLifetimeMs
     )
   }
 
