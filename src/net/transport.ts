@@ -55,7 +55,6 @@ export class Transport {
       this.congestedSinceMs = 0
       this.#handle(() => this.handler.onDrained())
     })
-    socket.on('end', () => socket.end())
   }
 
   /** Starts reading with 'data' events; sockets made with `onread` call `receive` themselves. */

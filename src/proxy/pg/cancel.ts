@@ -2,7 +2,7 @@
  * Cancel requests: a client knows a key of ours, which leads to its session; the request goes to
  * the session's server only while the two are linked, so it can never hit a stranger's query.
  */
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Session } from './session.ts'
 
 /** Requests under way at once in one service; more are dropped, as a busy postmaster would. */
@@ -12,13 +12,22 @@ const cancelTimeoutMs = 5_000
 export class CancelRegistry {
   readonly #sessions = new Map<number, Session>()
   #underWay = 0
+  #random: Buffer = Buffer.alloc(0)
 
   /** A key for a new session: a process id nobody else has, and a secret. */
   newKey(): { pid: number; secret: Buffer } {
     for (;;) {
-      const pid = randomInt(1, 0x7fff_ffff)
-      if (!this.#sessions.has(pid)) return { pid, secret: randomBytes(4) }
+      const pid = this.#take(4).readUInt32BE(0) >>> 1
+      if (pid > 0 && !this.#sessions.has(pid)) return { pid, secret: Buffer.from(this.#take(4)) }
     }
+  }
+
+  /** Random bytes, fetched in batches: a call per login would cost more than the rest of it. */
+  #take(bytes: number): Buffer {
+    if (this.#random.length < bytes) this.#random = randomBytes(4_096)
+    const taken = this.#random.subarray(0, bytes)
+    this.#random = this.#random.subarray(bytes)
+    return taken
   }
 
   add(session: Session): void {

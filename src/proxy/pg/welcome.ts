@@ -45,6 +45,8 @@ type Reported = ReadonlyMap<string, string>
 export class Welcomer {
   readonly #parts: WelcomeParts
   readonly #reported = new Map<PoolSlot, Map<string, Reported>>()
+  /** ParameterStatus messages, ready to be sent. */
+  readonly #messages = new WeakMap<Reported, Buffer>()
 
   constructor(parts: WelcomeParts) {
     this.#parts = parts
@@ -158,7 +160,7 @@ export class Welcomer {
     notices: readonly Buffer[] = [],
   ): void {
     login.sendOk()
-    for (const [name, value] of reported) session.client.sendOwned(parameterStatus(name, value))
+    session.client.sendOwned(this.#statusMessages(reported))
     session.client.sendOwned(
       backendKeyData(session.identity.cancelPid, session.identity.cancelSecret),
     )
@@ -166,6 +168,15 @@ export class Welcomer {
     session.client.sendOwned(readyForQuery(txStatus.idle))
     const early = login.handOver()
     if (early.length > 0) session.frontend.onBytes(early, early.length)
+  }
+
+  #statusMessages(reported: Reported): Buffer {
+    let messages = this.#messages.get(reported)
+    if (messages === undefined) {
+      messages = Buffer.concat([...reported].map(([name, value]) => parameterStatus(name, value)))
+      this.#messages.set(reported, messages)
+    }
+    return messages
   }
 
   /** Applies the settings to a server of the pool and remembers what it reports then. */
