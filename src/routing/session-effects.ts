@@ -56,7 +56,8 @@ function scan(bytes: Buffer, start: number, end: number, read: number, marks: nu
   while (at < end) {
     const byte = bytes[at] ?? 0
     const kind = classOf[byte] ?? 0
-    if (kind === byteClass.space) {
+    if (kind <= byteClass.digit) {
+      if (kind !== byteClass.space) nameEnd = 0
       at++
       continue
     }
