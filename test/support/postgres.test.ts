@@ -13,6 +13,7 @@ import { login } from './pg-login.ts'
 import * as frontend from './pg-frontend.ts'
 import { connect, errorFields, rowValues, summary } from './pg-wire.ts'
 import { postgresMajors } from './postgres-binaries.ts'
+import { sweepAbandonedClusters } from './postgres-cluster.ts'
 import { startPostgres } from './postgres.ts'
 
 const authority = await createAuthority()
@@ -164,7 +165,8 @@ for (const how of ['throw', 'SIGTERM', 'SIGKILL', 'hang'] as const) {
     const [pid, folder] = (await ended).trim().split(' ')
     t.ok(Number(pid) > 0, `the server had the pid ${pid}`)
     await waitUntilGone([Number(pid)], 10_000)
-    if (how === 'SIGKILL') return
+    // Nobody could tidy up after SIGKILL; the next start of any server does.
+    if (how === 'SIGKILL') sweepAbandonedClusters()
     t.notOk(existsSync(folder ?? ''), 'its folder is gone')
   })
 }
