@@ -83,6 +83,17 @@ export class Pool<Server extends Poolable> {
     return this.#queue.size
   }
 
+  /** Every server that is open, for whoever shows them. */
+  *servers(): Generator<{ readonly server: Server; readonly isOut: boolean }> {
+    for (const server of this.#out) yield { server, isOut: true }
+    for (const server of this.#idle) yield { server, isOut: false }
+  }
+
+  /** False once a reconnect has asked for its end. */
+  isCurrent(server: Server): boolean {
+    return this.#generationOf.get(server) === this.#generation
+  }
+
   /** Nobody gets a server here at present; whoever has another way takes it. */
   get isDown(): boolean {
     return this.#hasFailed && this.#out.size === 0 && this.#idle.length === 0

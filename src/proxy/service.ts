@@ -106,6 +106,34 @@ export class ServiceStats {
   preparedStatements = 0
   clientsTotal = 0
   serversOpenedTotal = 0
+  /** Totals by the database that clients asked for. */
+  readonly databases = new Map<string, DatabaseTotals>()
+
+  /** The totals of a database, made when its first session is. */
+  database(name: string): DatabaseTotals {
+    let totals = this.databases.get(name)
+    if (totals === undefined) {
+      totals = new DatabaseTotals()
+      this.databases.set(name, totals)
+    }
+    return totals
+  }
+}
+
+/** What the sessions of one database have done; each session holds it to count in it. */
+export class DatabaseTotals {
+  transactions = 0
+  queries = 0
+  bytesFromClients = 0
+  bytesToClients = 0
+  /** How often a server was linked to a client. */
+  serverLinks = 0
+  /** Milliseconds that servers worked for clients, and that clients waited for servers. */
+  linkedMs = 0
+  waitedMs = 0
+  clientParses = 0
+  serverParses = 0
+  binds = 0
 }
 
 /** Adds one to a labelled counter. */

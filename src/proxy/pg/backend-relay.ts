@@ -111,6 +111,7 @@ export class BackendRelay implements TransportHandler {
     this.#from = offset
     if (this.#isSwallowing || offset <= from) return
     this.#session.context.stats.bytesToClients += offset - from
+    this.#session.totals.bytesToClients += offset - from
     this.#session.client.send(bytes, from, offset)
   }
 

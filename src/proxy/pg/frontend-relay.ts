@@ -51,6 +51,7 @@ export class FrontendRelay implements TransportHandler {
   onBytes(bytes: Buffer, end: number): void {
     const session = this.#session
     session.context.stats.bytesFromClients += end
+    session.totals.bytesFromClients += end
     const isWaiting = session.state === 'parked' || session.state === 'waiting'
     if (isWaiting || this.#held !== null) {
       const held = this.#held ?? noBytes
@@ -240,9 +241,11 @@ export class FrontendRelay implements TransportHandler {
           return 'incomplete'
         server.replies.push(owed.query)
         stats.queries[server.side] += 1
+        session.totals.queries += 1
         return 'forward'
       case frontend.execute:
         stats.queries[server.side] += 1
+        session.totals.queries += 1
         server.batchOpen = true
         server.replies.push(owed.execute)
         return 'forward'

@@ -18,7 +18,7 @@ import type { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
 import { queryMessage, terminateMessage } from '../../wire/pg/write.ts'
-import { countIn, type ClientSnapshot, type ClientState } from '../service.ts'
+import { countIn, type ClientSnapshot, type ClientState, type DatabaseTotals } from '../service.ts'
 import { BackendRelay } from './backend-relay.ts'
 import type { SideChoice } from './choose-side.ts'
 import type { ServiceContext } from './context.ts'
@@ -67,6 +67,10 @@ export class Session {
   readonly backend: BackendRelay
   /** False in session pooling: bytes pass unaltered and the server stays. */
   readonly isPooled: boolean
+  /** What all sessions of its database have done. */
+  readonly totals: DatabaseTotals
+  /** When it was made (clock milliseconds). */
+  readonly openedAtMs: number
   server: PgServer | null = null
   /** The linked server belongs to the primary side. */
   onPrimary = true
@@ -110,10 +114,18 @@ export class Session {
     this.settingsKey = settingsKey(settings)
     this.reported = reported
     this.isPooled = context.config.pool.mode === 'transaction'
-    this.#stateSinceMs = context.clock.nowMs()
+    this.totals = context.stats.database(identity.database)
+    this.openedAtMs = context.clock.nowMs()
+    this.#stateSinceMs = this.openedAtMs
+    this.#linkedAtMs = this.openedAtMs
     this.frontend = new FrontendRelay(this)
     this.backend = new BackendRelay(this)
     client.handler = this.frontend
+  }
+
+  /** When its last request began (clock milliseconds). */
+  get requestedAtMs(): number {
+    return this.#linkedAtMs
   }
 
   get state(): SessionState {
@@ -129,6 +141,7 @@ export class Session {
   adopt(server: PgServer, pool: Pool<PgServer>): void {
     this.#pool = pool
     this.server = server
+    this.totals.serverLinks += 1
     server.transport.handler = this.backend
   }
 
@@ -164,6 +177,7 @@ export class Session {
     this.#move('parked')
     this.#leaveQueue = this.context.gate.park(() => {
       this.#leaveQueue = null
+      this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
       this.#move('idle')
       this.frontend.resume()
     })
@@ -211,6 +225,8 @@ export class Session {
     this.server = server
     server.transport.handler = this.backend
     this.context.stats.clientWait.observe(waitedMs / 1_000)
+    this.totals.serverLinks += 1
+    this.totals.waitedMs += waitedMs
     this.#start(this.context.clock.nowMs())
     if (server.settingsKey !== this.settingsKey) this.#applySettings(server)
     else if (server.reported !== this.reported) this.tellReported(server)
@@ -263,6 +279,8 @@ export class Session {
     stats.transactions[server.side] += 1
     stats.query[server.side][this.#kind].observe((now - this.#linkedAtMs) / 1_000)
     if (this.#kind === 'write') this.lastWriteMs = now
+    this.totals.transactions += 1
+    this.totals.linkedMs += now - this.#linkedAtMs
   }
 
   /** The effects are known only by asking; a pinned session is asked again now and then. */

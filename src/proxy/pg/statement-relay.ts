@@ -112,6 +112,7 @@ export class StatementRelay {
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
     const sqlEnd = cstringEnd(bytes, nameEnd + 1, end, 'CLIENT_PROTOCOL')
     const effects = sessionEffects(bytes, nameEnd + 1, sqlEnd)
+    session.totals.clientParses += 1
     if (nameEnd === nameStart) {
       const unnamed = new Unnamed(Buffer.from(bytes.subarray(offset, end)), effects)
       session.unnamed = unnamed
@@ -160,6 +161,7 @@ export class StatementRelay {
   ): 'forward' | 'replaced' {
     const session = this.#session
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
+    if (kind === owed.bind) session.totals.binds += 1
     if (nameEnd === nameStart) {
       this.#ensureUnnamed(server, forwardBefore)
       const unnamed = session.unnamed
@@ -250,6 +252,7 @@ export class StatementRelay {
   }
 
   #pushParse(server: PgServer, kind: number, tag: ParseTag): void {
+    this.#session.totals.serverParses += 1
     if (!server.replies.push(kind, tag)) this.#session.parseFailed(server, tag)
   }
 
