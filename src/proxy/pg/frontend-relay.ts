@@ -52,6 +52,7 @@ export class FrontendRelay implements TransportHandler {
     const session = this.#session
     session.context.stats.bytesFromClients += end
     session.totals.bytesFromClients += end
+    if (session.state === 'closed') return
     const isWaiting = session.state === 'parked' || session.state === 'waiting'
     if (isWaiting || this.#held !== null) {
       const held = this.#held ?? noBytes
@@ -79,7 +80,7 @@ export class FrontendRelay implements TransportHandler {
     if (this.#held !== null) this.#consumeHeld()
     const { client, state, server } = this.#session
     if (!client.isPaused) return
-    const mayRead = state === 'idle' || state === 'active'
+    const mayRead = (state === 'idle' && !client.isCongested) || state === 'active'
     if (mayRead && !this.#mustSettleFirst() && !(server?.transport.isCongested ?? false))
       client.resumeReading()
   }
@@ -91,6 +92,7 @@ export class FrontendRelay implements TransportHandler {
 
   onDrained(): void {
     this.#session.server?.transport.resumeReading()
+    this.resume()
   }
 
   onClosed(): void {
@@ -165,6 +167,11 @@ export class FrontendRelay implements TransportHandler {
   #step(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
     const session = this.#session
     if (type === frontend.terminate) {
+      // As the server does: what was asked before is answered first.
+      if (session.state === 'active' && (session.server?.replies.length ?? 0) > 0) {
+        session.client.pauseReading()
+        return 'wait'
+      }
       this.#forwardTo(bytes, offset)
       session.close()
       return 'stop'
@@ -197,9 +204,12 @@ export class FrontendRelay implements TransportHandler {
   /** The first message of a request. */
   #start(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
     const session = this.#session
-    if (session.isPooled && session.server === null) {
-      const local = this.#answerAlone(offset, end, type, total)
-      if (local !== null) return local
+    const local = this.#answerAlone(offset, end, type, total)
+    if (local !== null) return local
+    if (session.client.isCongested) {
+      // Its answer would pile up behind what the client has not read yet.
+      session.client.pauseReading()
+      return 'wait'
     }
     if (!isRequest(type)) throw unknownType(type)
     if (end - offset < total && total <= wholeBytesMax) return 'incomplete'
@@ -209,9 +219,12 @@ export class FrontendRelay implements TransportHandler {
     return session.begin(choice) ? 'forward' : 'wait'
   }
 
-  /** Messages that need no server: a lone Sync or Flush, and what follows a failed COPY. */
+  /**
+   * Messages that need no server: a lone Sync, and a Flush or what follows a failed COPY, to which
+   * a server says nothing.
+   */
   #answerAlone(offset: number, end: number, type: number, total: number): Step | null {
-    if (type === frontend.sync) {
+    if (type === frontend.sync && this.#session.server === null) {
       const status = this.#session.deferredBegin === null ? txStatus.idle : txStatus.inTransaction
       this.#session.client.sendOwned(readyForQuery(status))
       return 'replaced'
@@ -239,7 +252,8 @@ export class FrontendRelay implements TransportHandler {
       case frontend.query:
         if (session.isPooled && !this.#noteQuery(server, bytes, offset, end, total))
           return 'incomplete'
-        server.replies.push(owed.query)
+        // Its ReadyForQuery ends an extended batch as well.
+        if (server.replies.push(owed.query)) server.batchOpen = false
         stats.queries[server.side] += 1
         session.totals.queries += 1
         return 'forward'
@@ -264,7 +278,9 @@ export class FrontendRelay implements TransportHandler {
         server.copyIn = false
         return 'forward'
       case frontend.functionCall:
-        server.replies.push(owed.functionCall)
+        if (server.replies.push(owed.functionCall)) server.batchOpen = false
+        // No text tells what it does.
+        if (session.isPooled) session.effects |= effect.opaque
         return 'forward'
       case frontend.parse:
       case frontend.bind:
