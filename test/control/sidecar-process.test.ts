@@ -63,6 +63,21 @@ void t.test(
   },
 )
 
+void t.test('SIGTERM during a pause tells parked clients to go', async (test) => {
+  const sidecar = await Sidecar.start(test, { source, target })
+  const parked = await connect(sidecar.url())
+  await sidecar.cli('pause orders --for 60s')
+  const answer = parked.query('SELECT 1').catch((error: unknown) => error)
+  await sidecar.until('parked', async () => {
+    const { json } = await sidecar.request('/v1/services/orders')
+    return Object(json['gate']).parked === 1
+  })
+  const startMs = performance.now()
+  test.equal(await sidecar.kill('SIGTERM'), 0)
+  test.ok(performance.now() - startMs < 10_000, 'long before the pause ends')
+  test.match(await answer, { code: '57P01' })
+})
+
 void t.test('a second signal ends at once', async (test) => {
   const sidecar = await Sidecar.start(test, { source, target })
   const running = await connect(sidecar.url())

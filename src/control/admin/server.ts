@@ -93,6 +93,11 @@ function readTls(tls: NonNullable<AdminConfig['tls']>): { cert: Buffer; key: Buf
   }
 }
 
+/** Instead of the logo of the framework. */
+const wordmark =
+  '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="40">' +
+  '<text x="0" y="28" font-family="sans-serif" font-size="24" fill="#fff">Pontoon</text></svg>'
+
 async function addDocs(app: FastifyInstance, version: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -111,7 +116,12 @@ async function addDocs(app: FastifyInstance, version: string): Promise<void> {
   )
   await app.register(swaggerUi, {
     routePrefix: '/docs',
-    staticCSP: true,
+    // swagger-ui sets styles from its script; nothing may come from elsewhere.
+    staticCSP:
+      "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+      "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; " +
+      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    logo: { type: 'image/svg+xml', content: wordmark, href: '/', target: '_self' },
     uiConfig: { deepLinking: false },
   })
 }

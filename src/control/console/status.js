@@ -82,7 +82,7 @@ function describe(kind, data) {
     const { before, after } = data
     return `${data.service}: reads ${before.reads}% → ${after.reads}%, ${after.phase}, epoch ${after.epoch}, by ${data.by}`
   }
-  if (kind === 'gate') return `${data.service}: ${data.state} ${data.reason}`
+  if (kind === 'gate') return `${data.service}: ${data.reason || data.state}`
   if (kind === 'side')
     return `${data.service}: ${data.side} ${data.reachable ? 'answers' : data.message}`
   return JSON.stringify(data)
