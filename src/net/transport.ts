@@ -28,13 +28,12 @@ const joinBytesMax = 64 * 1024
 export class Transport {
   readonly socket: Socket
   handler: TransportHandler
-  /** When the socket became congested (clock of performance.now), or 0. */
-  congestedSinceMs = 0
   readonly #flushes: FlushQueue
   #first: Buffer | null = null
   #rest: Buffer[] = []
   #closed = false
   #isPaused = false
+  #isCongested = false
   #endAfterFlush = false
   #lastError: Error | null = null
 
@@ -51,8 +50,8 @@ export class Transport {
       this.handler.onClosed(this.#lastError)
     })
     socket.on('drain', () => {
-      if (this.congestedSinceMs === 0) return
-      this.congestedSinceMs = 0
+      if (!this.#isCongested) return
+      this.#isCongested = false
       this.#handle(() => this.handler.onDrained())
     })
   }
@@ -83,7 +82,7 @@ export class Transport {
   }
 
   get isCongested(): boolean {
-    return this.congestedSinceMs !== 0
+    return this.#isCongested
   }
 
   /** Sends a copy of `bytes[start, end)`. */
@@ -117,8 +116,8 @@ export class Transport {
     else this.#writeJoined(first)
     if (this.#endAfterFlush) {
       this.socket.end()
-    } else if (this.congestedSinceMs === 0 && this.socket.writableLength > congestedBytes) {
-      this.congestedSinceMs = performance.now()
+    } else if (!this.#isCongested && this.socket.writableLength > congestedBytes) {
+      this.#isCongested = true
       this.handler.onCongested()
     }
   }

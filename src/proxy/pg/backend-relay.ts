@@ -144,7 +144,12 @@ export class BackendRelay implements TransportHandler {
       case backend.noData:
         if ((replies.head & owedKindMask) === owed.describe) this.#shift(server, bytes, end)
         return
-      case backend.parseComplete:
+      case backend.parseComplete: {
+        const tag = replies.headTag
+        if (tag !== null) this.#session.parseSucceeded(tag)
+        this.#shift(server, bytes, end)
+        return
+      }
       case backend.bindComplete:
         this.#shift(server, bytes, end)
         return

@@ -4,6 +4,7 @@
  */
 import { catalogFromRows, catalogQuery } from '../../routing/catalog.ts'
 import { Classifier } from '../../routing/classify.ts'
+import type { Clock } from '../../shared/clock.ts'
 import type { Log } from '../../shared/log.ts'
 import type { Rows } from '../../net/pg/query.ts'
 
@@ -23,12 +24,14 @@ interface Entry {
 
 export class ClassifierSet {
   readonly #ask: CatalogSource
+  readonly #clock: Clock
   readonly #log: Log
   readonly #entries = new Map<string, Entry>()
   #isNeeded = false
 
-  constructor(ask: CatalogSource, log: Log) {
+  constructor(ask: CatalogSource, clock: Clock, log: Log) {
     this.#ask = ask
+    this.#clock = clock
     this.#log = log
   }
 
@@ -43,27 +46,29 @@ export class ClassifierSet {
         isLoading: false,
       }
       this.#entries.set(database, entry)
-      if (this.#isNeeded) void this.#load(entry, performance.now())
+      if (this.#isNeeded) void this.#load(entry)
     }
     return entry.classifier
   }
 
   /** Whether the route asks for reads to be recognised. */
-  need(isNeeded: boolean, nowMs: number): void {
+  need(isNeeded: boolean): void {
     this.#isNeeded = isNeeded
-    this.sweep(nowMs)
+    this.sweep()
   }
 
   /** Once a second: loads what is missing or old. */
-  sweep(nowMs: number): void {
+  sweep(): void {
     if (!this.#isNeeded) return
+    const nowMs = this.#clock.nowMs()
     for (const entry of this.#entries.values()) {
-      if (nowMs - entry.loadedAtMs > catalogAgeMaxMs) void this.#load(entry, nowMs)
+      if (nowMs - entry.loadedAtMs > catalogAgeMaxMs) void this.#load(entry)
     }
   }
 
-  async #load(entry: Entry, nowMs: number): Promise<void> {
+  async #load(entry: Entry): Promise<void> {
     if (entry.isLoading) return
+    const nowMs = this.#clock.nowMs()
     entry.isLoading = true
     try {
       const rows = await this.#ask(entry.user, entry.database, catalogQuery)

@@ -87,10 +87,12 @@ export class FrontendRelay implements TransportHandler {
 
   onCongested(): void {
     // The client does not read: stop reading from the server.
+    this.#session.congestedSinceMs = this.#session.context.clock.nowMs()
     this.#session.server?.transport.pauseReading()
   }
 
   onDrained(): void {
+    this.#session.congestedSinceMs = null
     this.#session.server?.transport.resumeReading()
     this.resume()
   }
@@ -204,7 +206,7 @@ export class FrontendRelay implements TransportHandler {
   /** The first message of a request. */
   #start(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
     const session = this.#session
-    const local = this.#answerAlone(offset, end, type, total)
+    const local = this.#answerAlone(bytes, offset, end, type, total)
     if (local !== null) return local
     if (session.client.isCongested) {
       // Its answer would pile up behind what the client has not read yet.
@@ -223,13 +225,22 @@ export class FrontendRelay implements TransportHandler {
    * Messages that need no server: a lone Sync, and a Flush or what follows a failed COPY, to which
    * a server says nothing.
    */
-  #answerAlone(offset: number, end: number, type: number, total: number): Step | null {
+  #answerAlone(
+    bytes: Buffer,
+    offset: number,
+    end: number,
+    type: number,
+    total: number,
+  ): Step | null {
     if (type === frontend.sync && this.#session.server === null) {
       const status = this.#session.deferredBegin === null ? txStatus.idle : txStatus.inTransaction
       this.#session.client.sendOwned(readyForQuery(status))
       return 'replaced'
     }
     if (type === frontend.flush) return 'replaced'
+    if (type === frontend.parse && end - offset >= total) {
+      return this.#statements.answerParse(bytes, offset, offset + total) ? 'replaced' : null
+    }
     if (isCopyMessage(type)) {
       this.#isDropping = end - offset < total
       return 'replaced'

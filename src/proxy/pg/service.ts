@@ -104,6 +104,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#pools = new PoolSet((kind) => this.#makePool(kind))
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
+      clock,
       log,
     )
     this.#welcomer = new Welcomer({
@@ -114,7 +115,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       classifiers: this.#classifiers,
       nextId: () => this.#nextId++,
     })
-    this.#classifiers.need(route.reads > 0, clock.nowMs())
+    this.#classifiers.need(route.reads > 0)
   }
 
   async listen(): Promise<void> {
@@ -126,7 +127,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     const movedPrimary = route.primary !== this.route.primary
     this.route = route
     if (movedPrimary) this.#welcomer.forget()
-    this.#classifiers.need(route.reads > 0, this.clock.nowMs())
+    this.#classifiers.need(route.reads > 0)
   }
 
   applyConfig(config: ServiceConfig): readonly string[] {
@@ -343,11 +344,11 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   #sweepOnce(): void {
     for (const pool of this.#pools.pools()) pool.sweep()
-    this.#classifiers.sweep(this.clock.nowMs())
-    const now = performance.now()
+    this.#classifiers.sweep()
+    const now = this.clock.nowMs()
     for (const session of this.#sessions) {
-      const since = session.client.congestedSinceMs
-      if (since !== 0 && now - since > this.config.limits.slowReaderMs) {
+      const since = session.congestedSinceMs
+      if (since !== null && now - since > this.config.limits.slowReaderMs) {
         session.abandon(
           new PontoonError(
             'CLIENT_SLOW_READER',

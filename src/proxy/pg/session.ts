@@ -44,6 +44,9 @@ export const sessionMoves: Readonly<Record<SessionState, readonly SessionState[]
   closed: [],
 }
 
+/** Kinds of sessions remembered per statement. */
+const parsedForMax = 100
+
 export interface SessionIdentity {
   readonly id: number
   readonly user: string
@@ -95,6 +98,8 @@ export class Session {
   unnamed: UnnamedStatement | null = null
   /** A BEGIN READ ONLY answered by us, to be sent ahead of the first statement. */
   deferredBegin: Buffer | null = null
+  /** Clock milliseconds since when the client does not keep up, or null. */
+  congestedSinceMs: number | null = null
   /** Clock milliseconds of the last transaction that may have written, or -Infinity. */
   lastWriteMs = Number.NEGATIVE_INFINITY
   truth: SessionTruth | null = null
@@ -325,6 +330,20 @@ export class Session {
     server.rest()
     if (server.cancelsInFlight === 0) pool.give(server)
     else server.afterCancels(() => pool.give(server))
+  }
+
+  /** Sessions with the same key read a text alike. */
+  get parseKey(): string {
+    return `${this.identity.user}\n${this.identity.database}\n${this.settingsKey}`
+  }
+
+  /** A Parse has succeeded on a server. */
+  parseSucceeded({ statement }: ParseTag): void {
+    // What ran before it may have changed how names are found.
+    if (statement.id === 0 || this.effects !== 0) return
+    const { parsedFor } = statement as Statement
+    if (parsedFor.size >= parsedForMax) parsedFor.clear()
+    parsedFor.add(this.parseKey)
   }
 
   /** A Parse did not happen: it failed, or an earlier error voided it. */

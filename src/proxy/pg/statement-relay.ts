@@ -6,9 +6,10 @@
 import type { ParseTag, PgServer } from '../../net/pg/server.ts'
 import { effect, sessionEffects } from '../../routing/session-effects.ts'
 import { PontoonError } from '../../shared/errors.ts'
-import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
+import { backend, frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
+import { message } from '../../wire/pg/write.ts'
 import type { Session } from './session.ts'
 import {
   closeStatement,
@@ -22,6 +23,7 @@ import {
 export const preparedPerServerMax = 500
 
 const statementLetter = 0x53 // 'S'
+const parseComplete = message(backend.parseComplete, Buffer.alloc(0))
 const closeNobody = closeStatement(nobodysName)
 const closeUnnamed = closeStatement(Buffer.alloc(0))
 
@@ -93,6 +95,26 @@ export class StatementRelay {
         if (bytes[offset + headerBytes] !== statementLetter) return this.#plain(server, owed.close)
         return this.#close(server, bytes, offset, end, forwardBefore)
     }
+  }
+
+  /**
+   * A Parse at the start of a request is answered without a server when the same text has parsed
+   * for a session like this one. A driver that blocks on its Parse (libpq's PQprepare does) could
+   * otherwise wait for a server that its own other connections hold.
+   */
+  answerParse(bytes: Buffer, offset: number, end: number): boolean {
+    const session = this.#session
+    const nameStart = offset + headerBytes
+    const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
+    if (nameEnd === nameStart) return false
+    const name = bytes.toString('latin1', nameStart, nameEnd)
+    const known = session.context.statements.find(bytes.subarray(nameEnd + 1, end))
+    if (known === null || session.statements.has(name)) return false
+    if (!known.parsedFor.has(session.parseKey)) return false
+    const tail = Buffer.from(bytes.subarray(nameEnd + 1, end))
+    session.statements.set(name, session.context.statements.use(tail, known.sql, known.effects))
+    session.client.sendOwned(parseComplete)
+    return true
   }
 
   #plain(server: PgServer, kind: number): 'forward' {

@@ -16,6 +16,8 @@ export interface Statement extends PreparedTag {
   readonly sql: string
   /** Bits of routing/session-effects.ts. */
   readonly effects: number
+  /** Sessions (Session.parseKey) whose like has seen it parsed without an error. */
+  readonly parsedFor: Set<string>
   /** Clients whose name it stands behind. */
   users: number
 }
@@ -44,6 +46,11 @@ export class StatementCatalogue {
     return this.#byText.size
   }
 
+  /** A statement that is known already, or null. */
+  find(tail: Buffer): Statement | null {
+    return this.#byText.get(tail.toString('latin1')) ?? null
+  }
+
   /** `tail` is everything after the name in the Parse: text, NUL, parameter types. */
   use(tail: Buffer, sql: string, effects: number): Statement {
     const key = tail.toString('latin1')
@@ -52,7 +59,15 @@ export class StatementCatalogue {
       const id = this.#nextId
       this.#nextId += 1
       const serverName = Buffer.from(`pontoon_${id}`)
-      statement = { id, serverName, parse: parseMessage(serverName, tail), sql, effects, users: 0 }
+      statement = {
+        id,
+        serverName,
+        parse: parseMessage(serverName, tail),
+        sql,
+        effects,
+        parsedFor: new Set(),
+        users: 0,
+      }
       this.#byText.set(key, statement)
     } else if (statement.users === 0) {
       this.#unused -= 1
