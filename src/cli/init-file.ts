@@ -1,6 +1,5 @@
 /** Renders the first configuration file. init.test.ts holds that loadConfig takes it. */
-import type { ServerTlsConfig } from '../config/schema.ts'
-import type { InitPlan } from './init-plan.ts'
+import type { InitPlan, InitTls } from './init-plan.ts'
 
 export function renderInitFile(plan: InitPlan): string {
   const { service, user, database, source, hasPassword } = plan
@@ -75,12 +74,14 @@ function clientAuth(user: string, hasPassword: boolean): string {
 `
 }
 
-function tls(config: ServerTlsConfig): string {
+function tls(config: InitTls): string {
   const paths = (['ca', 'cert', 'key'] as const).flatMap((key) => {
     const path = config[key]
     return path === undefined ? [] : [`        ${key}: ${scalar(path)}`]
   })
-  return [`        mode: ${config.mode}`, ...paths].join('\n')
+  const { channelBinding } = config
+  const binding = channelBinding === undefined ? [] : [`        channelBinding: ${channelBinding}`]
+  return [`        mode: ${config.mode}`, ...paths, ...binding].join('\n')
 }
 
 /** A value: a `$` is doubled, since it begins a placeholder. */

@@ -8,6 +8,10 @@ import { isLoopbackHost } from '../config/listen-address.ts'
 import type { ServerTlsConfig } from '../config/schema.ts'
 import type { DatabaseUrl } from './database-url.ts'
 
+/** What the URL says about TLS; the rest has its defaults. */
+export type InitTls = Omit<ServerTlsConfig, 'channelBinding'> &
+  Partial<Pick<ServerTlsConfig, 'channelBinding'>>
+
 export interface InitPlan {
   readonly service: string
   readonly listen: string
@@ -15,7 +19,7 @@ export interface InitPlan {
   readonly database: string
   /** Whether the application has a password; without one it is trusted, on loopback. */
   readonly hasPassword: boolean
-  readonly source: { readonly host: string; readonly port: number; readonly tls: ServerTlsConfig }
+  readonly source: { readonly host: string; readonly port: number; readonly tls: InitTls }
   readonly environment: readonly EnvironmentVariable[]
   /** For the application; the password is shown as `***`. */
   readonly url: string
@@ -106,11 +110,11 @@ const tlsModes: Readonly<Record<string, ServerTlsConfig['mode']>> = {
   'verify-full': 'verify-full',
 }
 
-function sourceTls(url: DatabaseUrl, host: string, cwd: string, notes: string[]): ServerTlsConfig {
+function sourceTls(url: DatabaseUrl, host: string, cwd: string, notes: string[]): InitTls {
   if (host.startsWith('/')) return { mode: 'disable' }
   const options = new Map(url.options)
   const ca = options.get('sslrootcert')
-  const file = (name: 'cert' | 'key', option: string): Partial<ServerTlsConfig> => {
+  const file = (name: 'cert' | 'key', option: string): Partial<InitTls> => {
     const path = options.get(option)
     return path === undefined ? {} : { [name]: resolve(cwd, path) }
   }
@@ -119,7 +123,13 @@ function sourceTls(url: DatabaseUrl, host: string, cwd: string, notes: string[])
     ...(ca === undefined || ca === 'system' ? {} : { ca: resolve(cwd, ca) }),
     ...file('cert', 'sslcert'),
     ...file('key', 'sslkey'),
+    ...channelBinding(options.get('channel_binding')),
   }
+}
+
+/** `prefer` is the default of both. */
+function channelBinding(asked: string | undefined): Pick<InitTls, 'channelBinding'> {
+  return asked === 'require' || asked === 'disable' ? { channelBinding: asked } : {}
 }
 
 function tlsMode(

@@ -39,6 +39,10 @@ const serverTls = z.strictObject({
   cert: path.optional().describe('PEM file of the client certificate shown to the server.'),
   key: path.optional().describe('PEM file of its key.'),
   servername: text.optional().describe('Name to verify and to send as SNI instead of `host`.'),
+  channelBinding: z
+    .enum(['disable', 'prefer', 'require'])
+    .default('prefer')
+    .describe('Whether SCRAM binds itself to the TLS channel, as libpq channel_binding.'),
 })
 
 const clientTls = z.strictObject({
@@ -78,7 +82,7 @@ const sideSchema = z.strictObject({
   hostSeenFromOtherSide: text
     .optional()
     .describe('Name of this side as the other side reaches it, for replication.'),
-  tls: serverTls.default({ mode: 'prefer' }).describe('TLS towards this side.'),
+  tls: serverTls.prefault({}).describe('TLS towards this side.'),
   connectTimeoutMs: durationMs
     .default(5_000)
     .describe('A connection must be up and logged in after this long.'),
@@ -169,6 +173,12 @@ export const postgresService = z.strictObject({
     .record(text, userEntry)
     .optional()
     .describe('Who may come in, and as whom they go out on each side.'),
+  consoleUsers: z
+    .array(text)
+    .min(1)
+    .optional()
+    .describe('Who may use the console (database `pgbouncer` or `pontoon`); default: nobody.'),
+  statsUsers: z.array(text).min(1).optional().describe('Who may only SHOW there.'),
   clientTls: clientTls.default({ mode: 'disable' }).describe('TLS towards clients.'),
   pool: pool.prefault({}).describe('Servers kept open and shared by the clients.'),
   limits: limits.prefault({}).describe('Bounds on what clients may use.'),

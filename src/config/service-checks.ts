@@ -123,6 +123,9 @@ function checkServerTls(
   if (side.host.startsWith('/') && tls.mode !== 'disable' && tls.mode !== 'prefer') {
     report.mistake([...path, 'mode'], `${tls.mode} cannot be had over a Unix socket`)
   }
+  if (tls.channelBinding === 'require' && (tls.mode === 'disable' || side.host.startsWith('/'))) {
+    report.mistake([...path, 'channelBinding'], 'require needs TLS: there is no channel to bind to')
+  }
   if (tls.ca !== undefined && !tls.mode.startsWith('verify-')) {
     report.warning([...path, 'ca'], `has no effect: mode ${tls.mode} verifies nothing`)
   }

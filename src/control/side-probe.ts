@@ -21,7 +21,7 @@ export function rolesOf(config: ServiceConfig, side: Side): readonly ProbeOption
     // As the service itself asks; a role without a database goes to the one of its own name.
     const database = config.databases?.[0] ?? config[side].database ?? name
     const kind = { side, user: name, database, parameters: new Map(), access: 'write' } as const
-    addRole(roles, credentialsFor(config, kind, new Map()))
+    addRole(roles, credentialsFor(config, kind, null))
   }
   addExtraRoles(roles, config, side)
   return [...roles.values()]

@@ -19,6 +19,7 @@ import { PontoonError } from '../shared/errors.ts'
 /** What the server leg needs for each handshake. */
 export interface ServerTls {
   readonly mode: ServerTlsConfig['mode']
+  readonly channelBinding: ServerTlsConfig['channelBinding']
   readonly options: ConnectionOptions
 }
 
@@ -44,7 +45,7 @@ export function serverTls(config: ServerTlsConfig, host: string): ServerTls {
     ...(/^[\d.]+$|:|^\//.test(name) ? {} : { servername: name }),
     ...(config.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : { host: name }),
   }
-  return { mode: config.mode, options }
+  return { mode: config.mode, channelBinding: config.channelBinding, options }
 }
 
 /** The context shown to clients, or null when clients may not use TLS. */
@@ -94,12 +95,29 @@ export function upgradeToClient(
   secureContext: SecureContext,
   requestCert: boolean,
 ): TLSSocket {
-  return new TLSSocket(socket, {
+  const secure = new TLSSocket(socket, {
     isServer: true,
     secureContext,
     requestCert,
     rejectUnauthorized: requestCert,
   })
+  if (requestCert) secure.once('secure', () => refuseUnverified(secure))
+  return secure
+}
+
+/**
+ * A missing certificate ends the handshake, but one that does not verify passes: on a server
+ * socket only node:tls's own Server looks at the result.
+ */
+function refuseUnverified(secure: TLSSocket & { readonly ssl?: TlsHandle }): void {
+  const { ssl } = secure
+  const error = ssl === undefined ? new Error('no TLS state') : ssl.verifyError()
+  if (error) secure.destroy(error)
+}
+
+/** What TLSSocket keeps of its handshake; documented nowhere, used by node:tls's Server. */
+interface TlsHandle {
+  verifyError(): Error | null | undefined
 }
 
 const certificateCodes = /CERT|ALTNAME|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ISSUER|CRL/

@@ -15,18 +15,27 @@ import {
 } from '../../wire/pg/write.ts'
 import { endpointName, isUnixHost, type Endpoint } from '../address.ts'
 import { dial, type Dialled } from '../dial.ts'
+import type { SecretSource } from '../secrets/secret-source.ts'
 import { upgradeToServer, type ServerTls } from '../tls.ts'
+import { bindingMissing, chooseMechanism, peerCertificate } from './channel-binding.ts'
 import { md5Response, md5Verifier } from './md5.ts'
-import { ScramClient } from './scram.ts'
+import { ScramClient } from './scram-client.ts'
+import type { ScramKeys } from './scram.ts'
 import { VerbatimError } from './verbatim-error.ts'
 
 export interface LoginOptions {
   readonly endpoint: Endpoint
   readonly tls: ServerTls
   readonly parameters: ReadonlyMap<string, string>
-  readonly password: string | null
+  readonly password: LoginPassword
   readonly timeoutMs: number
 }
+
+/** A text (a password or md5 hash), what a client has proved, a source that is asked, or none. */
+export type LoginPassword = string | ScramKeys | SecretSource | null
+
+/** What is left of it once the source was asked. */
+type Proof = string | ScramKeys | null
 
 export interface LoggedIn {
   readonly socket: Socket
@@ -51,8 +60,26 @@ export class ServerLoginError extends VerbatimError {
   }
 }
 
-/** Rejects with a PontoonError that says what to mend; ServerLoginError carries the server's own. */
+/**
+ * Rejects with a PontoonError that says what to mend; ServerLoginError carries the server's own. A
+ * password that may have been rotated meanwhile is asked for anew, once, when it is refused.
+ */
 export async function login(options: LoginOptions): Promise<LoggedIn> {
+  const { password } = options
+  if (password === null || typeof password === 'string' || !('renew' in password))
+    return attempt(options, password)
+  const present = await password.get()
+  try {
+    return await attempt(options, present)
+  } catch (error) {
+    if (!(error instanceof ServerLoginError) || !error.sqlstate.startsWith('28')) throw error
+    const renewed = await password.renew(present)
+    if (renewed === null) throw error
+    return attempt(options, renewed)
+  }
+}
+
+async function attempt(options: LoginOptions, proof: Proof): Promise<LoggedIn> {
   const deadlineMs = performance.now() + options.timeoutMs
   const left = (): number => Math.max(1, deadlineMs - performance.now())
   const dialled = await dial(options.endpoint, options.timeoutMs)
@@ -73,7 +100,7 @@ export async function login(options: LoginOptions): Promise<LoggedIn> {
       }
     }
     const channel = new LoginChannel(socket, secured ? null : dialled, name)
-    return await channel.run(options, left())
+    return await channel.run(options, proof, left())
   } catch (error) {
     socket.destroy()
     dialled.socket.destroy()
@@ -135,7 +162,7 @@ class LoginChannel {
     this.#name = name
   }
 
-  async run(options: LoginOptions, timeoutMs: number): Promise<LoggedIn> {
+  async run(options: LoginOptions, proof: Proof, timeoutMs: number): Promise<LoggedIn> {
     const timer = setTimeout(
       () =>
         this.#fail(
@@ -161,7 +188,7 @@ class LoginChannel {
     else this.#dialled.deliverTo({ receive: (bytes, end) => this.#receive(bytes, end) })
     try {
       this.#socket.write(startupPacket(options.parameters))
-      await this.#authenticate(options)
+      await this.#authenticate(options, proof)
       return await this.#settle()
     } finally {
       clearTimeout(timer)
@@ -171,53 +198,61 @@ class LoginChannel {
     }
   }
 
-  async #authenticate(options: LoginOptions): Promise<void> {
-    const user = options.parameters.get('user') ?? ''
+  async #authenticate({ parameters, tls }: LoginOptions, proof: Proof): Promise<void> {
+    const user = parameters.get('user') ?? ''
+    let isBound = false
     for (;;) {
       // eslint-disable-next-line no-await-in-loop -- a dialogue
       const { type, body } = await this.#next()
       if (type === backend.noticeResponse || type === backend.negotiateProtocolVersion) continue
       if (type !== backend.authentication || body.length < 4) throw this.#unexpected(type)
       const code = body.readInt32BE(0)
+      // As libpq: who requires the binding gives its password to nobody who did not prove it.
+      if (tls.channelBinding === 'require' && code !== authCode.sasl && !isBound)
+        throw bindingMissing(this.#name, 'asks for no SCRAM')
       if (code === authCode.ok) return
-      if (options.password === null) {
+      if (proof === null) {
         throw new PontoonError(
           'SERVER_AUTH_FAILED',
           `${this.#name} asks for a password for user "${user}", but none is configured`,
         )
       }
-      if (code === authCode.cleartext) {
-        this.#socket.write(passwordMessage(options.password))
-      } else if (code === authCode.md5 && body.length === 8) {
-        const verifier = /^md5[0-9a-f]{32}$/.test(options.password)
-          ? options.password
-          : md5Verifier(user, options.password)
-        this.#socket.write(passwordMessage(md5Response(verifier, body.subarray(4))))
-      } else if (code === authCode.sasl) {
+      if (code === authCode.sasl) {
         // eslint-disable-next-line no-await-in-loop -- a dialogue
-        await this.#scram(body, options.password)
-      } else {
-        throw new PontoonError(
-          'SERVER_AUTH_UNSUPPORTED',
-          `${this.#name} asks for authentication method ${code}, which is not supported`,
-        )
-      }
+        await this.#scram(body, proof, tls)
+        isBound = true
+      } else this.#socket.write(passwordMessage(this.#clearAnswer(code, body, user, proof)))
     }
   }
 
-  async #scram(body: Buffer, password: string): Promise<void> {
-    const mechanisms = body.toString('latin1', 4).split('\0')
-    if (!mechanisms.includes('SCRAM-SHA-256')) {
+  #clearAnswer(code: number, body: Buffer, user: string, proof: string | ScramKeys): string {
+    const isMd5 = code === authCode.md5 && body.length === 8
+    if (!isMd5 && code !== authCode.cleartext) {
       throw new PontoonError(
         'SERVER_AUTH_UNSUPPORTED',
-        `${this.#name} offers no SASL mechanism that is supported`,
+        `${this.#name} asks for authentication method ${code}, which is not supported`,
       )
     }
-    const scram = new ScramClient(password)
+    if (typeof proof !== 'string') {
+      throw new PontoonError(
+        'SERVER_AUTH_FAILED',
+        `${this.#name} asks for the password of "${user}", of whom only a SCRAM verifier is known`,
+      )
+    }
+    if (!isMd5) return proof
+    const verifier = /^md5[0-9a-f]{32}$/.test(proof) ? proof : md5Verifier(user, proof)
+    return md5Response(verifier, body.subarray(4))
+  }
+
+  async #scram(body: Buffer, proof: string | ScramKeys, tls: ServerTls): Promise<void> {
+    const offered = body.toString('latin1', 4).split('\0')
+    const certificate = peerCertificate(this.#socket)
+    const choice = chooseMechanism(tls.channelBinding, offered, certificate, this.#name)
+    const scram = new ScramClient(proof, choice)
     const first = Buffer.from(scram.first())
     this.#socket.write(
       new MessageWriter()
-        .cstring('SCRAM-SHA-256')
+        .cstring(choice.mechanism)
         .int32(first.length)
         .bytes(first)
         .finish(frontend.password),

@@ -11,12 +11,12 @@ import { terminateMessage } from '../../wire/pg/write.ts'
 import { endpointName, isUnixHost } from '../address.ts'
 import { dial } from '../dial.ts'
 import { serverTls } from '../tls.ts'
-import { login, type LoginOptions } from './login.ts'
+import { login, type LoginOptions, type LoginPassword } from './login.ts'
 import { openQueryConnection } from './query.ts'
 
 export interface ProbeOptions {
   readonly user: string
-  readonly password: string | null
+  readonly password: LoginPassword
   readonly database: string
 }
 
@@ -35,6 +35,8 @@ export interface ProbeReport {
   readonly ok: boolean
   readonly steps: readonly ProbeStep[]
   readonly serverVersion: string | null
+  /** Connections that the server leaves to ordinary roles. */
+  readonly connectionsMax: number | null
   /** Round trip of a SELECT 1, median of five; milliseconds. */
   readonly latencyMs: number | null
   /** When the server's certificate expires, or null without TLS. */
@@ -43,78 +45,100 @@ export interface ProbeReport {
 
 const latencySamples = 5
 
+const connectionsSql = `SELECT pg_catalog.current_setting('max_connections')::pg_catalog.int4
+  OPERATOR(pg_catalog.-) pg_catalog.current_setting('superuser_reserved_connections')::pg_catalog.int4`
+
 export async function probeSide(side: SideConfig, options: ProbeOptions): Promise<ProbeReport> {
-  const endpoint = { host: side.host, port: side.port }
-  const steps: ProbeStep[] = []
-  let serverVersion: string | null = null
-  let latencyMs: number | null = null
-  let certificateExpires: Date | null = null
-  const step = async (name: ProbeStep['name'], run: () => Promise<string>): Promise<boolean> => {
+  return new Probe(side, options).run()
+}
+
+class Probe {
+  readonly #side: SideConfig
+  readonly #options: ProbeOptions
+  readonly #steps: ProbeStep[] = []
+  #serverVersion: string | null = null
+  #connectionsMax: number | null = null
+  #latencyMs: number | null = null
+  #certificateExpires: Date | null = null
+
+  constructor(side: SideConfig, options: ProbeOptions) {
+    this.#side = side
+    this.#options = options
+  }
+
+  async run(): Promise<ProbeReport> {
+    const ok = await this.#all()
+    return {
+      endpoint: endpointName(this.#side),
+      ok,
+      steps: this.#steps,
+      serverVersion: this.#serverVersion,
+      connectionsMax: this.#connectionsMax,
+      latencyMs: this.#latencyMs,
+      certificateExpires: this.#certificateExpires,
+    }
+  }
+
+  async #all(): Promise<boolean> {
+    const { host, connectTimeoutMs } = this.#side
+    if (!isUnixHost(host) && !(await this.#step('dns', () => resolve(host)))) return false
+    if (!(await this.#step('tcp', () => reach(this.#side, connectTimeoutMs)))) return false
+    if (!(await this.#step('login', () => this.#login()))) return false
+    return this.#step('query', () => this.#query())
+  }
+
+  async #step(name: ProbeStep['name'], run: () => Promise<string>): Promise<boolean> {
     const startMs = performance.now()
+    const took = (): number => performance.now() - startMs
     try {
       const text = await run()
-      steps.push({ name, ok: true, text, code: null, tookMs: performance.now() - startMs })
+      this.#steps.push({ name, ok: true, text, code: null, tookMs: took() })
       return true
     } catch (thrown) {
-      const error = toPontoonError(thrown, 'CONNECT_FAILED')
-      steps.push({
-        name,
-        ok: false,
-        text: error.message,
-        code: error.code,
-        tookMs: performance.now() - startMs,
-      })
+      const { message, code } = toPontoonError(thrown, 'CONNECT_FAILED')
+      this.#steps.push({ name, ok: false, text: message, code, tookMs: took() })
       return false
     }
   }
-  const run = async (): Promise<boolean> => {
-    if (!isUnixHost(side.host) && !(await step('dns', () => resolve(side.host)))) return false
-    if (!(await step('tcp', () => reach(endpoint, side.connectTimeoutMs)))) return false
-    const loginOptions: LoginOptions = {
-      endpoint,
-      tls: serverTls(side.tls, side.host),
-      parameters: new Map([
-        ['user', options.user],
-        ['database', options.database],
-        ['application_name', 'pontoon check'],
-      ]),
-      password: options.password,
-      timeoutMs: side.connectTimeoutMs,
+
+  #loginOptions(): LoginOptions {
+    const { user, database, password } = this.#options
+    const parameters = { user, database, application_name: 'pontoon check' }
+    return {
+      endpoint: this.#side,
+      tls: serverTls(this.#side.tls, this.#side.host),
+      parameters: new Map(Object.entries(parameters)),
+      password,
+      timeoutMs: this.#side.connectTimeoutMs,
     }
-    const loggedIn = await step('login', async () => {
-      const { socket, reported } = await login(loginOptions)
-      serverVersion = reported.get('server_version') ?? null
-      if (socket instanceof TLSSocket) {
-        certificateExpires = new Date(socket.getPeerCertificate().valid_to)
-        steps.push({
-          name: 'tls',
-          ok: true,
-          text: tlsText(socket, side.tls.mode),
-          code: null,
-          tookMs: 0,
-        })
-      }
-      socket.on('error', () => undefined)
-      socket.end(terminateMessage)
-      return `logged in as ${options.user} to database ${options.database}`
-    })
-    if (!loggedIn) return false
-    return step('query', async () => {
-      const connection = await openQueryConnection(loginOptions)
-      latencyMs = await latency((sql) => connection.query(sql, side.connectTimeoutMs)).finally(() =>
-        connection.close(),
-      )
-      return `PostgreSQL ${connection.serverVersion}, round trip ${latencyMs.toFixed(1)} ms`
-    })
   }
-  const ok = await run()
-  return {
-    endpoint: endpointName(endpoint),
-    ok,
-    steps,
-    serverVersion,
-    latencyMs,
-    certificateExpires,
+
+  async #login(): Promise<string> {
+    const { user, database } = this.#options
+    const { socket, reported } = await login(this.#loginOptions())
+    this.#serverVersion = reported.get('server_version') ?? null
+    if (socket instanceof TLSSocket) {
+      this.#certificateExpires = new Date(socket.getPeerCertificate().valid_to)
+      const text = tlsText(socket, this.#side.tls.mode)
+      this.#steps.push({ name: 'tls', ok: true, text, code: null, tookMs: 0 })
+    }
+    socket.on('error', () => undefined)
+    socket.end(terminateMessage)
+    return `logged in as ${user} to database ${database}`
+  }
+
+  async #query(): Promise<string> {
+    const { connectTimeoutMs } = this.#side
+    const connection = await openQueryConnection(this.#loginOptions())
+    try {
+      const latencyMs = await latency((sql) => connection.query(sql, connectTimeoutMs))
+      this.#latencyMs = latencyMs
+      const [row] = await connection.query(connectionsSql, connectTimeoutMs)
+      this.#connectionsMax = Number(row?.[0] ?? 0)
+      return `PostgreSQL ${connection.serverVersion}, round trip ${latencyMs.toFixed(1)} ms`
+    } finally {
+      connection.close()
+    }
   }
 }
 

@@ -4,147 +4,100 @@
  * dialogue as known ones, so that nobody learns which names exist.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { ServiceConfig } from '../../config/schema.ts'
-import {
-  makeScramVerifier,
-  parseScramVerifier,
-  ScramServer,
-  type ScramVerifier,
-} from '../../net/pg/scram.ts'
+import { ownEndPointHash } from '../../net/pg/channel-binding.ts'
 import { md5Response, md5Verifier } from '../../net/pg/md5.ts'
-import { PontoonError } from '../../shared/errors.ts'
+import { parseScramVerifier, type ScramKeys } from '../../net/pg/scram.ts'
 import { authCode, backend } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
 import { MessageWriter } from '../../wire/pg/write.ts'
-import { isMd5Verifier } from './credentials.ts'
+import { authFailed, type AuthStep, type ClientAuth } from './auth-dialogue.ts'
+import { ScramAuth, type VerifierCache } from './client-scram.ts'
+import { isMd5Verifier, isScramVerifier, userEntry } from './credentials.ts'
 
-export type AuthStep =
-  | { readonly kind: 'send'; readonly message: Buffer }
-  | { readonly kind: 'accepted'; readonly message: Buffer | null }
-
-/** One login's dialogue. `next` rejects with CLIENT_AUTH_FAILED or CLIENT_PROTOCOL. */
-export interface ClientAuth {
-  /** The first request, or null when nothing is asked. */
-  start(): Buffer | null
-  next(body: Buffer): Promise<AuthStep>
+export interface AuthInputs {
+  readonly config: ServiceConfig
+  readonly user: string
+  /** The client's, as it is now: over TLS or not. */
+  readonly socket: Socket
+  readonly verifiers: VerifierCache
+  /** Checks a cleartext password against the primary side; settles true when it is right. */
+  readonly provePassword: (password: string) => Promise<boolean>
+  /** The client has proved this, and it logs Pontoon in to a side that knows the same verifier. */
+  readonly proved: (secret: string | ScramKeys) => void
 }
 
-/** Checks a cleartext password against the primary side; settles true when it is right. */
-export type PasswordProof = (password: string) => Promise<boolean>
-
-/** SCRAM verifiers made from plain passwords, by user; deriving one costs 4,096 hashes. */
-export class VerifierCache {
-  readonly #made = new Map<string, { password: string; verifier: ScramVerifier }>()
-
-  async get(user: string, password: string): Promise<ScramVerifier> {
-    const known = this.#made.get(user)
-    if (known?.password === password) return known.verifier
-    const verifier = await makeScramVerifier(password)
-    this.#made.set(user, { password, verifier })
-    return verifier
-  }
-}
-
-export async function clientAuth(
-  config: ServiceConfig,
-  user: string,
-  verifiers: VerifierCache,
-  proof: PasswordProof,
-): Promise<ClientAuth> {
-  const stored = config.users?.[user]?.verifier
+export async function clientAuth(inputs: AuthInputs): Promise<ClientAuth> {
+  const { config, user } = inputs
+  const stored = userEntry(config, user)?.verifier
   switch (config.clientAuth.mode) {
     case 'trust':
-      return { start: () => null, next: () => Promise.reject(failed(user)) }
+      return { start: () => null, next: () => Promise.reject(authFailed(user)) }
     case 'passthrough':
-      return new CleartextAuth(user, proof)
+      return new CleartextAuth(inputs)
     case 'md5':
       // A client that is known by a SCRAM verifier is asked for SCRAM, as a server does.
-      if (stored === undefined || !stored.startsWith('SCRAM-SHA-256$'))
-        return new Md5Auth(user, stored)
-      return scramAuth(user, stored, verifiers)
+      if (stored === undefined || !isScramVerifier(stored)) return new Md5Auth(inputs, stored)
+      return scramAuth(inputs, stored)
     case 'scram':
-      return scramAuth(user, stored, verifiers)
+      return scramAuth(inputs, stored)
   }
 }
 
-async function scramAuth(
-  user: string,
-  stored: string | undefined,
-  verifiers: VerifierCache,
-): Promise<ClientAuth> {
-  if (stored === undefined || isMd5Verifier(stored))
-    return new ScramAuth(user, nobodysVerifier(), false)
-  const verifier = parseScramVerifier(stored) ?? (await verifiers.get(user, stored))
-  return new ScramAuth(user, verifier, true)
-}
-
-class ScramAuth implements ClientAuth {
-  readonly #user: string
-  readonly #scram: ScramServer
-  readonly #mayPass: boolean
-  #isFirst = true
-
-  constructor(user: string, verifier: ScramVerifier, mayPass: boolean) {
-    this.#user = user
-    this.#scram = new ScramServer(verifier)
-    this.#mayPass = mayPass
-  }
-
-  start(): Buffer {
-    return new MessageWriter()
-      .int32(authCode.sasl)
-      .cstring('SCRAM-SHA-256')
-      .byte(0)
-      .finish(backend.authentication)
-  }
-
-  next(body: Buffer): Promise<AuthStep> {
-    if (this.#isFirst) {
-      this.#isFirst = false
-      const answer = this.#scram.first(saslInitialResponse(body))
-      return Promise.resolve({ kind: 'send', message: saslMessage(authCode.saslContinue, answer) })
-    }
-    const answer = this.#scram.final(body.toString('utf8'))
-    if (answer === null || !this.#mayPass) return Promise.reject(failed(this.#user))
-    return Promise.resolve({ kind: 'accepted', message: saslMessage(authCode.saslFinal, answer) })
-  }
+async function scramAuth(inputs: AuthInputs, stored: string | undefined): Promise<ClientAuth> {
+  const { user, socket, verifiers, proved } = inputs
+  const plain = stored !== undefined && !isMd5Verifier(stored) && !isScramVerifier(stored)
+  const verifier = plain
+    ? await verifiers.get(user, stored)
+    : stored === undefined
+      ? null
+      : parseScramVerifier(stored)
+  return new ScramAuth({
+    user,
+    verifier,
+    binding: ownEndPointHash(socket),
+    mockSalts: verifiers.mockSalts,
+    // Keys of a verifier that was made here fit no server; the password itself is known.
+    proved: plain ? () => undefined : proved,
+  })
 }
 
 class Md5Auth implements ClientAuth {
-  readonly #user: string
-  readonly #verifier: string | null
+  readonly #inputs: AuthInputs
+  readonly #stored: string | undefined
   readonly #salt = randomBytes(4)
 
-  constructor(user: string, stored: string | undefined) {
-    this.#user = user
-    this.#verifier =
-      stored === undefined ? null : isMd5Verifier(stored) ? stored : md5Verifier(user, stored)
+  constructor(inputs: AuthInputs, stored: string | undefined) {
+    this.#inputs = inputs
+    this.#stored = stored
   }
 
   start(): Buffer {
     return new MessageWriter().int32(authCode.md5).bytes(this.#salt).finish(backend.authentication)
   }
 
-  next(body: Buffer): Promise<AuthStep> {
+  // eslint-disable-next-line require-await -- what it throws becomes a rejection
+  async next(body: Buffer): Promise<AuthStep> {
     const given = Buffer.from(password(body))
-    const expected = Buffer.from(
-      this.#verifier === null ? '' : md5Response(this.#verifier, this.#salt),
-    )
+    const stored = this.#stored
+    const { user, proved } = this.#inputs
+    const isHash = stored !== undefined && isMd5Verifier(stored)
+    const verifier = stored === undefined ? null : isHash ? stored : md5Verifier(user, stored)
+    const expected = Buffer.from(verifier === null ? '' : md5Response(verifier, this.#salt))
     const isRight =
       given.length === expected.length && given.length > 0 && timingSafeEqual(given, expected)
-    return isRight
-      ? Promise.resolve({ kind: 'accepted', message: null })
-      : Promise.reject(failed(this.#user))
+    if (verifier === null || !isRight) throw authFailed(user)
+    if (isHash) proved(verifier)
+    return { kind: 'accepted', message: null }
   }
 }
 
 class CleartextAuth implements ClientAuth {
-  readonly #user: string
-  readonly #proof: PasswordProof
+  readonly #inputs: AuthInputs
 
-  constructor(user: string, proof: PasswordProof) {
-    this.#user = user
-    this.#proof = proof
+  constructor(inputs: AuthInputs) {
+    this.#inputs = inputs
   }
 
   start(): Buffer {
@@ -152,41 +105,12 @@ class CleartextAuth implements ClientAuth {
   }
 
   async next(body: Buffer): Promise<AuthStep> {
-    if (!(await this.#proof(password(body)))) throw failed(this.#user)
+    const { user, provePassword } = this.#inputs
+    if (!(await provePassword(password(body)))) throw authFailed(user)
     return { kind: 'accepted', message: null }
   }
 }
 
 function password(body: Buffer): string {
   return body.toString('utf8', 0, cstringEnd(body, 0, body.length, 'CLIENT_PROTOCOL'))
-}
-
-function saslInitialResponse(body: Buffer): string {
-  const nameEnd = cstringEnd(body, 0, body.length, 'CLIENT_PROTOCOL')
-  if (body.toString('latin1', 0, nameEnd) !== 'SCRAM-SHA-256')
-    throw new PontoonError(
-      'CLIENT_PROTOCOL',
-      'client selected an invalid SASL authentication mechanism',
-    )
-  const length = body.length >= nameEnd + 5 ? body.readInt32BE(nameEnd + 1) : -1
-  if (length !== body.length - nameEnd - 5)
-    throw new PontoonError('CLIENT_PROTOCOL', 'malformed SASL initial response')
-  return body.toString('utf8', nameEnd + 5)
-}
-
-function saslMessage(code: number, text: string): Buffer {
-  return new MessageWriter().int32(code).bytes(Buffer.from(text)).finish(backend.authentication)
-}
-
-function nobodysVerifier(): ScramVerifier {
-  return {
-    iterations: 4_096,
-    salt: randomBytes(16),
-    storedKey: randomBytes(32),
-    serverKey: randomBytes(32),
-  }
-}
-
-function failed(user: string): PontoonError {
-  return new PontoonError('CLIENT_AUTH_FAILED', `password authentication failed for user "${user}"`)
 }

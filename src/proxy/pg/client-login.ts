@@ -14,13 +14,17 @@ import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { readStartupPacket, type StartupPacket } from '../../wire/pg/read.ts'
 import { authenticationOk, negotiateProtocolVersion } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
-import { clientAuth, type ClientAuth, type VerifierCache } from './client-auth.ts'
+import { clientAuth, type ClientAuth } from './client-auth.ts'
+import type { VerifierCache } from './client-scram.ts'
 import type { ServiceContext } from './context.ts'
+import { userEntry } from './credentials.ts'
 import { fatalResponse } from './errors.ts'
+import type { ProvenSecrets } from './proven-secrets.ts'
 
 export interface LoginHost {
   readonly context: ServiceContext
   readonly verifiers: VerifierCache
+  readonly proven: ProvenSecrets
   readonly tls: SecureContext | null
   cancel(pid: number, secret: Buffer): void
   provePassword(user: string, database: string, password: string): Promise<boolean>
@@ -215,9 +219,15 @@ export class ClientLogin implements TransportHandler {
     if (config.clientAuth.mode === 'passthrough' && !this.#isSecure && !isLocal(this.address)) {
       throw new PontoonError('CLIENT_TLS_REQUIRED', 'a password is taken over TLS or loopback only')
     }
-    this.#auth = await clientAuth(config, user, this.#host.verifiers, (password) =>
-      this.#host.provePassword(user, database, password),
-    )
+    const { verifiers, proven } = this.#host
+    this.#auth = await clientAuth({
+      config,
+      user,
+      socket: this.transport.socket,
+      verifiers,
+      provePassword: (password) => this.#host.provePassword(user, database, password),
+      proved: (secret) => proven.remember(user, secret),
+    })
     this.#state = 'authenticating'
     const request = this.#auth.start()
     if (request === null) await this.#accept(null)
@@ -251,7 +261,7 @@ export class ClientLogin implements TransportHandler {
   async #accept(lastMessage: Buffer | null): Promise<void> {
     const { config } = this.#host.context
     const startup = this.#startup as StartupIdentity
-    if (config.users !== undefined && config.users[startup.user] === undefined) {
+    if (config.users !== undefined && userEntry(config, startup.user) === undefined) {
       throw new PontoonError(
         'CLIENT_NOT_ALLOWED',
         `user "${startup.user}" is not listed in this service`,

@@ -30,12 +30,13 @@ import {
 } from '../service.ts'
 import { CancelRegistry } from './cancel.ts'
 import { ClassifierSet } from './classifiers.ts'
-import { VerifierCache } from './client-auth.ts'
 import { ClientLogin, type LoginHost, type StartupIdentity } from './client-login.ts'
+import { VerifierCache } from './client-scram.ts'
 import type { ServiceContext } from './context.ts'
 import { fatalResponse } from './errors.ts'
 import { IdleServerHandler } from './idle-server.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
+import { ProvenSecrets } from './proven-secrets.ts'
 import type { Session } from './session.ts'
 import { Sides } from './sides.ts'
 import { StatementCatalogue } from './statements.ts'
@@ -66,13 +67,13 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly flushes = new FlushQueue()
   readonly statements = new StatementCatalogue()
   readonly verifiers = new VerifierCache()
+  readonly proven: ProvenSecrets
   readonly gate: Gate
   readonly context: ServiceContext = this
   config: ServiceConfig
   route: Route
   tls: LoginHost['tls']
   activeCount = 0
-  readonly #proven = new Map<string, string>()
   readonly #sides: Sides
   readonly #pools: PoolSet
   readonly #cancels = new CancelRegistry()
@@ -92,6 +93,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.config = config
     this.route = route
     this.clock = clock
+    this.proven = new ProvenSecrets(clock)
     this.log = log
     this.gate = new Gate(clock, (pausedMs) => this.stats.pause.observe(pausedMs / 1_000))
     this.tls = clientTlsContext(config.clientTls)
@@ -99,7 +101,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       config: () => this.config,
       clock,
       flushes: this.flushes,
-      proven: this.#proven,
+      proven: this.proven,
     })
     this.#pools = new PoolSet((kind) => this.#makePool(kind))
     this.#classifiers = new ClassifierSet(
@@ -132,7 +134,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   applyConfig(config: ServiceConfig): readonly string[] {
     this.config = config
-    this.#proven.clear()
+    this.proven.doubtAll()
     for (const pool of this.#pools.pools()) pool.limits = config.pool
     return []
   }
@@ -280,7 +282,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   /** Logs in to the primary side with the client's own password; remembers it when it is right. */
   async provePassword(user: string, database: string, password: string): Promise<boolean> {
-    if (this.#proven.get(user) === password) return true
+    if (this.proven.isSure(user, password)) return true
     const kind: ServerKind = {
       side: this.route.primary,
       user,
@@ -296,7 +298,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       if (error instanceof PontoonError && error.code === 'SERVER_AUTH_FAILED') return false
       throw error
     }
-    this.#proven.set(user, password)
+    this.proven.remember(user, password)
     return true
   }
 

@@ -8,14 +8,15 @@ import { serverTls, type ServerTls } from '../../net/tls.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Side } from '../../shared/side.ts'
-import { credentialsFor, type ProvenPasswords } from './credentials.ts'
+import { credentialsFor } from './credentials.ts'
 import type { ServerKind } from './pool-set.ts'
+import type { ProvenSecrets } from './proven-secrets.ts'
 
 export interface SidesParts {
   config(): ServiceConfig
   readonly clock: Clock
   readonly flushes: FlushQueue
-  readonly proven: ProvenPasswords
+  readonly proven: ProvenSecrets
 }
 
 export class Sides {
