@@ -58,8 +58,7 @@ function report(file: string, outcome: Outcome, results: TapResults): void {
   if (outcome.exit === 0) return results.line(`ok - ${file} ${took}`)
   results.line(`not ok - ${file} ${took}`)
   const reason = outcome.timedOut ? 'ended because it took too long' : `ended with ${outcome.exit}`
-  const lines = ['---', reason, ...outcome.errors.trimEnd().split('\n'), '...']
-  for (const line of lines) results.line(`  ${line}`)
+  results.note([reason, ...outcome.errors.trimEnd().split('\n')])
 }
 
 async function runFile(file: string, options: RunOptions): Promise<Outcome> {

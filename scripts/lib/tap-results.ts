@@ -49,6 +49,11 @@ export class TapResults {
     }
   }
 
+  /** What belongs to the file that was just summed up. */
+  note(lines: readonly string[]): void {
+    for (const line of lines) if (line !== '') this.#print(`    ${line}`)
+  }
+
   line(text: string): void {
     if (this.#inDiagnostics(text)) return
     const subtest = subtestPattern.exec(text)

@@ -50,7 +50,7 @@ export interface Authority {
   client(commonName: string, options?: CertificateOptions): Promise<Certificate>
   /** A server certificate for localhost that ended an hour ago. */
   expired(options?: CertificateOptions): Promise<Certificate>
-  /** Removes the folder; the PEM text stays usable. */
+  /** Removes the folder (the end of the process does too); the PEM text stays usable. */
   remove(): void
 }
 
@@ -63,6 +63,8 @@ const localNames = ['localhost', '127.0.0.1', '::1']
 export async function createAuthority(commonName = 'Pontoon test authority'): Promise<Authority> {
   cryptoProvider.set(webcrypto)
   const folder = mkdtempSync(join(tmpdir(), 'pontoon-certificates-'))
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  process.once('exit', remove)
   const keys = await makeKeys()
   const issuer = await X509CertificateGenerator.createSelfSigned(
     {
@@ -95,7 +97,7 @@ export async function createAuthority(commonName = 'Pontoon test authority'): Pr
         notAfter: new Date(Date.now() - hourMs),
         ...options,
       }),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove,
   }
 }
 

@@ -129,7 +129,10 @@ export class Relay {
       client.resetAndDestroy()
       return
     }
-    const destination = connect({ ...this.#to, allowHalfOpen: true, noDelay: true })
+    // Read now and by name: a server's port may be a getter, which spreading would lose.
+    const to = this.#to
+    const address = 'path' in to ? { path: to.path } : { host: to.host, port: to.port }
+    const destination = connect({ ...address, allowHalfOpen: true, noDelay: true })
     client.setNoDelay(true)
     const cut = (): void => this.#reset(pair)
     const pair: Pair = {
