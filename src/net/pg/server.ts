@@ -143,23 +143,18 @@ export class PgServer implements Poolable {
    */
   async cancel(timeoutMs: number): Promise<void> {
     this.cancelsInFlight += 1
+    let socket: Socket | null = null
     try {
       const dialled = await dial(this.#origin.endpoint, timeoutMs)
-      let socket: Socket = dialled.socket
+      socket = dialled.socket
+      // What goes wrong is told below; an error after that must still find a listener.
+      socket.on('error', () => undefined)
       if (this.#origin.tls.mode !== 'disable' && (await askForTls(dialled, 'cancel', timeoutMs))) {
         socket = await upgradeToServer(dialled.socket, this.#origin.tls, 'cancel', timeoutMs)
       }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(() => socket.destroy(), timeoutMs)
-        socket.on('error', () => undefined)
-        socket.once('close', () => {
-          clearTimeout(timer)
-          resolve()
-        })
-        socket.resume()
-        socket.end(cancelRequest(this.pid, this.secret))
-      })
+      await deliver(socket, cancelRequest(this.pid, this.secret), timeoutMs)
     } finally {
+      socket?.destroy()
       this.cancelsInFlight -= 1
       if (this.cancelsInFlight === 0) {
         const then = this.#afterCancels
@@ -168,6 +163,20 @@ export class PgServer implements Poolable {
       }
     }
   }
+}
+
+/** Sends the last words of a connection and settles when the peer has closed it, or too late. */
+function deliver(socket: Socket, bytes: Buffer, timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => socket.destroy(), timeoutMs)
+    socket.on('error', () => undefined)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    socket.resume()
+    socket.end(bytes)
+  })
 }
 
 function attach(
