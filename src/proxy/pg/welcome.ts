@@ -189,7 +189,13 @@ export class Welcomer {
     const { context } = this.#parts
     const server = await acquire(login, context, slot.pool)
     if (server === null) return noParameters
-    const refusal = server.settingsKey === key ? null : await applySettings(server, settings, key)
+    const refusal =
+      server.settingsKey === key
+        ? null
+        : await applySettings(server, settings, key).catch((error: unknown) => {
+            slot.pool.lost(server)
+            throw error
+          })
     const { reported } = server
     server.rest()
     if (refusal !== null) server.spoil()
@@ -310,12 +316,17 @@ class SettingsHandler implements TransportHandler {
 
   onBytes(bytes: Buffer, end: number): void {
     this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
+    try {
+      this.#read()
+    } catch {
+      this.#server.transport.destroy()
+    }
+  }
+
+  #read(): void {
     while (this.#buffer.length >= headerBytes) {
       const total = this.#buffer.readInt32BE(1) + 1
-      if (total < headerBytes || total > 1024 * 1024) {
-        this.#server.transport.destroy()
-        return
-      }
+      if (total < headerBytes || total > 1024 * 1024) throw malformed()
       if (this.#buffer.length < total) return
       const message = this.#buffer.subarray(0, total)
       this.#buffer = this.#buffer.subarray(total)
@@ -329,6 +340,7 @@ class SettingsHandler implements TransportHandler {
     else if (type === backend.parameterStatus)
       this.#server.report(...readParameterStatus(message, headerBytes, total))
     else if (type === backend.readyForQuery) {
+      if (this.#server.replies.length === 0) throw malformed()
       this.#server.replies.shift()
       this.#done(this.#refusal)
     }
@@ -345,6 +357,10 @@ class SettingsHandler implements TransportHandler {
   onClosed(): void {
     this.#lost(new PontoonError('SERVER_LOST', 'the server went away during the login'))
   }
+}
+
+function malformed(): PontoonError {
+  return new PontoonError('SERVER_PROTOCOL', 'the server broke the protocol during the login')
 }
 
 function isIdentity(name: string): boolean {
