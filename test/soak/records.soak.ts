@@ -69,6 +69,7 @@ const faults: Readonly<Record<string, () => void | Promise<void>>> = {
   },
 }
 
+tap.setTimeout(durationMs + 300_000)
 await tap.test('nothing acknowledged is lost or doubled', async (t) => {
   const writers: Writers[] = []
   for (const mode of modes) {
