@@ -20,13 +20,23 @@ import { askForTls, type LoggedIn } from './login.ts'
 
 /** A statement that a Parse of ours or of a client makes on a server. */
 export interface PreparedTag {
+  /** 0 for an unnamed one. */
   readonly id: number
+  /** Name on the servers. */
+  readonly serverName: Buffer
+  /** Kinds of sessions that have seen it parsed without an error; null for an unnamed one. */
+  readonly parsedFor: Set<string> | null
 }
 
-/** Goes with the owed reply of a Parse, to take back what was assumed when it fails. */
-export interface ParseTag {
+/**
+ * Goes with the owed reply of a Parse or Close, to take back what was assumed when it fails.
+ * made: a Parse was sent. found: a client's Parse was spared, the statement is there. closed: a
+ * client has closed its name. evicted: Pontoon closes the statement to make room.
+ */
+export interface StatementTag {
+  readonly change: 'made' | 'found' | 'closed' | 'evicted'
   readonly statement: PreparedTag
-  /** Name that the client gave it; null for a Parse that Pontoon injected. */
+  /** Name that the client gave it; null for what Pontoon injected. */
   readonly clientName: string | null
 }
 
@@ -47,7 +57,7 @@ export class PgServer implements Poolable {
   readonly secret: Buffer
   readonly openedAtMs: number
   readonly transport: Transport
-  readonly replies = new ReplyQueue<ParseTag>()
+  readonly replies = new ReplyQueue<StatementTag>()
   /** ParameterStatus values as last reported; replaced, never altered. */
   reported: ReadonlyMap<string, string>
   /** NoticeResponses of the login, for the first client in session mode. */

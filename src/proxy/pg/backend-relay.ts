@@ -23,6 +23,9 @@ const inspectBytesMax = 512 * 1024
 /** Longest message a server can send (PostgreSQL's MaxAllocSize is 1 GiB - 1). */
 const serverMessageBytesMax = 0x7fff_fffe
 
+/** 0A000 is feature_not_supported; here it is mostly `cached plan must not change result type`. */
+const planOutdated = '0A000'
+
 const parseComplete = message(backend.parseComplete, Buffer.alloc(0))
 
 export class BackendRelay implements TransportHandler {
@@ -88,7 +91,7 @@ export class BackendRelay implements TransportHandler {
     this.#from = this.#isSwallowing ? offset : 0
     if (this.#bodyBytes === 0) this.#isSwallowing = (server.replies.head & owed.injected) !== 0
     while (end - offset >= headerBytes) {
-      const type = bytes[offset] as number
+      const type = bytes[offset] ?? 0
       const total = bytes.readInt32BE(offset + 1) + 1
       if (total < headerBytes || total > serverMessageBytesMax)
         throw new PontoonError('SERVER_PROTOCOL', 'the server sent an invalid message length')
@@ -129,7 +132,7 @@ export class BackendRelay implements TransportHandler {
     const end = offset + total
     switch (type) {
       case backend.readyForQuery:
-        server.status = isWhole ? (bytes[offset + headerBytes] as number) : 0
+        server.status = isWhole ? (bytes[offset + headerBytes] ?? 0) : 0
         this.#ready(server, bytes, end)
         return
       case backend.commandComplete:
@@ -230,7 +233,8 @@ export class BackendRelay implements TransportHandler {
     const session = this.#session
     const error = readError(bytes, offset + headerBytes, end)
     countIn(session.context.stats.serverErrors, error.sqlstate.slice(0, 2))
-    server.replies.fail((tag) => session.parseFailed(server, tag))
+    server.replies.fail((tag) => session.statementUnchanged(server, tag))
+    if (error.sqlstate === planOutdated) session.context.statements.renew()
     // A ReadyForQuery too many must not reach the next client.
     if (server.replies.mayHaveStraySync) server.spoil()
     // The server has left COPY mode by itself; a Sync counts again.

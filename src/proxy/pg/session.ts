@@ -8,12 +8,12 @@
  * The session holds the state that both relays share and the only ways to link and unlink a
  * server. States and their legal moves are in `sessionMoves`.
  */
-import type { ParseTag, PgServer } from '../../net/pg/server.ts'
+import type { PgServer, StatementTag } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
 import type { Seat } from '../../routing/balance.ts'
 import type { Classifier } from '../../routing/classify.ts'
-import { assert } from '../../shared/assert.ts'
+import { assert, unreachable } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
@@ -27,7 +27,7 @@ import { FrontendRelay } from './frontend-relay.ts'
 import { reportedDifferences } from '../../net/pg/reported.ts'
 import type { ServerKinds } from './pool-set.ts'
 import { needsTruth, SessionTruth, truthAgeMaxMs } from './session-truth.ts'
-import { settingsKey, settingsSql, type Settings } from './settings.ts'
+import { settingsKey, settingsReading, settingsSql, type Settings } from './settings.ts'
 import type { Statement, UnnamedStatement } from './statements.ts'
 
 /**
@@ -92,6 +92,8 @@ export class Session {
   settingTexts: string[] = []
   settings: Settings
   settingsKey: string
+  /** How its texts are read, see settingsReading. */
+  reading: string
   /** What the client was last told in ParameterStatus. */
   reported: ReadonlyMap<string, string>
   readonly statements = new Map<string, Statement>()
@@ -117,6 +119,7 @@ export class Session {
     this.client = client
     this.settings = settings
     this.settingsKey = settingsKey(settings)
+    this.reading = settingsReading(settings)
     this.reported = reported
     this.isPooled = context.config.pool.mode === 'transaction'
     this.totals = context.stats.database(identity.database)
@@ -318,6 +321,7 @@ export class Session {
     this.pinReason = truth.pinReason(this.pinReason)
     this.settings = truth.settings()
     this.settingsKey = settingsKey(this.settings)
+    this.reading = settingsReading(this.settings)
     server.settings = this.settings
     server.settingsKey = this.settingsKey
   }
@@ -338,36 +342,50 @@ export class Session {
   }
 
   /** A Parse has succeeded on a server. */
-  parseSucceeded({ statement }: ParseTag): void {
+  parseSucceeded({ statement }: StatementTag): void {
     // What ran before it may have changed how names are found.
-    if (statement.id === 0 || this.effects !== 0) return
-    const { parsedFor } = statement as Statement
+    const { parsedFor } = statement
+    if (parsedFor === null || this.effects !== 0) return
     if (parsedFor.size >= parsedForMax) parsedFor.clear()
     parsedFor.add(this.parseKey)
   }
 
-  /** A Parse did not happen: it failed, or an earlier error voided it. */
-  parseFailed(server: PgServer, tag: ParseTag): void {
-    const { statement, clientName } = tag
+  /** A Parse or Close did not happen: it failed, or an earlier error voided it. */
+  statementUnchanged(server: PgServer, tag: StatementTag): void {
+    const { statement, clientName, change } = tag
     if (statement.id === 0) {
       if (server.unnamedOwner === statement) server.unnamedOwner = null
       if (clientName !== null && this.unnamed === statement) this.unnamed = null
       return
     }
-    server.prepared.delete(statement.id)
+    if (change === 'made') server.prepared.delete(statement.id)
+    if (change === 'evicted') server.prepared.set(statement.id, statement)
     if (clientName === null) return
     const named = this.statements.get(clientName)
-    if (named !== statement) return
-    this.statements.delete(clientName)
-    this.context.statements.leave(named)
+    if (change === 'closed') {
+      if (named === undefined)
+        this.statements.set(clientName, this.context.statements.useAgain(statement as Statement))
+    } else if (named === statement) {
+      this.statements.delete(clientName)
+      this.context.statements.leave(named)
+    }
   }
 
-  /** DISCARD ALL has run: nothing of the client is left on the server. */
+  /** DISCARD ALL or DEALLOCATE ALL has run: only what was sent behind it is left on the server. */
   discarded(server: PgServer): void {
-    for (const statement of this.statements.values()) this.context.statements.leave(statement)
-    this.statements.clear()
-    this.unnamed = null
+    const kept = new Map<string, Statement>()
     server.forgetStatements()
+    for (const { statement, clientName, change } of server.replies.tags()) {
+      if (statement.id === 0 || change === 'closed' || change === 'evicted') continue
+      if (change === 'made') server.prepared.set(statement.id, statement)
+      if (clientName !== null && this.statements.get(clientName) === statement)
+        kept.set(clientName, statement as Statement)
+    }
+    for (const [name, statement] of this.statements) {
+      if (kept.has(name)) continue
+      this.statements.delete(name)
+      this.context.statements.leave(statement)
+    }
   }
 
   /** An error of our own ends the session: the client gets one ErrorResponse, then the close. */
@@ -464,6 +482,8 @@ export class Session {
         return 'waiting'
       case 'active':
         return 'active'
+      default:
+        return unreachable(this.#state)
     }
   }
 

@@ -18,6 +18,27 @@ export function settingsKey(settings: Settings): string {
   return JSON.stringify([...settings].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
+/** Settings that decide what the literals of a text mean when it is parsed. */
+const readingNames = new Set([
+  'array_nulls',
+  'backslash_quote',
+  'client_encoding',
+  'datestyle',
+  'intervalstyle',
+  'lc_monetary',
+  'standard_conforming_strings',
+  'timezone',
+  'timezone_abbreviations',
+  'transform_null_equals',
+  'xmloption',
+])
+
+/** Sessions with the same answer may share a prepared statement of the same text. */
+export function settingsReading(settings: Settings): string {
+  if (settings.size === 0) return ''
+  return settingsKey(new Map([...settings].filter(([name]) => readingNames.has(name))))
+}
+
 /** SQL that turns a server with `from` into one with `to`. */
 export function settingsSql(from: Settings, to: Settings): string {
   const statements: string[] = []
@@ -91,7 +112,7 @@ export function parseOptions(options: string): readonly [string, string][] | nul
   const found: [string, string][] = []
   const words = splitOptions(options)
   for (let index = 0; index < words.length; index += 1) {
-    const word = words[index] as string
+    const word = words[index] ?? ''
     let assignment: string
     if (word === '-c') {
       index += 1
@@ -115,7 +136,7 @@ function splitOptions(options: string): string[] {
   const words: string[] = []
   let word: string | null = null
   for (let index = 0; index < options.length; index += 1) {
-    const character = options[index] as string
+    const character = options[index] ?? ''
     if (/\s/.test(character)) {
       if (word !== null) words.push(word)
       word = null

@@ -3,7 +3,7 @@
  * ours, and a statement that this server has not prepared yet is prepared on the way, its reply
  * swallowed (backend-relay.ts). Neighbours: statements.ts, frontend-relay.ts.
  */
-import type { ParseTag, PgServer } from '../../net/pg/server.ts'
+import type { PgServer, StatementTag } from '../../net/pg/server.ts'
 import { effect, sessionEffects } from '../../routing/session-effects.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { backend, frontend, headerBytes } from '../../wire/pg/protocol.ts'
@@ -25,7 +25,8 @@ export const preparedPerServerMax = 500
 const statementLetter = 0x53 // 'S'
 const parseComplete = message(backend.parseComplete, Buffer.alloc(0))
 const closeNobody = closeStatement(nobodysName)
-const closeUnnamed = closeStatement(Buffer.alloc(0))
+const noName = Buffer.alloc(0)
+const closeUnnamed = closeStatement(noName)
 
 export class StatementRelay {
   readonly #session: Session
@@ -108,11 +109,14 @@ export class StatementRelay {
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
     if (nameEnd === nameStart) return false
     const name = bytes.toString('latin1', nameStart, nameEnd)
-    const known = session.context.statements.find(bytes.subarray(nameEnd + 1, end))
+    const known = session.context.statements.find(bytes.subarray(nameEnd + 1, end), session.reading)
     if (known === null || session.statements.has(name)) return false
     if (!known.parsedFor.has(session.parseKey)) return false
     const tail = Buffer.from(bytes.subarray(nameEnd + 1, end))
-    session.statements.set(name, session.context.statements.use(tail, known.sql, known.effects))
+    session.statements.set(
+      name,
+      session.context.statements.use(tail, known.sql, session.reading, known.effects),
+    )
     session.client.sendOwned(parseComplete)
     return true
   }
@@ -139,7 +143,11 @@ export class StatementRelay {
       const unnamed = new Unnamed(Buffer.from(bytes.subarray(offset, end)), effects)
       session.unnamed = unnamed
       server.unnamedOwner = unnamed
-      this.#pushParse(server, owed.parse, { statement: unnamed, clientName: '' })
+      this.#pushParse(server, owed.parse, {
+        change: 'made',
+        statement: unnamed,
+        clientName: '',
+      })
       return 'forward'
     }
     const name = bytes.toString('latin1', nameStart, nameEnd)
@@ -156,13 +164,14 @@ export class StatementRelay {
     const statement = session.context.statements.use(
       Buffer.from(bytes.subarray(nameEnd + 1, end)),
       sql,
+      session.reading,
       effects,
     )
     session.statements.set(name, statement)
     if (server.prepared.has(statement.id)) {
       touch(server, statement)
       // Already there: a Close of nobody's name keeps the place of the reply in order.
-      server.replies.push(owed.parseAsClose)
+      this.#push(server, owed.parseAsClose, { change: 'found', statement, clientName: name })
       server.transport.sendOwned(closeNobody)
       return 'replaced'
     }
@@ -192,11 +201,17 @@ export class StatementRelay {
       server.replies.push(kind)
       return 'forward'
     }
-    const statement = session.statements.get(bytes.toString('latin1', nameStart, nameEnd))
+    const name = bytes.toString('latin1', nameStart, nameEnd)
+    const statement = session.statements.get(name)
     if (statement === undefined) {
-      // Not one of ours: made by SQL PREPARE (then the session is pinned), or unknown.
+      // Made by SQL PREPARE (then the session is pinned), or unknown.
       server.replies.push(kind)
-      return 'forward'
+      if (!isNameOfOurs(name)) return 'forward'
+      forwardBefore()
+      server.transport.sendOwned(
+        renamed(bytes, offset, nameStart, nameEnd, end, total, nobodysName),
+      )
+      return 'replaced'
     }
     if (kind === owed.bind && statement.effects !== 0)
       this.#noteEffects(statement.effects, statement.sql)
@@ -219,19 +234,26 @@ export class StatementRelay {
     const session = this.#session
     const nameStart = offset + headerBytes + 1
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
-    server.replies.push(owed.close)
     if (nameEnd === nameStart) {
+      server.replies.push(owed.close)
       session.unnamed = null
       server.unnamedOwner = null
       return 'forward'
     }
     const name = bytes.toString('latin1', nameStart, nameEnd)
     const statement = session.statements.get(name)
-    if (statement === undefined) return 'forward'
-    session.statements.delete(name)
-    session.context.statements.leave(statement)
+    if (statement === undefined && !isNameOfOurs(name)) {
+      server.replies.push(owed.close)
+      return 'forward'
+    }
     // The statement stays for others; the client gets its CloseComplete all the same.
     forwardBefore()
+    if (statement === undefined) server.replies.push(owed.close)
+    else {
+      session.statements.delete(name)
+      session.context.statements.leave(statement)
+      this.#push(server, owed.close, { change: 'closed', statement, clientName: name })
+    }
     server.transport.sendOwned(closeNobody)
     return 'replaced'
   }
@@ -245,15 +267,16 @@ export class StatementRelay {
     if (server.prepared.size >= preparedPerServerMax) this.#evict(server)
     server.prepared.set(statement.id, statement)
     server.youngestPrepared = statement.id
-    this.#pushParse(server, kind, { statement, clientName })
+    this.#pushParse(server, kind, { change: 'made', statement, clientName })
     server.transport.sendOwned(statement.parse)
   }
 
   #evict(server: PgServer): void {
     for (const [id, tag] of server.prepared) {
       server.prepared.delete(id)
-      server.replies.push(owed.close | owed.injected)
-      server.transport.sendOwned(closeStatement((tag as Statement).serverName))
+      const change = { change: 'evicted', statement: tag, clientName: null } as const
+      this.#push(server, owed.close | owed.injected, change)
+      server.transport.sendOwned(closeStatement(tag.serverName))
       return
     }
   }
@@ -269,13 +292,21 @@ export class StatementRelay {
       server.transport.sendOwned(closeUnnamed)
       return
     }
-    this.#pushParse(server, owed.parse | owed.injected, { statement: unnamed, clientName: null })
+    this.#pushParse(server, owed.parse | owed.injected, {
+      change: 'made',
+      statement: unnamed,
+      clientName: null,
+    })
     server.transport.sendOwned(unnamed.parse)
   }
 
-  #pushParse(server: PgServer, kind: number, tag: ParseTag): void {
+  #pushParse(server: PgServer, kind: number, tag: StatementTag): void {
     this.#session.totals.serverParses += 1
-    if (!server.replies.push(kind, tag)) this.#session.parseFailed(server, tag)
+    this.#push(server, kind, tag)
+  }
+
+  #push(server: PgServer, kind: number, tag: StatementTag): void {
+    if (!server.replies.push(kind, tag)) this.#session.statementUnchanged(server, tag)
   }
 
   #noteEffects(effects: number, sql: string): void {
@@ -284,8 +315,15 @@ export class StatementRelay {
   }
 }
 
+/** A client may use such a name for itself, but never reaches a shared statement by it. */
+function isNameOfOurs(name: string): boolean {
+  return name.startsWith('pontoon_')
+}
+
 class Unnamed implements UnnamedStatement {
   readonly id = 0
+  readonly serverName = noName
+  readonly parsedFor = null
   readonly parse: Buffer
   readonly effects: number
 
@@ -312,10 +350,10 @@ function renamed(
   name: Buffer,
 ): Buffer {
   const grown = name.length - (nameEnd - nameStart)
-  const message = Buffer.allocUnsafe(end - offset + grown)
-  bytes.copy(message, 0, offset, nameStart)
-  message.writeInt32BE(total - 1 + grown, 1)
-  name.copy(message, nameStart - offset)
-  bytes.copy(message, nameStart - offset + name.length, nameEnd, end)
-  return message
+  const changed = Buffer.allocUnsafe(end - offset + grown)
+  bytes.copy(changed, 0, offset, nameStart)
+  changed.writeInt32BE(total - 1 + grown, 1)
+  name.copy(changed, nameStart - offset)
+  bytes.copy(changed, nameStart - offset + name.length, nameEnd, end)
+  return changed
 }

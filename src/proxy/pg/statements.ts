@@ -4,7 +4,7 @@
  * one name of ours, the same on every server, and is prepared where it is missing.
  */
 import type { PgServer, PreparedTag } from '../../net/pg/server.ts'
-import { frontend } from '../../wire/pg/protocol.ts'
+import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
 
 /** A named statement, shared by all clients of a service that prepared the same. */
 export interface Statement extends PreparedTag {
@@ -14,6 +14,8 @@ export interface Statement extends PreparedTag {
   /** The Parse message that makes it on a server. */
   readonly parse: Buffer
   readonly sql: string
+  /** How its literals were read (settings.ts); clients that read otherwise have another one. */
+  readonly reading: string
   /** Bits of routing/session-effects.ts. */
   readonly effects: number
   /** Sessions (Session.parseKey) whose like has seen it parsed without an error. */
@@ -47,13 +49,13 @@ export class StatementCatalogue {
   }
 
   /** A statement that is known already, or null. */
-  find(tail: Buffer): Statement | null {
-    return this.#byText.get(tail.toString('latin1')) ?? null
+  find(tail: Buffer, reading: string): Statement | null {
+    return this.#byText.get(keyOf(tail, reading)) ?? null
   }
 
   /** `tail` is everything after the name in the Parse: text, NUL, parameter types. */
-  use(tail: Buffer, sql: string, effects: number): Statement {
-    const key = tail.toString('latin1')
+  use(tail: Buffer, sql: string, reading: string, effects: number): Statement {
+    const key = keyOf(tail, reading)
     let statement = this.#byText.get(key)
     if (statement === undefined) {
       const id = this.#nextId
@@ -64,6 +66,7 @@ export class StatementCatalogue {
         serverName,
         parse: parseMessage(serverName, tail),
         sql,
+        reading,
         effects,
         parsedFor: new Set(),
         users: 0,
@@ -79,11 +82,31 @@ export class StatementCatalogue {
     return statement
   }
 
+  /** For a client whose Close of the statement did not happen. */
+  useAgain({ parse, serverName, sql, reading, effects }: Statement): Statement {
+    return this.use(parse.subarray(headerBytes + serverName.length + 1), sql, reading, effects)
+  }
+
   leave(statement: Statement): void {
     statement.users -= 1
-    if (statement.users > 0) return
+    if (statement.users > 0 || !this.#isListed(statement)) return
     this.#unused += 1
     if (this.#unused > unusedMax) this.#dropUnused()
+  }
+
+  /**
+   * What the texts mean has changed: whoever parses from now on gets new statements. Those who
+   * hold old ones keep them, as they would with a server of their own.
+   */
+  renew(): void {
+    this.#byText.clear()
+    this.#unused = 0
+  }
+
+  #isListed(statement: Statement): boolean {
+    const { parse, serverName, reading } = statement
+    const tail = parse.subarray(headerBytes + serverName.length + 1)
+    return this.#byText.get(keyOf(tail, reading)) === statement
   }
 
   #dropUnused(): void {
@@ -94,6 +117,11 @@ export class StatementCatalogue {
       this.#unused -= 1
     }
   }
+}
+
+function keyOf(tail: Buffer, reading: string): string {
+  const text = tail.toString('latin1')
+  return reading === '' ? text : `${reading}\n${text}`
 }
 
 function parseMessage(name: Buffer, tail: Buffer): Buffer {

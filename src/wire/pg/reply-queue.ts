@@ -53,11 +53,19 @@ export class ReplyQueue<Tag> {
 
   /** Kind of the oldest entry with its flag, or `owed.none`. */
   get head(): number {
-    return this.#length === 0 ? owed.none : (this.#kinds[this.#head] as number)
+    return this.#length === 0 ? owed.none : (this.#kinds[this.#head] ?? owed.none)
   }
 
   get headTag(): Tag | null {
-    return this.#length === 0 ? null : (this.#tags[this.#head] as Tag | null)
+    return this.#length === 0 ? null : (this.#tags[this.#head] ?? null)
+  }
+
+  /** The tags of all entries, oldest first. */
+  *tags(): Generator<Tag> {
+    for (let index = 0; index < this.#length; index += 1) {
+      const tag = this.#tags[(this.#head + index) & (this.#kinds.length - 1)]
+      if (tag !== null && tag !== undefined) yield tag
+    }
   }
 
   /** Records that a message was sent. Returns false when the server is going to ignore it. */
@@ -141,8 +149,8 @@ export class ReplyQueue<Tag> {
       const kind = this.#kinds[next]
       if (kind !== owed.sync && kind !== owed.copyEnd) return true
       // Remove the entry after the head by moving the head entry onto it.
-      this.#kinds[next] = this.#kinds[this.#head] as number
-      this.#tags[next] = this.#tags[this.#head] as Tag | null
+      this.#kinds[next] = this.#kinds[this.#head] ?? owed.none
+      this.#tags[next] = this.#tags[this.#head] ?? null
       this.#drop()
       if (kind === owed.copyEnd) return false
       this.#copySyncs += 1
@@ -156,8 +164,8 @@ export class ReplyQueue<Tag> {
     const tags: (Tag | null)[] = Array.from({ length: capacity }, () => null)
     for (let index = 0; index < this.#length; index += 1) {
       const from = (this.#head + index) & (this.#kinds.length - 1)
-      kinds[index] = this.#kinds[from] as number
-      tags[index] = this.#tags[from] as Tag | null
+      kinds[index] = this.#kinds[from] ?? owed.none
+      tags[index] = this.#tags[from] ?? null
     }
     this.#kinds = kinds
     this.#tags = tags
