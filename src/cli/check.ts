@@ -72,7 +72,10 @@ async function checkSide(name: string, service: ServiceConfig, side: Side): Prom
     side,
     ok: report.ok && steps.every((step) => step.ok),
     steps,
-    warnings: certificateWarnings(report.certificateExpires),
+    warnings: [
+      ...certificateWarnings(report.certificateExpires),
+      ...connectionWarnings(service, report.connectionsMax),
+    ],
   }
 }
 
@@ -87,6 +90,7 @@ async function reachOnly(name: string, service: ServiceConfig, side: Side): Prom
     ok: step.ok,
     steps: [step],
     serverVersion: null,
+    connectionsMax: null,
     latencyMs: null,
     certificateExpires: null,
     warnings: ['login not tried: the configuration names no user for this side'],
@@ -113,6 +117,20 @@ function certificateWarnings(expires: Date | null): readonly string[] {
   const days = Math.floor((expires.getTime() - Date.now()) / dayMs)
   if (days < 0) return [`the certificate has expired ${-days} days ago`]
   return days < expiresSoonDays ? [`the certificate expires in ${days} days`] : []
+}
+
+/** What the pools of one sidecar may grow to, against what the server has room for. */
+function connectionWarnings(
+  service: ServiceConfig,
+  connectionsMax: number | null,
+): readonly string[] {
+  if (connectionsMax === null) return []
+  const users = Math.max(1, Object.keys(service.users ?? {}).length)
+  const databases = Math.max(1, service.databases?.length ?? 1)
+  const wanted = service.pool.size * users * databases
+  if (wanted <= connectionsMax) return []
+  const sum = `pool.size ${service.pool.size} for ${users} users and ${databases} databases`
+  return [`${sum} may open ${wanted} connections, but the server allows ${connectionsMax}`]
 }
 
 const stepNames: Readonly<Record<ProbeStep['name'], string>> = {

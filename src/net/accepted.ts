@@ -9,11 +9,7 @@ import { Socket, type SocketConstructorOpts } from 'node:net'
 import { sharedReadBuffer, type Dialled, type ReadSink } from './dial.ts'
 
 interface StreamHandle {
-  useUserBuffer?: unknown
-}
-
-interface SocketWithHandle {
-  _handle?: StreamHandle | null
+  readonly useUserBuffer: unknown
 }
 
 /** What the Socket constructor takes besides what its types say. */
@@ -21,8 +17,15 @@ interface OwnedHandleOptions extends SocketConstructorOpts {
   readonly handle: StreamHandle
   readonly onread: {
     readonly buffer: Buffer
-    readonly callback: (end: number, bytes: Buffer) => boolean
+    readonly callback: (end: number) => boolean
   }
+}
+
+/** Where Node keeps the handle of a socket. */
+const handleField = '_handle'
+
+function takesUserBuffer(handle: unknown): handle is StreamHandle {
+  return typeof handle === 'object' && handle !== null && 'useUserBuffer' in handle
 }
 
 /** A fresh socket from a 'connection' event; `deliverTo` is null where reads are 'data' events. */
@@ -30,12 +33,9 @@ export function adoptAccepted(accepted: Socket): {
   socket: Socket
   deliverTo: Dialled['deliverTo'] | null
 } {
-  const holder = accepted as unknown as SocketWithHandle
-  const handle = holder._handle
-  if (handle === null || handle === undefined || typeof handle.useUserBuffer !== 'function') {
-    return { socket: accepted, deliverTo: null }
-  }
-  holder._handle = null
+  const handle: unknown = Reflect.get(accepted, handleField)
+  if (!takesUserBuffer(handle)) return { socket: accepted, deliverTo: null }
+  Reflect.set(accepted, handleField, null)
   let sink: ReadSink | null = null
   const options: OwnedHandleOptions = {
     handle,
@@ -43,8 +43,8 @@ export function adoptAccepted(accepted: Socket): {
     writable: true,
     onread: {
       buffer: sharedReadBuffer,
-      callback: (end, bytes) => {
-        sink?.receive(bytes, end)
+      callback: (end) => {
+        sink?.receive(sharedReadBuffer, end)
         return true
       },
     },

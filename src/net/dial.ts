@@ -32,8 +32,8 @@ export function dial(endpoint: Endpoint, timeoutMs: number): Promise<Dialled> {
   let sink: ReadSink | null = null
   const onread = {
     buffer: sharedReadBuffer,
-    callback: (end: number, bytes: Uint8Array): boolean => {
-      sink?.receive(bytes as Buffer, end)
+    callback: (end: number): boolean => {
+      sink?.receive(sharedReadBuffer, end)
       return true
     },
   }

@@ -36,7 +36,7 @@ export class FlushQueue {
   #flushAll(): void {
     const dirty = this.#dirty
     // A flush may mark others (an error closes a peer); they join this same round.
-    for (let index = 0; index < dirty.length; index += 1) (dirty[index] as Flushable).flush()
+    for (let index = 0; index < dirty.length; index += 1) dirty[index]?.flush()
     dirty.length = 0
   }
 }

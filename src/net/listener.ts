@@ -1,8 +1,9 @@
 /** Binds the listen addresses of a service and hands accepted sockets over. */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { ListenAddress } from '../config/listen-address.ts'
 import { PontoonError } from '../shared/errors.ts'
+import { systemErrorCode } from '../shared/system-error.ts'
 
 export class Listener {
   readonly #servers: Server[] = []
@@ -57,10 +58,10 @@ export class Listener {
     try {
       await listenOn(server, address, this.#portOfFirst(address))
     } catch (error) {
-      const failure = error as NodeJS.ErrnoException
       // A host without IPv6 must still be able to use `localhost`.
-      if (address.kind === 'tcp' && address.optional && failure.code !== 'EADDRINUSE') return
-      throw listenError(failure, address)
+      if (address.kind === 'tcp' && address.optional && systemErrorCode(error) !== 'EADDRINUSE')
+        return
+      throw listenError(error, address)
     }
     if (address.kind === 'unix') chmodSync(address.path, 0o777)
     this.#servers.push(server)
@@ -69,7 +70,7 @@ export class Listener {
   /** With port 0 (tests), `localhost` must get the same free port on both families. */
   #portOfFirst(address: ListenAddress): number {
     if (address.kind === 'unix') return 0
-    const first = this.#servers[0]?.address() as AddressInfo | string | null | undefined
+    const first = this.#servers[0]?.address() ?? null
     const reuse =
       address.port === 0 && address.optional && first !== null && typeof first === 'object'
     return reuse ? first.port : address.port
@@ -94,16 +95,20 @@ function listenOn(server: Server, address: ListenAddress, port: number): Promise
   })
 }
 
-function listenError(error: NodeJS.ErrnoException, address: ListenAddress): PontoonError {
+function listenError(error: unknown, address: ListenAddress): PontoonError {
   const name = address.kind === 'unix' ? address.path : `${address.host}:${address.port}`
-  if (error.code === 'EADDRINUSE') {
+  if (systemErrorCode(error) === 'EADDRINUSE') {
     return new PontoonError('LISTEN_IN_USE', `cannot listen on ${name}: another process holds it`, {
       cause: error,
     })
   }
-  return new PontoonError('LISTEN_FAILED', `cannot listen on ${name}: ${error.message}`, {
-    cause: error,
-  })
+  return new PontoonError(
+    'LISTEN_FAILED',
+    `cannot listen on ${name}: ${error instanceof Error ? error.message : String(error)}`,
+    {
+      cause: error,
+    },
+  )
 }
 
 /** A socket file left by a killed process is removed; one that answers is not. */

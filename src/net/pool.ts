@@ -188,7 +188,8 @@ export class Pool<Server extends Poolable> {
       )
     }
     for (let index = this.#idle.length - 1; index >= 0; index -= 1) {
-      const server = this.#idle[index] as Server
+      const server = this.#idle[index]
+      if (server === undefined) continue
       const isSpare = this.#out.size + this.#idle.length > this.#limits.size
       const isOld = now - server.idleSinceMs > this.#limits.idleTimeoutMs
       if (!isSpare && !isOld && this.#isFresh(server)) continue

@@ -17,8 +17,8 @@ export class BucketHistogram {
   observe(seconds: number): void {
     const bounds = this.boundsSeconds
     let index = 0
-    while (index < bounds.length && seconds > (bounds[index] as number)) index += 1
-    this.counts[index] = (this.counts[index] as number) + 1
+    while (index < bounds.length && seconds > (bounds[index] ?? Infinity)) index += 1
+    this.counts[index] = (this.counts[index] ?? 0) + 1
     this.sumSeconds += seconds
     this.count += 1
   }
@@ -28,11 +28,11 @@ export class BucketHistogram {
     let remaining = Math.ceil(this.count * quantile)
     if (remaining === 0) return 0
     for (let index = 0; index < this.counts.length; index += 1) {
-      remaining -= this.counts[index] as number
+      remaining -= this.counts[index] ?? 0
       if (remaining <= 0)
-        return this.boundsSeconds[Math.min(index, this.boundsSeconds.length - 1)] as number
+        return this.boundsSeconds[Math.min(index, this.boundsSeconds.length - 1)] ?? 0
     }
-    return this.boundsSeconds[this.boundsSeconds.length - 1] as number
+    return this.boundsSeconds.at(-1) ?? 0
   }
 }
 

@@ -319,7 +319,7 @@ class LoginChannel {
       )
     }
     if (buffer.length < length + 1) return null
-    const found = { type: buffer[0] as number, body: buffer.subarray(headerBytes, length + 1) }
+    const found = { type: buffer[0] ?? 0, body: buffer.subarray(headerBytes, length + 1) }
     this.#buffer = buffer.subarray(length + 1)
     return found
   }

@@ -171,5 +171,5 @@ async function latency(query: (sql: string) => Promise<unknown>): Promise<number
     await query('SELECT 1')
     samples.push(performance.now() - startMs)
   }
-  return samples.toSorted((a, b) => a - b)[Math.floor(latencySamples / 2)] as number
+  return samples.toSorted((a, b) => a - b)[Math.floor(latencySamples / 2)] ?? 0
 }

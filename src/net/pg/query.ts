@@ -4,7 +4,7 @@
  */
 import { PassThrough } from 'node:stream'
 import { parse } from 'pg-protocol'
-import type { BackendMessage, DataRowMessage, DatabaseError } from 'pg-protocol/dist/messages.js'
+import { DatabaseError, DataRowMessage, type BackendMessage } from 'pg-protocol/dist/messages.js'
 import { PontoonError } from '../../shared/errors.ts'
 import { queryMessage, terminateMessage } from '../../wire/pg/write.ts'
 import { login, type LoginOptions } from './login.ts'
@@ -18,14 +18,21 @@ export interface QueryConnection {
   close(): void
 }
 
+const ignore = (): void => undefined
+
+/** pg-protocol gives strings and nulls for results in text format. */
+function text(field: unknown): string | null {
+  return typeof field === 'string' ? field : null
+}
+
 export async function openQueryConnection(options: LoginOptions): Promise<QueryConnection> {
   const { socket, dialled, reported } = await login(options)
   const input = new PassThrough()
-  let onMessage: (message: BackendMessage) => void = () => undefined
+  let onMessage: (message: BackendMessage) => void = ignore
   if (dialled === null) socket.on('data', (bytes: Buffer) => input.write(bytes))
   else
     dialled.deliverTo({ receive: (bytes, end) => input.write(Buffer.from(bytes.subarray(0, end))) })
-  let onLost: (error: Error) => void = () => undefined
+  let onLost: (error: Error) => void = ignore
   socket.on('error', (error) => onLost(error))
   socket.on('close', () =>
     onLost(new PontoonError('SERVER_LOST', 'the server closed the connection')),
@@ -46,13 +53,9 @@ export async function openQueryConnection(options: LoginOptions): Promise<QueryC
       }, timeoutMs)
       onLost = fail
       onMessage = (message) => {
-        if (message.name === 'dataRow')
-          rows.push((message as DataRowMessage).fields as (string | null)[])
-        else if (message.name === 'error')
-          failure = new PontoonError(
-            'SERVER_REJECTED',
-            (message as unknown as DatabaseError).message,
-          )
+        if (message instanceof DataRowMessage) rows.push(message.fields.map(text))
+        else if (message instanceof DatabaseError)
+          failure = new PontoonError('SERVER_REJECTED', message.message)
         else if (message.name === 'readyForQuery') {
           clearTimeout(timer)
           if (failure === null) resolve(rows)
@@ -66,7 +69,7 @@ export async function openQueryConnection(options: LoginOptions): Promise<QueryC
     serverVersion: reported.get('server_version') ?? '',
     query,
     close: () => {
-      onLost = () => undefined
+      onLost = ignore
       socket.end(terminateMessage)
       socket.setTimeout(5_000, () => socket.destroy())
     },

@@ -94,5 +94,5 @@ export function sha256(bytes: Buffer): Buffer {
 }
 
 export function xor(a: Buffer, b: Buffer): Buffer {
-  return Buffer.from(a.map((byte, index) => byte ^ (b[index] as number)))
+  return Buffer.from(a.map((byte, index) => byte ^ (b[index] ?? 0)))
 }

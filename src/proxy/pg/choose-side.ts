@@ -99,7 +99,7 @@ function examineBatch(session: Session, bytes: Buffer, start: number, end: numbe
   let offset = start
   let isFirst = true
   while (end - offset >= headerBytes) {
-    const type = bytes[offset] as number
+    const type = bytes[offset] ?? 0
     const messageEnd = offset + 1 + bytes.readInt32BE(offset + 1)
     if (messageEnd > end || messageEnd < offset + headerBytes) return 'other'
     switch (type) {

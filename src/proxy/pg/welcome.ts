@@ -211,6 +211,8 @@ export class Welcomer {
   }
 }
 
+const stayed = (): void => undefined
+
 const noParameters: ReadonlyMap<string, string> = new Map()
 
 /** A server of the pool, once the gate is open; null when the client has gone meanwhile. */
@@ -220,7 +222,7 @@ function acquire(
   pool: Pool<PgServer>,
 ): Promise<PgServer | null> {
   return new Promise((resolve, reject) => {
-    let leave: () => void = () => undefined
+    let leave: () => void = stayed
     const finish = (): void => {
       login.onGone = null
     }
@@ -335,7 +337,7 @@ class SettingsHandler implements TransportHandler {
   }
 
   #message(message: Buffer, total: number): void {
-    const type = message[0] as number
+    const type = message[0] ?? 0
     if (type === backend.errorResponse) this.#refusal = readError(message, headerBytes, total)
     else if (type === backend.parameterStatus)
       this.#server.report(...readParameterStatus(message, headerBytes, total))
