@@ -25,6 +25,9 @@ export const congestedBytes = 256 * 1024
 /** Small writes are joined into one buffer up to this size, larger ones go as they are. */
 const joinBytesMax = 64 * 1024
 
+/** How long a peer may take to close its half after we have closed ours. */
+const lingerMs = 5_000
+
 export class Transport {
   readonly socket: Socket
   handler: TransportHandler
@@ -32,6 +35,7 @@ export class Transport {
   #first: Buffer | null = null
   #rest: Buffer[] = []
   #closed = false
+  #isEnding = false
   #isPaused = false
   #isCongested = false
   #endAfterFlush = false
@@ -64,7 +68,7 @@ export class Transport {
 
   /** Entry of every read. */
   receive(bytes: Buffer, end: number): void {
-    if (this.#closed) return
+    if (this.#closed || this.#isEnding) return
     this.#flushes.enter()
     try {
       this.handler.onBytes(bytes, end)
@@ -95,7 +99,7 @@ export class Transport {
 
   /** Sends a buffer that nobody changes any more. */
   sendOwned(bytes: Buffer): void {
-    if (this.#closed) return
+    if (this.#closed || this.#isEnding) return
     if (this.#first === null) {
       this.#first = bytes
       this.#flushes.mark(this)
@@ -148,13 +152,19 @@ export class Transport {
     this.socket.resume()
   }
 
-  /** Sends what is queued, then closes in order. */
+  /**
+   * Sends what is queued, then closes in order. What still comes is read and dropped: unread bytes
+   * would make the close a reset, which can overtake our last words.
+   */
   end(): void {
-    if (this.#closed) return
+    if (this.#closed || this.#isEnding) return
+    this.#isEnding = true
     if (this.#first === null) this.socket.end()
     else this.#endAfterFlush = true
-    // A peer that never closes its half must not hold the socket for ever.
-    this.socket.setTimeout(5_000, () => this.socket.destroy())
+    this.resumeReading()
+    // A peer that never closes its half must not hold the socket for ever, whatever it sends.
+    const timer = setTimeout(() => this.socket.destroy(), lingerMs)
+    this.socket.once('close', () => clearTimeout(timer))
   }
 
   /** Closes at once; queued bytes are lost. The handler is told as always. */

@@ -46,6 +46,9 @@ type LoginState = 'startup' | 'authenticating' | 'welcoming' | 'done'
 
 const maxPasswordBytes = 64 * 1024
 
+/** What may come beyond a startup packet while it, or what follows, is looked at. */
+const maxEarlyBytes = 128 * 1024
+
 export class ClientLogin implements TransportHandler {
   readonly #host: LoginHost
   readonly #timer: NodeJS.Timeout
@@ -85,7 +88,9 @@ export class ClientLogin implements TransportHandler {
 
   onBytes(bytes: Buffer, end: number): void {
     this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
-    this.#proceed()
+    if (this.#buffer.length > this.#host.context.config.limits.startupBytesMax + maxEarlyBytes)
+      this.#fail(new PontoonError('CLIENT_PROTOCOL', 'too many bytes before the login is over'))
+    else this.#proceed()
   }
 
   onCongested(): void {

@@ -51,6 +51,10 @@ export interface PostgresServiceOptions {
 }
 
 const sweepEveryMs = 1_000
+
+/** How long a client that was refused may take to go. */
+const refusalMs = 5_000
+
 const catalogTimeoutMs = 10_000
 
 /** Throws CONFIG_INVALID when a certificate cannot be used. */
@@ -306,7 +310,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     // Errors before the transport listens must not end the process.
     socket.on('error', () => undefined)
     if (this.#sessions.size + this.#logins.size >= this.config.limits.clientsMax) {
-      socket.end(fatalResponse(new PontoonError('CLIENT_LIMIT', 'sorry, too many clients already')))
+      refuse(socket, new PontoonError('CLIENT_LIMIT', 'sorry, too many clients already'))
       return
     }
     this.#logins.add(new ClientLogin(this, socket))
@@ -368,4 +372,12 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     )
     for (const session of this.#sessions) if (session.isAtRest) session.fail(stopping)
   }
+}
+
+/** Tells a socket that nobody serves why, and sees it closed whatever the client does. */
+function refuse(socket: Socket, error: PontoonError): void {
+  const timer = setTimeout(() => socket.destroy(), refusalMs)
+  socket.once('close', () => clearTimeout(timer))
+  socket.resume()
+  socket.end(fatalResponse(error))
 }
