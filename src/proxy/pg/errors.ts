@@ -3,7 +3,8 @@ import type { PontoonError } from '../../shared/errors.ts'
 import { VerbatimError } from '../../net/pg/verbatim-error.ts'
 import { errorResponse } from '../../wire/pg/write.ts'
 
-export function fatalResponse(error: PontoonError): Buffer {
+/** `isUnderWay`: part of the request may have been executed, so nobody may be told to repeat it. */
+export function fatalResponse(error: PontoonError, isUnderWay = false): Buffer {
   // A refusal of the server itself is shown in its own words.
   if (error instanceof VerbatimError) return error.response
   return errorResponse({
@@ -11,7 +12,7 @@ export function fatalResponse(error: PontoonError): Buffer {
     sqlstate: error.kind.sqlstate,
     message: error.message,
     detail: `Pontoon error ${error.code}.`,
-    ...(error.kind.retrySafe
+    ...(error.kind.retrySafe && !isUnderWay
       ? { hint: 'Nothing of this request was executed; it is safe to retry.' }
       : {}),
   })

@@ -392,7 +392,7 @@ export class Session {
   fail(error: PontoonError): void {
     if (this.#state === 'closed') return
     countIn(this.context.stats.ownErrors, error.code)
-    this.client.sendOwned(fatalResponse(error))
+    this.client.sendOwned(fatalResponse(error, this.#state === 'active'))
     this.close()
   }
 
