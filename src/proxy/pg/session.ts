@@ -13,6 +13,7 @@ import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
 import type { Seat } from '../../routing/balance.ts'
 import type { Classifier } from '../../routing/classify.ts'
+import type { Route } from '../../routing/route.ts'
 import { assert, unreachable } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
@@ -194,25 +195,33 @@ export class Session {
   #wait(pool: Pool<PgServer>): void {
     this.#move('waiting')
     this.#waitSinceMs = this.context.clock.nowMs()
+    const { route } = this.context
     this.#leaveQueue = pool.wait({
       onServer: (server) => {
         this.#leaveQueue = null
-        if (!this.context.gate.isOpen) {
-          // Paused while it waited: to start now would be after the drain was reported.
-          this.#move('idle')
-          this.#park()
-          return false
-        }
+        if (this.#startsOver(route)) return false
         this.#link(server, this.context.clock.nowMs() - this.#waitSinceMs)
         this.frontend.resume()
         return true
       },
       onRefused: (error) => {
         this.#leaveQueue = null
+        if (error.code !== 'SHUTTING_DOWN' && this.#startsOver(route)) return
         this.#move('idle')
         this.#refused(error)
       },
     })
+  }
+
+  /**
+   * Paused while it waited, to start now would be after the drain was reported; under another
+   * route, it could be on a side that is primary no more. So it parks, or is routed anew.
+   */
+  #startsOver(route: Route): boolean {
+    if (this.context.gate.isOpen && this.context.route === route) return false
+    this.#move('idle')
+    this.frontend.resume()
+    return true
   }
 
   /** No server is to be had. A read finds its way to the primary; anything else fails. */

@@ -110,8 +110,7 @@ export class Welcomer {
     const { context, pools } = this.#parts
     const parameters = new Map([...startup.parameters].filter(([name]) => !isIdentity(name)))
     const kinds = pools.kinds(startup.user, startup.database, parameters)
-    const { pool } = kinds[context.route.primary].write
-    const server = await acquire(login, context, pool)
+    const server = await acquire(login, context, () => kinds[context.route.primary].write.pool)
     if (server === null) return null
     const session = this.#session(
       login,
@@ -122,7 +121,7 @@ export class Welcomer {
       server.pid,
       server.secret,
     )
-    session.adopt(server, pool)
+    session.adopt(server, kinds[server.side].write.pool)
     onMade(session)
     this.#greet(session, login, server.reported, server.loginNotices)
     return session
@@ -187,7 +186,7 @@ export class Welcomer {
     key: string,
   ): Promise<Reported> {
     const { context } = this.#parts
-    const server = await acquire(login, context, slot.pool)
+    const server = await acquire(login, context, () => slot.pool)
     if (server === null) return noParameters
     const refusal =
       server.settingsKey === key
@@ -219,7 +218,7 @@ const noParameters: ReadonlyMap<string, string> = new Map()
 function acquire(
   login: ClientLogin,
   context: ServiceContext,
-  pool: Pool<PgServer>,
+  choose: () => Pool<PgServer>,
 ): Promise<PgServer | null> {
   return new Promise((resolve, reject) => {
     let leave: () => void = stayed
@@ -236,6 +235,7 @@ function acquire(
         leave = context.gate.park(next)
         return
       }
+      const pool = choose()
       const server = pool.take()
       if (server !== null) {
         finish()
@@ -244,6 +244,11 @@ function acquire(
       }
       leave = pool.wait({
         onServer: (waited) => {
+          // As a session that waits: not during a pause, not on a side that is primary no more.
+          if (!context.gate.isOpen || choose() !== pool) {
+            next()
+            return false
+          }
           finish()
           resolve(waited)
           return true
