@@ -122,11 +122,14 @@ export class Pool<Server extends Poolable> {
     }
   }
 
-  /** Queues for a server. Returns how to leave the queue; refusals come through the waiter. */
-  wait(waiter: PoolWaiter<Server>): () => void {
+  /**
+   * Queues for a server. Returns how to leave the queue; refusals come through the waiter. Who was
+   * held up already (`isHeldUp`, by a gate) is not turned away because the queue is long.
+   */
+  wait(waiter: PoolWaiter<Server>, isHeldUp = false): () => void {
     if (this.#closed)
       return refuseSoon(waiter, new PontoonError('SHUTTING_DOWN', 'the pool is closed'))
-    if (this.#queue.size >= this.#limits.queueMax) {
+    if (!isHeldUp && this.#queue.size >= this.#limits.queueMax) {
       return refuseSoon(
         waiter,
         new PontoonError(

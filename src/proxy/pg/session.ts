@@ -82,6 +82,8 @@ export class Session {
   #stateSinceMs: number
   #pool: Pool<PgServer> | null = null
   #leaveQueue: (() => void) | null = null
+  /** The request at hand was parked before it came to a pool. */
+  #wasParked = false
   #linkedAtMs = 0
   #waitSinceMs = 0
   #kind: 'read' | 'write' = 'write'
@@ -184,6 +186,7 @@ export class Session {
 
   #park(): void {
     this.#move('parked')
+    this.#wasParked = true
     this.#leaveQueue = this.context.gate.park(() => {
       this.#leaveQueue = null
       this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
@@ -210,7 +213,7 @@ export class Session {
         this.#move('idle')
         this.#refused(error)
       },
-    })
+    }, this.#wasParked)
   }
 
   /**
@@ -256,6 +259,7 @@ export class Session {
 
   #start(nowMs: number): void {
     this.#linkedAtMs = nowMs
+    this.#wasParked = false
     this.#move('active')
   }
 
