@@ -206,13 +206,13 @@ export class FrontendRelay implements TransportHandler {
   /** The first message of a request. */
   #start(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
     const session = this.#session
-    const local = this.#answerAlone(bytes, offset, end, type, total)
-    if (local !== null) return local
     if (session.client.isCongested) {
       // Its answer would pile up behind what the client has not read yet.
       session.client.pauseReading()
       return 'wait'
     }
+    const local = this.#answerAlone(bytes, offset, end, type, total)
+    if (local !== null) return local
     if (!isRequest(type)) throw unknownType(type)
     if (end - offset < total && total <= wholeBytesMax) return 'incomplete'
     if (session.server !== null) return session.begin(null) ? 'forward' : 'wait'
