@@ -239,18 +239,20 @@ export class Pool<Server extends Poolable> {
 
   async #connect(): Promise<void> {
     const generation = this.#generation
+    let server: Server
     try {
-      const server = await this.#open()
-      this.#connecting -= 1
-      this.#hasFailed = false
-      this.#generationOf.set(server, generation)
-      this.#out.add(server)
-      this.give(server)
-      this.#grow()
+      server = await this.#open()
     } catch (thrown) {
       this.#connecting -= 1
       this.#connectFailed(toPontoonError(thrown, 'CONNECT_FAILED'))
+      return
     }
+    this.#connecting -= 1
+    this.#hasFailed = false
+    this.#generationOf.set(server, generation)
+    this.#out.add(server)
+    this.give(server)
+    this.#grow()
   }
 
   /** With no server left nobody is helped by waiting: say what is wrong at once. */

@@ -199,21 +199,24 @@ export class Session {
     this.#move('waiting')
     this.#waitSinceMs = this.context.clock.nowMs()
     const { route } = this.context
-    this.#leaveQueue = pool.wait({
-      onServer: (server) => {
-        this.#leaveQueue = null
-        if (this.#startsOver(route)) return false
-        this.#link(server, this.context.clock.nowMs() - this.#waitSinceMs)
-        this.frontend.resume()
-        return true
+    this.#leaveQueue = pool.wait(
+      {
+        onServer: (server) => {
+          this.#leaveQueue = null
+          if (this.#startsOver(route)) return false
+          this.#link(server, this.context.clock.nowMs() - this.#waitSinceMs)
+          this.frontend.resume()
+          return true
+        },
+        onRefused: (error) => {
+          this.#leaveQueue = null
+          if (error.code !== 'SHUTTING_DOWN' && this.#startsOver(route)) return
+          this.#move('idle')
+          this.#refused(error)
+        },
       },
-      onRefused: (error) => {
-        this.#leaveQueue = null
-        if (error.code !== 'SHUTTING_DOWN' && this.#startsOver(route)) return
-        this.#move('idle')
-        this.#refused(error)
-      },
-    }, this.#wasParked)
+      this.#wasParked,
+    )
   }
 
   /**
@@ -346,7 +349,11 @@ export class Session {
     if (this.effects !== 0) this.effects = 0
     server.rest()
     if (server.cancelsInFlight === 0) pool.give(server)
-    else server.afterCancels(() => pool.give(server))
+    else
+      server.afterCancels(() => {
+        // One that has closed meanwhile is known to be lost.
+        if (!server.transport.isClosed) pool.give(server)
+      })
   }
 
   /** Sessions with the same key read a text alike. */
