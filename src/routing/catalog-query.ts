@@ -61,11 +61,24 @@ WITH RECURSIVE default_call AS (
   UNION SELECT d.caller FROM default_call d JOIN reached r ON d.called ${eq} r.oid
 ) SELECT oid FROM reached`
 
-/**
- * Types whose input runs a volatile function, and whatever is made of them: domains, arrays,
- * ranges, rows.
- */
-const taintedTypes = `
+/** Types whose input, output or checks run a volatile function. */
+const unsafeTypes = `
+SELECT t.oid FROM pg_catalog.pg_type t JOIN volatile_function v ON v.oid ${eq} ANY (
+  ARRAY[t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin]::pg_catalog.oid[])
+WHERE t.typtype OPERATOR(pg_catalog.<>) 'p'
+UNION
+SELECT k.contypid FROM pg_catalog.pg_constraint k, ${idsIn('k.conbin', calls)}
+JOIN calling_function c ON c.oid ${eq} found.id
+WHERE k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid`
+
+/** Explicit casts to these may run a volatile function. */
+const castTypes = `
+SELECT oid FROM tainted_type
+UNION
+SELECT k.casttarget FROM pg_catalog.pg_cast k JOIN volatile_function v ON v.oid ${eq} k.castfunc`
+
+/** Types, and whatever is made of them: domains, arrays, ranges, rows. */
+const madeOf = (types: string): string => `
 WITH RECURSIVE type_part AS (
   SELECT t.oid AS whole, t.typbasetype AS part FROM pg_catalog.pg_type t
   WHERE t.typbasetype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
@@ -76,20 +89,9 @@ WITH RECURSIVE type_part AS (
   JOIN pg_catalog.pg_attribute a ON a.attrelid ${eq} t.typrelid
   WHERE t.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
 ), reached AS (
-  SELECT oid FROM unsafe_type
+  ${types}
   UNION SELECT p.whole FROM type_part p JOIN reached r ON p.part ${eq} r.oid
 ) SELECT oid FROM reached`
-
-const unsafeTypes = `
-SELECT t.oid FROM pg_catalog.pg_type t JOIN volatile_function v ON v.oid ${eq} ANY (
-  ARRAY[t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin]::pg_catalog.oid[])
-WHERE t.typtype OPERATOR(pg_catalog.<>) 'p'
-UNION
-SELECT k.contypid FROM pg_catalog.pg_constraint k, ${idsIn('k.conbin', calls)}
-JOIN calling_function c ON c.oid ${eq} found.id
-WHERE k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-UNION
-SELECT k.casttarget FROM pg_catalog.pg_cast k JOIN volatile_function v ON v.oid ${eq} k.castfunc`
 
 /** Passing a value to an argument of such a type runs the type's checks. */
 const unsafeFunctions = `
@@ -121,6 +123,8 @@ UNION SELECT e.relation FROM stored_expression e, ${idsIn('e.tree', calls)}
 JOIN unsafe_function f ON f.oid ${eq} found.id
 UNION SELECT e.relation FROM stored_expression e, ${idsIn('e.tree', "':resulttype (\\d+)'")}
 JOIN tainted_type t ON t.oid ${eq} found.id
+-- Rows of which jsonb_populate_record and others would make values of such a type.
+UNION SELECT c.oid FROM pg_catalog.pg_class c JOIN tainted_type t ON t.oid ${eq} c.reltype
 -- A view that locks rows, samples a table or shows system columns.
 UNION SELECT e.relation FROM stored_expression e
 WHERE e.tree ${matches} ':hasForUpdate true|:tsmhandler [1-9]|:varattno -'`
@@ -145,16 +149,14 @@ WHERE o.oprname ${eq} ANY (ARRAY['=', '<>', '<', '<=', '>', '>=']::pg_catalog.na
 UNION ALL
 SELECT 'unsafe', 'volatile support function ' OPERATOR(pg_catalog.||) a.amproc::pg_catalog.text
 FROM pg_catalog.pg_amproc a JOIN volatile_function v ON v.oid ${eq} a.amproc
+JOIN pg_catalog.pg_opfamily f ON f.oid ${eq} a.amprocfamily
+JOIN pg_catalog.pg_am m ON m.oid ${eq} f.opfmethod
+WHERE m.amname ${eq} ANY (ARRAY['btree', 'hash']::pg_catalog.name[])
 UNION ALL
 SELECT 'unsafe', 'volatile implicit cast to ' OPERATOR(pg_catalog.||)
   pg_catalog.format_type(k.casttarget, NULL)
 FROM pg_catalog.pg_cast k JOIN volatile_function v ON v.oid ${eq} k.castfunc
-WHERE k.castcontext OPERATOR(pg_catalog.<>) 'e'
-UNION ALL
-SELECT 'unsafe', 'volatile output of type ' OPERATOR(pg_catalog.||) t.typname
-FROM pg_catalog.pg_type t JOIN volatile_function v
-  ON v.oid ${eq} ANY (ARRAY[t.typoutput, t.typsend]::pg_catalog.oid[])
-WHERE t.typtype OPERATOR(pg_catalog.<>) 'p'`
+WHERE k.castcontext ${eq} 'i'`
 
 /** A name counts only if everything of that name, in whatever schema, is harmless. */
 const nameParts = `
@@ -164,7 +166,7 @@ LEFT JOIN unsafe_function f ON f.oid ${eq} p.oid
 GROUP BY p.proname
 HAVING pg_catalog.bool_and(f.oid IS NULL) AND NOT EXISTS (
   -- name(x) may be a cast.
-  SELECT 1 FROM pg_catalog.pg_type t JOIN tainted_type u ON u.oid ${eq} t.oid
+  SELECT 1 FROM pg_catalog.pg_type t JOIN cast_type u ON u.oid ${eq} t.oid
   WHERE t.typname ${eq} p.proname)
 UNION ALL
 -- What is named with its schema has to be known there.
@@ -175,7 +177,8 @@ UNION ALL
 SELECT 'operator', o.oprname::pg_catalog.text
 FROM pg_catalog.pg_operator o
 LEFT JOIN volatile_function f ON f.oid ${eq} o.oprcode
-LEFT JOIN tainted_type t ON t.oid ${eq} o.oprleft OR t.oid ${eq} o.oprright
+LEFT JOIN tainted_type t
+  ON t.oid ${eq} ANY (ARRAY[o.oprleft, o.oprright, o.oprresult]::pg_catalog.oid[])
 GROUP BY o.oprname HAVING pg_catalog.bool_and(f.oid IS NULL AND t.oid IS NULL)
 UNION ALL
 SELECT 'relation', c.relname::pg_catalog.text
@@ -194,7 +197,7 @@ UNION ALL
 SELECT 'type', t.typname::pg_catalog.text
 FROM pg_catalog.pg_type t
 LEFT JOIN pg_catalog.pg_class c ON c.oid ${eq} t.typrelid
-LEFT JOIN tainted_type u ON u.oid ${eq} t.oid
+LEFT JOIN cast_type u ON u.oid ${eq} t.oid
 GROUP BY t.typname HAVING pg_catalog.bool_and(u.oid IS NULL) AND pg_catalog.bool_or(
   t.typtype ${eq} ANY (ARRAY['b', 'd', 'e', 'r']::"char"[]) 
     AND NOT (t.typelem OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND t.typlen ${eq} -1)
@@ -221,7 +224,8 @@ ${idSet('volatile_function', volatileFunctions)},
 ${idSet('denied_function', deniedFunctions)},
 ${idSet('calling_function', callingFunctions)},
 ${idSet('unsafe_type', unsafeTypes)},
-${idSet('tainted_type', taintedTypes)},
+${idSet('tainted_type', madeOf('SELECT oid FROM unsafe_type'))},
+${idSet('cast_type', madeOf(castTypes))},
 ${idSet('unsafe_function', unsafeFunctions)},
 stored_expression AS (${storedExpressions}),
 ${idSet('unsafe_relation', unsafeRelations)},

@@ -56,6 +56,11 @@ CREATE FUNCTION takes_noisy(noisy) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT
 CREATE TYPE mood AS ENUM ('good');
 CREATE FUNCTION to_mood(int) RETURNS mood VOLATILE LANGUAGE sql AS $$SELECT 'good'::mood$$;
 CREATE CAST (int AS mood) WITH FUNCTION to_mood(int);
+CREATE FUNCTION mood_text(mood) RETURNS text VOLATILE LANGUAGE sql AS $$SELECT 'good'$$;
+CREATE CAST (mood AS text) WITH FUNCTION mood_text(mood) AS ASSIGNMENT;
+CREATE TYPE text_row AS (a int, b text);
+CREATE TABLE noisy_rows (id int, a noisy);
+CREATE TABLE noisy_rows_too (id int, a noisy_row[]);
 CREATE TYPE calm AS ENUM ('good');
 
 CREATE VIEW view_plain AS SELECT o.id, upper('a'), count(*) OVER () FROM orders o, parts;
@@ -108,7 +113,7 @@ const allowed = {
   relations: ['orders', 'parts', 'parts_1', 'view_plain', 'view_setting', 'tenants', 'columns'],
   types: [
     'int4',
-    'text',
+    'varchar',
     'timestamptz',
     'jsonb',
     'point',
@@ -125,9 +130,9 @@ const refused = {
   operators: list('%%% <=====>'),
   relations: list(`numbers scratch totals remote mixed mixed_1 view_random view_nested
     view_nested_twice view_notify view_txid view_operator view_aggregate view_locking view_sample
-    view_ctid view_domain view_sequence view_catalog view_totals policed twice pg_class tables
+    view_ctid view_domain view_sequence view_catalog view_totals policed twice noisy_rows noisy_rows_too pg_class tables
     unknown`),
-  types: list('noisy noisy_too noisy_row mood orders _int4 unknown'),
+  types: list('noisy noisy_too noisy_row mood text text_row orders _int4 unknown'),
 } satisfies Record<keyof typeof allowed, string[]>
 
 const kinds = ['functions', 'operators', 'relations', 'types'] as const
