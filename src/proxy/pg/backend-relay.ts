@@ -44,6 +44,11 @@ export class BackendRelay implements TransportHandler {
     this.#session = session
   }
 
+  /** The client has whole messages only. */
+  get isBetweenMessages(): boolean {
+    return this.#bodyBytes === 0 || this.#isSwallowing
+  }
+
   onBytes(chunk: Buffer, length: number): void {
     const session = this.#session
     const { server } = session

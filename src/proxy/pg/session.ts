@@ -18,7 +18,7 @@ import { assert, unreachable } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
-import { queryMessage, terminateMessage } from '../../wire/pg/write.ts'
+import { queryMessage } from '../../wire/pg/write.ts'
 import { countIn, type ClientSnapshot, type ClientState, type DatabaseTotals } from '../service.ts'
 import { BackendRelay } from './backend-relay.ts'
 import type { SideChoice } from './choose-side.ts'
@@ -94,6 +94,8 @@ export class Session {
   /** Texts behind a `settings` effect, to learn the names of custom settings. */
   settingTexts: string[] = []
   settings: Settings
+  /** What RESET goes back to. */
+  readonly #startupSettings: Settings
   settingsKey: string
   /** How its texts are read, see settingsReading. */
   reading: string
@@ -121,6 +123,7 @@ export class Session {
     this.identity = identity
     this.client = client
     this.settings = settings
+    this.#startupSettings = settings
     this.settingsKey = settingsKey(settings)
     this.reading = settingsReading(settings)
     this.reported = reported
@@ -169,7 +172,9 @@ export class Session {
     this.#kind = choice?.access ?? 'write'
     if (this.server !== null) {
       this.#start(this.context.clock.nowMs())
-      return true
+      if (this.isPooled && this.server.settingsKey !== this.settingsKey)
+        this.#applySettings(this.server)
+      return !this.isApplying
     }
     assert(choice !== null, 'a session without a server says which it needs')
     this.onPrimary = choice.onPrimary
@@ -335,11 +340,13 @@ export class Session {
     assert(truth !== null && server !== null, 'a truth was asked for')
     this.truth = null
     this.pinReason = truth.pinReason(this.pinReason)
-    this.settings = truth.settings()
+    if (truth.failed) return
+    server.settings = truth.settings()
+    server.settingsKey = settingsKey(server.settings)
+    // What was reset is again as the client asked for at its startup.
+    this.settings = new Map([...this.#startupSettings, ...server.settings])
     this.settingsKey = settingsKey(this.settings)
     this.reading = settingsReading(this.settings)
-    server.settings = this.settings
-    server.settingsKey = this.settingsKey
   }
 
   #release(server: PgServer): void {
@@ -412,7 +419,9 @@ export class Session {
   fail(error: PontoonError): void {
     if (this.#state === 'closed') return
     countIn(this.context.stats.ownErrors, error.code)
-    this.client.sendOwned(fatalResponse(error, this.#state === 'active'))
+    // In the middle of a message it would be taken for a part of that.
+    if (this.backend.isBetweenMessages)
+      this.client.sendOwned(fatalResponse(error, this.#state === 'active'))
     this.close()
   }
 
@@ -460,10 +469,9 @@ export class Session {
       this.pinReason === '' &&
       this.frontend.isBetweenMessages
     server.rest()
-    if (!reusable) {
-      server.spoil()
-      if (server.isAtRest) server.transport.sendOwned(terminateMessage)
-    }
+    if (!reusable) server.spoil()
+    // A goodbye would complete what the client has left incomplete.
+    if (!this.frontend.isBetweenMessages) server.transport.end()
     this.#pool?.give(server)
   }
 
