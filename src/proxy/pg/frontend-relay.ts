@@ -327,8 +327,14 @@ export class FrontendRelay implements TransportHandler {
       return 'forward'
     }
     if (type === frontend.parse && available < total) {
+      if (available <= headerBytes) return 'incomplete'
       // Too long to be read whole: the session keeps this server, and with it the plain name.
       this.#session.pinReason = 'unscanned'
+      // An unnamed one is there from now on; what was unnamed before must not take its place.
+      if (bytes[offset + headerBytes] === 0) {
+        this.#session.unnamed = null
+        server.unnamedOwner = null
+      }
       server.replies.push(owed.parse)
       return 'forward'
     }
