@@ -110,6 +110,12 @@ const kinds = {
     true,
     'A side does not take a startup parameter of the client.',
   ),
+  SETTING_REFUSED: kind(
+    '22023',
+    502,
+    true,
+    'A side does not take a setting of the session; its request was not begun.',
+  ),
   CLIENT_LIMIT: kind('53300', 429, true, 'The service has as many clients as it may.'),
   MESSAGE_TOO_LARGE: kind('54000', 413, true, 'A message is longer than the limit.'),
 

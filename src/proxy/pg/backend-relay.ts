@@ -69,7 +69,8 @@ export class BackendRelay implements TransportHandler {
       return
     }
     if (server.replies.length > 0 || this.#carry !== null || this.#bodyBytes > 0) return
-    if (server.isAtRest && session.frontend.isBetweenMessages) session.settle()
+    if (session.isApplying) session.applied()
+    else if (server.isAtRest && session.frontend.isBetweenMessages) session.settle()
     else session.frontend.resume()
   }
 
@@ -253,8 +254,8 @@ export class BackendRelay implements TransportHandler {
 
   /**
    * Something Pontoon injected was refused. A Parse: its error stands for the client's Bind,
-   * which was to follow, so the client gets it. A setting or the truth: the server is closed
-   * when the client is done with it.
+   * which was to follow, so the client gets it. The truth: the server is closed when the client is
+   * done with it. A setting: the server still has those of another client, so the session ends.
    */
   #injectedFailed(server: PgServer, text: string, offset: number): void {
     const session = this.#session
@@ -269,7 +270,9 @@ export class BackendRelay implements TransportHandler {
       { service: session.context.name, pid: server.pid, error: text },
       'a query of Pontoon failed on a server',
     )
-    if (session.truth !== null) session.truth.failed = true
+    if (session.truth === null)
+      throw new PontoonError('SETTING_REFUSED', `the session's settings cannot be applied: ${text}`)
+    session.truth.failed = true
   }
 
   #parameter(server: PgServer, bytes: Buffer, offset: number, end: number): void {

@@ -109,6 +109,8 @@ export class Session {
   congestedSinceMs: number | null = null
   /** Clock milliseconds of the last transaction that may have written, or -Infinity. */
   lastWriteMs = Number.NEGATIVE_INFINITY
+  /** Its settings are being applied: nothing of the client is sent until the server has them. */
+  isApplying = false
   truth: SessionTruth | null = null
   #truthAtMs = 0
 
@@ -183,7 +185,7 @@ export class Session {
     const server = pool.take()
     if (server !== null) {
       this.#link(server, 0)
-      return true
+      return !this.isApplying
     }
     this.#wait(pool)
     return false
@@ -271,7 +273,14 @@ export class Session {
     this.#move('active')
   }
 
+  /** The server has taken the settings: the request goes on. */
+  applied(): void {
+    this.isApplying = false
+    this.frontend.resume()
+  }
+
   #applySettings(server: PgServer): void {
+    this.isApplying = true
     this.#inject(server, queryMessage(settingsSql(server.settings, this.settings)))
     server.settings = this.settings
     server.settingsKey = this.settingsKey
