@@ -192,13 +192,13 @@ export class FrontendRelay implements TransportHandler {
   }
 
   /**
-   * A new request may have to wait until all replies have come: to the settings it needs; while
-   * the gate is paused, so that a pipeline cannot keep it from draining; on the side that is not
+   * A new request may have to wait until all replies have come: to the settings it needs; to the
+   * question what the last one left behind, which may call for other settings; while the gate is paused, so that a pipeline cannot keep it from draining; on the side that is not
    * primary, so that what follows a read is routed anew; and when too much is owed.
    */
   #mustSettleFirst(): boolean {
-    const { server, onPrimary, context, isApplying } = this.#session
-    if (isApplying) return true
+    const { server, onPrimary, context, isApplying, truth } = this.#session
+    if (isApplying || truth !== null) return true
     if (server === null || server.replies.length === 0 || server.batchOpen || server.copyIn)
       return false
     return !context.gate.isOpen || !onPrimary || server.replies.length >= owedRepliesMax
