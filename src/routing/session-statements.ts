@@ -52,7 +52,9 @@ const words = (text: string): readonly Uint8Array[] => text.split(' ').map(folde
 const setOfTransaction = words('local transaction constraints')
 const beforeTemp = words('or replace global local')
 const temporary = words('temp temporary')
-const planned = words('select insert update delete merge with values table refresh')
+const planned = words(
+  'select insert update delete merge with values table refresh create declare execute',
+)
 const blockOpeners = words('begin then else loop')
 const notTableNames = words('select with as default using values')
 const routines = words('function procedure')
@@ -78,7 +80,8 @@ export function wordEffects(
 ): number {
   let state = before
   if (state & mark.start) {
-    state |= startEffects(bytes, from, to, end)
+    const inBody = (state & mark.body) !== 0
+    state |= inBody ? bodyStartEffects(bytes, from, to, end) : startEffects(bytes, from, to, end)
     const options = (state & mark.explain) !== 0 && !isOneOf(bytes, from, to, planned)
     if (!options) state &= ~(mark.start | mark.explain)
   } else {
@@ -121,6 +124,16 @@ function startEffects(bytes: Uint8Array, from: number, to: number, end: number):
     default:
       return 0
   }
+}
+
+/**
+ * In the body of a DO. Its DECLARE begins a block. A DO in a DO is not looked into: a text may nest
+ * them without end.
+ */
+function bodyStartEffects(bytes: Uint8Array, from: number, to: number, end: number): number {
+  if (isWord(bytes, from, to, word.declare)) return 0
+  if (isWord(bytes, from, to, word.do)) return effect.opaque | effect.other
+  return startEffects(bytes, from, to, end)
 }
 
 /** SET LOCAL, SET TRANSACTION and SET CONSTRAINTS end with the transaction. */

@@ -5,29 +5,53 @@
 import { tokens } from './sql-tokens.ts'
 import type { Token } from './sql-tokens.ts'
 
+/** Longer texts, and calls with more tokens, are not looked into. */
+const textLengthMax = 256 * 1024
+const callTokensMax = 256
+
 /**
  * The names, lower-cased, without repetition; an empty list when the text changes none (SET
  * LOCAL, set_config(…, true)). Null when they cannot be told: a computed name, RESET ALL, DISCARD
- * ALL, a DO block, a string that could be read in two ways.
+ * ALL, a DO block that runs computed text, a string that could be read in two ways.
  */
 export function settingNames(sql: string): string[] | null {
-  const all = tokens(sql)
-  if (all === null) return null
+  if (sql.length > textLengthMax) return null
   const names = new Set<string>()
+  return collectAll(sql, names, false) ? [...names] : null
+}
+
+/** `isBody`: the text is the body of a DO, in which statements also begin behind BEGIN and others. */
+function collectAll(sql: string, names: Set<string>, isBody: boolean): boolean {
+  const all = tokens(sql)
+  if (all === null) return false
   let from = 0
   for (let at = 0; at <= all.length; at++) {
-    if (at < all.length && all[at]?.text !== ';') continue
-    if (!collect(all.slice(from, at), names)) return null
+    const isOpener = isBody && blockOpeners.has(word(all[at]))
+    if (at < all.length && all[at]?.text !== ';' && !isOpener) continue
+    const statement = all.slice(from, at)
+    if (isBody && (word(statement[0]) === 'do' || runsText(statement))) return false
+    if (!collect(statement, names)) return false
     from = at + 1
   }
-  return [...names]
+  return true
 }
+
+/** In a body EXECUTE runs a computed text, unless it is a privilege or part of a trigger. */
+function runsText(statement: readonly Token[]): boolean {
+  return statement.some(
+    (token, at) =>
+      word(token) === 'execute' && !/^(on|function|procedure)$/.test(word(statement[at + 1])),
+  )
+}
+
+const blockOpeners = new Set(['begin', 'then', 'else', 'loop'])
 
 /** Adds what one statement sets. False when that cannot be told. */
 function collect(statement: readonly Token[], names: Set<string>): boolean {
   const first = word(statement[0])
   if (first === 'discard') return word(statement[1]) !== 'all'
-  if (first === 'do') return false
+  if (first === 'do')
+    return statement.every(({ kind, text }) => kind !== 'string' || collectAll(text, names, true))
   if (first === 'set' || first === 'reset') {
     const name = first === 'set' ? setName(statement) : resetName(statement)
     if (name === null) return false
@@ -49,7 +73,8 @@ function collectCall(statement: readonly Token[], from: number, names: Set<strin
   if (name?.kind !== 'string' || statement[from + 1]?.text !== ',') return false
   let depth = 0
   let lastComma = from + 1
-  for (let at = from + 2; at < statement.length; at++) {
+  const end = Math.min(statement.length, from + callTokensMax)
+  for (let at = from + 2; at < end; at++) {
     const text = statement[at]?.kind === 'sign' ? statement[at]?.text : ''
     if (text === '(') depth++
     if (text === ',' && depth === 0) lastComma = at

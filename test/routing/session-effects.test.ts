@@ -88,6 +88,8 @@ const cases: readonly (readonly [sql: string, effects: string])[] = [
   ["DO 'BEGIN IF true THEN LISTEN x; END IF; END'", 'listen opaque'],
   ["DO E'BEGIN\\nCREATE TEMP TABLE x ();END'", 'other opaque'],
   ["DO $$ BEGIN EXECUTE 'x'; END $$; SELECT 1", 'opaque'],
+  ['DO $$ BEGIN DO $a$ BEGIN SET x = 1; END $a$; END $$', 'other opaque'],
+  ['DO $$ DECLARE x int; BEGIN UNLISTEN y; END $$', 'unlisten opaque'],
   // Several statements, and the places where a statement only seems to begin.
   ['SELECT 1; SET x = 1', 'settings'],
   ['BEGIN;LISTEN a;CREATE TEMP TABLE b();COMMIT', 'listen tempTable'],
@@ -125,6 +127,27 @@ await t.test('a character of SJIS that ends in a backslash', async (test) => {
     Buffer.from("'; SET x = 1"),
   ])
   test.equal(effectsOf(text), 'settings')
+})
+
+await t.test('long texts that nest or repeat take no time', async (test) => {
+  const tags = Array.from({ length: 100_000 }, (_, n) => `DO $a${n}$ `)
+  const texts = [
+    tags.join(''),
+    `EXPLAIN ${'DECLARE x '.repeat(100_000)}`,
+    `DO $$ ${'BEGIN DECLARE x '.repeat(100_000)}$$`,
+    'SELECT 1 INTO '.repeat(100_000),
+    '/*'.repeat(500_000),
+    '('.repeat(1_000_000),
+    "E'\u00e9\\' 'a\\'' ".repeat(50_000),
+    '$a$b'.repeat(250_000),
+    'CREATE OR '.repeat(100_000),
+  ]
+  for (const text of texts) {
+    const bytes = Buffer.from(text)
+    const startedMs = performance.now()
+    sessionEffects(bytes, 0, bytes.length)
+    test.ok(performance.now() - startedMs < 2_000, text.slice(0, 20))
+  }
 })
 
 await t.test('arbitrary bytes do not throw, and stay within the effects', async (test) => {
