@@ -102,6 +102,7 @@ the folder of a socket as host: \`/run/pontoon/.s.PGSQL.6432\` is what
 
 On SIGHUP the files are read again; a file with a mistake changes nothing. These values change while
 Pontoon runs: \`log.level\`, \`drainTimeoutMs\`, \`admin.tokens\`, and of each service \`databases\`,
+\`consoleUsers\`, \`statsUsers\`,
 \`users\` (but not the roles as which a known user goes out), \`limits\`, \`pool\` except its \`mode\`,
 \`route.readAfterWriteMs\`, and of each side \`password\`, \`connectTimeoutMs\` and the special users. Everything else needs a restart and is named
 in the log. \`route.phase\` and \`route.reads\` only say where a new service starts.

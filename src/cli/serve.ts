@@ -67,14 +67,17 @@ async function untilSignal(runtime: Runtime, log: ProcessLog): Promise<ExitCode>
         process.exit(exitCodes.failed)
       }
       stopping = true
-      runtime.stop(signal).then(
-        () => resolve(exitCodes.ok),
-        (error: unknown) => {
-          log.error({ err: error }, 'the sidecar did not stop well')
-          resolve(exitCodes.failed)
-        },
-      )
+      // How it ends is told below.
+      runtime.stop(signal).catch(() => undefined)
     }
+    // A console may stop it too.
+    runtime.stopped.then(
+      () => resolve(exitCodes.ok),
+      (error: unknown) => {
+        log.error({ err: error }, 'the sidecar did not stop well')
+        resolve(exitCodes.failed)
+      },
+    )
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
     process.on('SIGHUP', () => {

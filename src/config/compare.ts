@@ -30,6 +30,8 @@ const effects: readonly (readonly [pattern: readonly string[], effect: Effect])[
   [['drainTimeoutMs'], 'live'],
   [['admin', 'tokens'], 'live'],
   [['services', '*', 'databases'], 'live'],
+  [['services', '*', 'consoleUsers'], 'live'],
+  [['services', '*', 'statsUsers'], 'live'],
   ...sides.map((side) => [['services', '*', 'users', '*', side, 'user'], 'needRestart'] as const),
   [['services', '*', 'users'], 'live'],
   [['services', '*', 'limits'], 'live'],
@@ -75,10 +77,13 @@ type Service = Config['services'][string]
 type SideValues = Service['source']
 
 function liveService(running: Service, next: Service): Service {
-  const { databases: _databases, users: _users, ...rest } = running
+  const { databases: _databases, users: _users, ...some } = running
+  const { consoleUsers: _console, statsUsers: _stats, ...rest } = some
   return Object.freeze({
     ...rest,
     ...(next.databases === undefined ? {} : { databases: next.databases }),
+    ...(next.consoleUsers === undefined ? {} : { consoleUsers: next.consoleUsers }),
+    ...(next.statsUsers === undefined ? {} : { statsUsers: next.statsUsers }),
     ...(next.users === undefined ? {} : { users: liveUsers(running.users ?? {}, next.users) }),
     limits: next.limits,
     pool: Object.freeze({ ...next.pool, mode: running.pool.mode }),

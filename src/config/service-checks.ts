@@ -1,5 +1,6 @@
 /** The checks of one service: who may come in, TLS, the two sides, where it starts. */
 import type { CheckReport } from './checks.ts'
+import { checkConsole } from './console-checks.ts'
 import { isLoopback, isLoopbackHost, type ListenAddress } from './listen-address.ts'
 import type { Path } from './mistake.ts'
 import type { PhaseProfiles } from './phases.ts'
@@ -15,6 +16,7 @@ export function checkService(
 ): void {
   const open = listening.some((address) => !isLoopback(address))
   checkClientAuth(path, service, open, report)
+  checkConsole(path, service, report)
   checkClientTls([...path, 'clientTls'], service.clientTls, report)
   checkSide([...path, 'source'], service.source, listening, report)
   checkSide([...path, 'target'], service.target, listening, report)

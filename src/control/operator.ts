@@ -1,5 +1,5 @@
 /**
- * What an operator can do to a service, whoever asks: the admin API today, automation later.
+ * What an operator can do to a service, whoever asks: the admin API, a service's console.
  * Every action, carried out or refused, leaves one entry in the audit log and one event.
  *
  * A change of route goes: changeRoute decides, the store makes it durable (compare-and-set of
@@ -8,7 +8,7 @@
 import type { Route, RoutePatch } from '../routing/route.ts'
 import { changeRoute } from '../routing/change.ts'
 import type { PhaseProfiles } from '../config/phases.ts'
-import type { DrainReport, Service } from '../proxy/service.ts'
+import type { DrainReport, Service, SessionFilter } from '../proxy/service.ts'
 import type { RouteStore } from '../store/route-store.ts'
 import type { AuditLog, AuditRecord } from '../store/audit-log.ts'
 import { PontoonError, toPontoonError } from '../shared/errors.ts'
@@ -40,7 +40,14 @@ export interface RouteRequest {
 }
 
 export type OperatorAction =
-  'route.change' | 'gate.pause' | 'gate.resume' | 'pool.reconnect' | 'config.reload' | 'request'
+  | 'route.change'
+  | 'gate.pause'
+  | 'gate.resume'
+  | 'pool.reconnect'
+  | 'session.end'
+  | 'config.reload'
+  | 'process.stop'
+  | 'request'
 
 type Details = Readonly<Record<string, unknown>>
 
@@ -113,10 +120,19 @@ export class Operator {
     })
   }
 
-  async reconnect(name: string, actor: Actor): Promise<void> {
-    await this.audited('pool.reconnect', name, {}, actor, async () => {
-      this.service(name).reconnect()
+  async reconnect(name: string, actor: Actor, database: string | null = null): Promise<void> {
+    const asked = database === null ? {} : { database }
+    await this.audited('pool.reconnect', name, asked, actor, async () => {
+      this.service(name).reconnect(database)
       return { result: undefined }
+    })
+  }
+
+  /** Ends sessions with 57P01; settles with how many. */
+  async endSessions(name: string, which: SessionFilter, actor: Actor): Promise<number> {
+    return await this.audited('session.end', name, which, actor, async () => {
+      const ended = this.service(name).endSessions(which)
+      return { result: ended, details: { ended } }
     })
   }
 

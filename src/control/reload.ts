@@ -1,5 +1,5 @@
 /**
- * SIGHUP: reads the configuration files again, applies what can change while running and names
+ * SIGHUP, or RELOAD at a console: reads the configuration files again, applies what can change while running and names
  * what needs a restart. A file with a mistake changes nothing at all.
  */
 import { compareConfigs, liveConfig } from '../config/compare.ts'
@@ -9,7 +9,7 @@ import type { Config } from '../config/schema.ts'
 import type { Service } from '../proxy/service.ts'
 import type { EventFeed } from './events.ts'
 import type { ProcessLog } from './logging.ts'
-import type { Operator } from './operator.ts'
+import type { Actor, Operator } from './operator.ts'
 
 export interface ReloadReport {
   /** Paths of values that are in force now. */
@@ -46,15 +46,14 @@ export class Reloader {
   }
 
   /** One after the other. Throws what loadConfig throws. */
-  async reload(by: string): Promise<ReloadReport> {
-    const mine = this.#last.then(() => this.#audited(by))
+  async reload(actor: Actor): Promise<ReloadReport> {
+    const mine = this.#last.then(() => this.#audited(actor))
     this.#last = mine.catch(() => undefined)
     return await mine
   }
 
-  async #audited(by: string): Promise<ReloadReport> {
+  async #audited(actor: Actor): Promise<ReloadReport> {
     const { configFiles, operator, events, log } = this.#parts
-    const actor = { name: by, role: 'system', address: '' } as const
     const report = await operator.audited(
       'config.reload',
       null,

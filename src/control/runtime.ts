@@ -15,6 +15,7 @@ import { AuditLog } from '../store/audit-log.ts'
 import { FileStore } from '../store/file-store.ts'
 import type { RouteStore } from '../store/route-store.ts'
 import { AccessGuard } from './admin/access.ts'
+import { ControlConsole } from './console.ts'
 import type { AdminContext } from './admin/context.ts'
 import { startAdmin, startProbe } from './admin/server.ts'
 import type { HttpListener } from './admin/server.ts'
@@ -56,6 +57,8 @@ export interface Runtime {
   reload(by: string): Promise<ReloadReport>
   /** Drains for at most drainTimeoutMs (or `drainMs`) and closes everything. */
   stop(reason: string, drainMs?: number): Promise<void>
+  /** Settles as `stop` does, whoever called it. */
+  readonly stopped: Promise<void>
 }
 
 /** Closes what was opened, the newest first. */
@@ -82,7 +85,8 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   const sides = new SideWatch({ probe: options.probeSide ?? lookAtSide, events, clock, log })
   closers.push(() => sides.stop())
   const services = new Map<string, Service>()
-  await startServices(options, profiles, store, services, closers)
+  const consoles = new ControlConsole()
+  await startServices(options, profiles, store, { services, consoles, closers })
   const picture = new Picture(services, sides, events)
   closers.push(() => picture.stop())
   const onAction = (): void => picture.look()
@@ -104,7 +108,7 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   const listeners = await startListeners(config, context, closers)
   sides.start(services.values())
   health.become('running')
-  const stop = onceOnly(async (reason: string, asked?: number) => {
+  const stopping = onceOnly(async (reason: string, asked?: number) => {
     const drainMs = asked ?? reloader.config.drainTimeoutMs
     health.become('stopping')
     events.publish('stopping', { reason, drainMs })
@@ -113,6 +117,7 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     await closeAll(closers, log)
     log.info({ reason }, 'stopped')
   })
+  consoles.connect({ operator, reloader, stop: stopping.call })
   return {
     get config() {
       return reloader.config
@@ -123,23 +128,30 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     health,
     adminAddress: listeners.admin.url,
     probeAddress: listeners.probe?.url ?? null,
-    reload: (by) => reloader.reload(by),
-    stop,
+    reload: (by) => reloader.reload({ name: by, role: 'system', address: '' }),
+    stop: stopping.call,
+    stopped: stopping.settled,
   }
+}
+
+interface Started {
+  readonly services: Map<string, Service>
+  readonly consoles: ControlConsole
+  readonly closers: Closers
 }
 
 async function startServices(
   options: RuntimeOptions,
   profiles: PhaseProfiles,
   store: RouteStore,
-  services: Map<string, Service>,
-  closers: Closers,
+  { services, consoles, closers }: Started,
 ): Promise<void> {
   const create = options.createService ?? createPostgresService
   for (const [name, config] of Object.entries(options.config.services)) {
     const initial = initialRoute(config.route, { service: name, profiles })
     const route = await store.ensure(name, initial)
-    const service = create({ name, config, route, clock: options.clock, log: options.log })
+    const { clock, log } = options
+    const service = create({ name, config, route, clock, log, consoleActions: consoles })
     services.set(name, service)
     closers.push(() => service.close(0))
     await service.listen()
@@ -185,7 +197,20 @@ async function closeAll(closers: Closers, log: ProcessLog): Promise<void> {
 /** A second call waits for the first; the arguments of the first count. */
 function onceOnly<Arguments extends readonly unknown[]>(
   run: (...given: Arguments) => Promise<void>,
-): (...given: Arguments) => Promise<void> {
+): { call: (...given: Arguments) => Promise<void>; settled: Promise<void> } {
   let running: Promise<void> | undefined
-  return (...given) => (running ??= run(...given))
+  let settle: ((outcome: Promise<void>) => void) | undefined
+  const settled = new Promise<void>((resolve) => {
+    settle = resolve
+  })
+  // Whoever called hears of a failure; here nobody has to listen.
+  settled.catch(() => undefined)
+  const call = (...given: Arguments): Promise<void> => {
+    if (running === undefined) {
+      running = run(...given)
+      settle?.(running)
+    }
+    return running
+  }
+  return { call, settled }
 }

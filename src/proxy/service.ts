@@ -24,14 +24,19 @@ export interface Service {
   /** Pauses for at most `forMs` and settles when drained or when `waitMs` are over. */
   pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport>
   resume(): void
-  /** Closes idle servers now and busy ones at their next release. */
-  reconnect(): void
+  /** Closes idle servers now and busy ones at their next release; of one database or of all. */
+  reconnect(database?: string | null): void
+  /** Ends sessions at once, whatever they do; returns how many. */
+  endSessions(which: SessionFilter): number
   snapshot(): ServiceSnapshot
   /** Every client with what it does now, at most `limit`. */
   clients(limit: number): readonly ClientSnapshot[]
   /** Stops listening, lets transactions end for at most `drainMs`, then closes everything. */
   close(drainMs: number): Promise<void>
 }
+
+/** Sessions of one database, or one session. */
+export type SessionFilter = { readonly database: string } | { readonly id: number }
 
 export interface DrainReport {
   readonly drained: boolean

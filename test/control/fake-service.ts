@@ -7,6 +7,7 @@ import type {
   DrainReport,
   Service,
   ServiceSnapshot,
+  SessionFilter,
 } from '../../src/proxy/service.ts'
 import type { Route } from '../../src/routing/route.ts'
 import type { Clock } from '../../src/shared/clock.ts'
@@ -64,8 +65,13 @@ export class FakeService implements Service {
     this.gate.open()
   }
 
-  reconnect(): void {
-    this.calls.push('reconnect')
+  reconnect(database: string | null = null): void {
+    this.calls.push(database === null ? 'reconnect' : `reconnect ${database}`)
+  }
+
+  endSessions(which: SessionFilter): number {
+    this.calls.push(`end ${JSON.stringify(which)}`)
+    return this.busy.length
   }
 
   snapshot(): ServiceSnapshot {

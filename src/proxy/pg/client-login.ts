@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
+import type { ServiceConfig } from '../../config/schema.ts'
 import { adoptAccepted } from '../../net/accepted.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
@@ -14,6 +15,7 @@ import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { readStartupPacket, type StartupPacket } from '../../wire/pg/read.ts'
 import { authenticationOk, negotiateProtocolVersion } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
+import { consoleRole, isConsoleDatabase } from './console/access.ts'
 import { clientAuth, type ClientAuth } from './client-auth.ts'
 import type { VerifierCache } from './client-scram.ts'
 import type { ServiceContext } from './context.ts'
@@ -266,6 +268,15 @@ export class ClientLogin implements TransportHandler {
   async #accept(lastMessage: Buffer | null): Promise<void> {
     const { config } = this.#host.context
     const startup = this.#startup as StartupIdentity
+    if (isConsoleDatabase(config, startup.database))
+      consoleRole(config, startup.user, isLocal(this.address))
+    else this.#checkListed(config, startup)
+    this.#state = 'welcoming'
+    if (lastMessage !== null) this.transport.sendOwned(lastMessage)
+    await this.#host.welcome(this, startup)
+  }
+
+  #checkListed(config: ServiceConfig, startup: StartupIdentity): void {
     if (config.users !== undefined && userEntry(config, startup.user) === undefined) {
       throw new PontoonError(
         'CLIENT_NOT_ALLOWED',
@@ -278,9 +289,6 @@ export class ClientLogin implements TransportHandler {
         `database "${startup.database}" is not listed in this service`,
       )
     }
-    this.#state = 'welcoming'
-    if (lastMessage !== null) this.transport.sendOwned(lastMessage)
-    await this.#host.welcome(this, startup)
   }
 
   /** AuthenticationOk, sent once it is sure that the session can be had. */

@@ -27,11 +27,15 @@ import {
   type DrainReport,
   type Service,
   type ServiceSnapshot,
+  type SessionFilter,
 } from '../service.ts'
+import type { ConsoleActions } from '../console-actions.ts'
 import { CancelRegistry } from './cancel.ts'
 import { ClassifierSet } from './classifiers.ts'
 import { ClientLogin, type LoginHost, type StartupIdentity } from './client-login.ts'
 import { VerifierCache } from './client-scram.ts'
+import { isConsoleDatabase, provingDatabase } from './console/access.ts'
+import { AdminConsole } from './console/console.ts'
 import type { ServiceContext } from './context.ts'
 import { fatalResponse } from './errors.ts'
 import { IdleServerHandler } from './idle-server.ts'
@@ -48,6 +52,8 @@ export interface PostgresServiceOptions {
   readonly route: Route
   readonly clock: Clock
   readonly log: Log
+  /** Who carries out what the console asks for; without it the console only shows. */
+  readonly consoleActions?: ConsoleActions
 }
 
 const sweepEveryMs = 1_000
@@ -83,6 +89,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly #cancels = new CancelRegistry()
   readonly #classifiers: ClassifierSet
   readonly #welcomer: Welcomer
+  readonly #adminConsole: AdminConsole
   readonly #dealer = new SessionDealer()
   readonly #listener = new Listener((socket) => this.#accept(socket))
   readonly #logins = new Set<ClientLogin>()
@@ -92,7 +99,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   #sweep: NodeJS.Timeout | null = null
   #isClosing = false
 
-  constructor({ name, config, route, clock, log }: PostgresServiceOptions) {
+  constructor({ name, config, route, clock, log, consoleActions }: PostgresServiceOptions) {
     this.name = name
     this.config = config
     this.route = route
@@ -119,6 +126,15 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       cancels: this.#cancels,
       dealer: this.#dealer,
       classifiers: this.#classifiers,
+      nextId: () => this.#nextId++,
+    })
+    this.#adminConsole = new AdminConsole({
+      context: this,
+      pools: this.#pools,
+      sessions: this.#sessions,
+      actions: consoleActions ?? null,
+      loginCount: () => this.#logins.size,
+      listening: () => this.#listener.addresses,
       nextId: () => this.#nextId++,
     })
     this.#classifiers.need(route.reads > 0)
@@ -176,9 +192,19 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.gate.open()
   }
 
-  reconnect(): void {
+  reconnect(database: string | null = null): void {
     this.#welcomer.forget()
-    for (const pool of this.#pools.pools()) pool.reconnect()
+    for (const { kind, existing } of this.#pools.slots())
+      if (database === null || kind.database === database) existing?.reconnect()
+  }
+
+  endSessions(which: SessionFilter): number {
+    const ended = [...this.#sessions].filter(({ identity }) =>
+      'id' in which ? identity.id === which.id : identity.database === which.database,
+    )
+    const words = 'terminating connection due to administrator command'
+    for (const session of ended) session.fail(new PontoonError('TERMINATED', words))
+    return ended.length
   }
 
   snapshot(): ServiceSnapshot {
@@ -230,6 +256,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     if (this.activeCount > 0) await this.#whenIdle(drainMs)
     this.gate.open()
     for (const session of this.#sessions) session.fail(stopping)
+    this.#adminConsole.close(stopping)
     for (const pool of this.#pools.pools()) pool.close()
     if (this.#sweep !== null) clearInterval(this.#sweep)
   }
@@ -270,11 +297,15 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   }
 
   cancel(pid: number, secret: Buffer): void {
-    void this.#cancels.request(pid, secret)
+    if (!this.#adminConsole.cancel(pid, secret)) void this.#cancels.request(pid, secret)
   }
 
   async welcome(login: ClientLogin, startup: StartupIdentity): Promise<void> {
     if (this.#isClosing) throw new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down')
+    if (isConsoleDatabase(this.config, startup.database)) {
+      this.#adminConsole.open(login, startup)
+      return
+    }
     const session = await this.#welcomer.run(login, startup, (made) => {
       this.#sessions.add(made)
       this.#cancels.add(made)
@@ -290,7 +321,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     const kind: ServerKind = {
       side: this.route.primary,
       user,
-      database,
+      database: provingDatabase(this.config, database),
       parameters: new Map(),
       access: 'write',
     }
@@ -351,6 +382,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   #sweepOnce(): void {
     for (const pool of this.#pools.pools()) pool.sweep()
     this.#classifiers.sweep()
+    this.#adminConsole.sweep()
     const now = this.clock.nowMs()
     for (const session of this.#sessions) {
       const since = session.congestedSinceMs
