@@ -193,8 +193,9 @@ export class FrontendRelay implements TransportHandler {
 
   /**
    * A new request may have to wait until all replies have come: to the settings it needs; to the
-   * question what the last one left behind, which may call for other settings; while the gate is paused, so that a pipeline cannot keep it from draining; on the side that is not
-   * primary, so that what follows a read is routed anew; and when too much is owed.
+   * question what the last one left behind, which may call for other settings; while the gate is
+   * paused, so that a pipeline cannot keep it from draining; on the side that is not primary, so
+   * that what follows a read is routed anew; and when too much is owed.
    */
   #mustSettleFirst(): boolean {
     const { server, onPrimary, context, isApplying, truth } = this.#session
