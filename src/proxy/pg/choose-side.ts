@@ -3,6 +3,7 @@
  * The primary gets everything except a request that is surely a read, of a session whose seat
  * lies within the route's share, that has not written just now and carries nothing of its own.
  */
+import { PontoonError } from '../../shared/errors.ts'
 import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
 import { commandComplete, readyForQuery } from '../../wire/pg/write.ts'
@@ -74,6 +75,22 @@ const ambiguousEncodings = new Set([
  */
 export function leavesReadOnly(sql: string): boolean {
   return /;\s*[^\s;]/.test(sql) || /\bread\s+write\b|transaction_read_only/i.test(sql)
+}
+
+/** Whether a text may end its transaction: what follows would run in another. */
+export function mayEndTransaction(sql: string): boolean {
+  if (/^\s*rollback\s+((work|transaction)\s+)?to\s/i.test(sql)) return false
+  const ends = /\b(commit|rollback|end|abort|prepare)\b/i
+  // Behind a comment it can begin anywhere.
+  return /^\s*(\/\*|--)/.test(sql) ? ends.test(sql) : ends.test(/^\s*\w*/.exec(sql)?.[0] ?? '')
+}
+
+/** On the side that is not primary: the session would go on outside its READ ONLY transaction. */
+export function readOnlyLeft(): PontoonError {
+  return new PontoonError(
+    'READ_ONLY_LEFT',
+    'this text would leave its READ ONLY transaction, which runs on the side that takes no writes',
+  )
 }
 
 /** Looks at everything up to the end of the request; what is not all here is `other`. */

@@ -11,7 +11,7 @@ import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { owed, owedRepliesMax } from '../../wire/pg/reply-queue.ts'
 import { readyForQuery } from '../../wire/pg/write.ts'
-import { chooseSide, leavesReadOnly } from './choose-side.ts'
+import { chooseSide, leavesReadOnly, readOnlyLeft } from './choose-side.ts'
 import type { Session } from './session.ts'
 import { StatementRelay } from './statement-relay.ts'
 
@@ -330,6 +330,7 @@ export class FrontendRelay implements TransportHandler {
     }
     if (type === frontend.parse && available < total) {
       if (available <= headerBytes) return 'incomplete'
+      if (!this.#session.onPrimary) throw readOnlyLeft()
       // Too long to be read whole: the session keeps this server, and with it the plain name.
       this.#session.pinReason = 'unscanned'
       // An unnamed one is there from now on; what was unnamed before must not take its place.
@@ -358,18 +359,16 @@ export class FrontendRelay implements TransportHandler {
     session.unnamed = null
     if (end - offset < total) {
       if (total <= wholeBytesMax) return false
+      if (!session.onPrimary) throw readOnlyLeft()
       session.pinReason = 'unscanned'
       return true
     }
     if (
       !session.onPrimary &&
-      server.status === txStatus.inTransaction &&
+      server.status !== txStatus.idle &&
       leavesReadOnly(textOf(bytes, offset, total))
     ) {
-      throw new PontoonError(
-        'READ_ONLY_LEFT',
-        'this text would leave its READ ONLY transaction, which runs on the side that takes no writes',
-      )
+      throw readOnlyLeft()
     }
     const effects = sessionEffects(bytes, offset + headerBytes, offset + total - 1)
     if (effects !== 0) {

@@ -78,6 +78,8 @@ export class Session {
   server: PgServer | null = null
   /** The linked server belongs to the primary side. */
   onPrimary = true
+  /** On the other side: a statement was bound that may end the transaction there. */
+  mayHaveEnded = false
   #state: SessionState = 'idle'
   #stateSinceMs: number
   #pool: Pool<PgServer> | null = null
@@ -270,6 +272,7 @@ export class Session {
   #start(nowMs: number): void {
     this.#linkedAtMs = nowMs
     this.#wasParked = false
+    this.mayHaveEnded = false
     this.#move('active')
   }
 

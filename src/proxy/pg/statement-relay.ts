@@ -10,6 +10,7 @@ import { backend, frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
 import { message } from '../../wire/pg/write.ts'
+import { leavesReadOnly, mayEndTransaction, readOnlyLeft } from './choose-side.ts'
 import type { Session } from './session.ts'
 import {
   closeStatement,
@@ -196,6 +197,7 @@ export class StatementRelay {
     if (nameEnd === nameStart) {
       this.#ensureUnnamed(server, forwardBefore)
       const unnamed = session.unnamed
+      if (kind === owed.bind && unnamed !== null) this.#guardReadOnly(unnamed.sql)
       if (kind === owed.bind && unnamed !== null && unnamed.effects !== 0)
         this.#noteEffects(unnamed.effects, unnamed.sql)
       server.replies.push(kind)
@@ -213,6 +215,7 @@ export class StatementRelay {
       )
       return 'replaced'
     }
+    if (kind === owed.bind) this.#guardReadOnly(statement.sql)
     if (kind === owed.bind && statement.effects !== 0)
       this.#noteEffects(statement.effects, statement.sql)
     forwardBefore()
@@ -307,6 +310,14 @@ export class StatementRelay {
 
   #push(server: PgServer, kind: number, tag: StatementTag): void {
     if (!server.replies.push(kind, tag)) this.#session.statementUnchanged(server, tag)
+  }
+
+  /** On the side that is not primary nothing but reads may follow the end of a transaction. */
+  #guardReadOnly(sql: string): void {
+    const session = this.#session
+    if (session.onPrimary || session.identity.classifier.verdict(sql) === 'read') return
+    if (session.mayHaveEnded || leavesReadOnly(sql)) throw readOnlyLeft()
+    session.mayHaveEnded = mayEndTransaction(sql)
   }
 
   #noteEffects(effects: number, sql: string): void {
