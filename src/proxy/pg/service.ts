@@ -106,7 +106,10 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.clock = clock
     this.proven = new ProvenSecrets(clock)
     this.log = log
-    this.gate = new Gate(clock, (pausedMs) => this.stats.pause.observe(pausedMs / 1_000))
+    this.gate = new Gate(clock, (pausedMs) => {
+      this.stats.pause.observe(pausedMs / 1_000)
+      for (const look of this.#drains) look()
+    })
     this.tls = clientTlsContext(config.clientTls)
     this.#sides = new Sides({
       config: () => this.config,
@@ -163,7 +166,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.gate.pause(forMs, reason)
     return new Promise((resolve) => {
       const look = (): void => {
-        if (this.activeCount > 0) return
+        if (this.activeCount > 0 && !this.gate.isOpen) return
         finish()
       }
       const finish = (): void => {
@@ -185,7 +188,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
         if (!session.isAtRest) waitingFor.push(session.snapshot(now))
     }
     waitingFor.sort((a, b) => b.stateAgeMs - a.stateAgeMs)
-    return { drained: this.activeCount === 0, waitingFor }
+    // Under a gate that has opened meanwhile nothing stays drained.
+    return { drained: this.activeCount === 0 && !this.gate.isOpen, waitingFor }
   }
 
   resume(): void {
