@@ -35,7 +35,8 @@ function configurationPage(): string {
 ## Every key
 
 \`<name>\` stands for a name of your choice, \`[]\` for each entry of a list. A value marked
-_secret_ is text or \`{ file: path }\`, and is never printed. A \`target\` has the same keys as a
+_secret_ is text or \`{ file: path }\`, a _rotating secret_ also \`{ secretsManager: … }\`; neither is
+ever printed. A \`target\` has the same keys as a
 \`source\`.
 
 | key | type | default | unit | description |
@@ -85,6 +86,13 @@ A secret is text (then better \`\${NAME}\` than the secret itself) or \`{ file: 
 orchestrators mount it; one newline at the end of that file does not count. Secrets are replaced by
 \`***\` wherever Pontoon prints its configuration.
 
+A _rotating secret_ is looked at again while Pontoon runs: a file whenever a server is opened and the
+file has changed, and
+\`{ secretsManager: ARN, key: FIELD, region: …, endpoint: …, refreshMs: 300000 }\` every \`refreshMs\`
+(only \`secretsManager\` is needed). When a server refuses it, it is fetched anew and the login tried once
+more. Without \`key\`, a secret that is JSON gives its \`password\`, any other gives its text.
+docs/authentication.md says more.
+
 ## Paths
 
 Relative paths of certificates, secrets and the state folder count from the folder of the file that
@@ -104,7 +112,7 @@ On SIGHUP the files are read again; a file with a mistake changes nothing. These
 Pontoon runs: \`log.level\`, \`drainTimeoutMs\`, \`admin.tokens\`, and of each service \`databases\`,
 \`consoleUsers\`, \`statsUsers\`,
 \`users\` (but not the roles as which a known user goes out), \`limits\`, \`pool\` except its \`mode\`,
-\`route.readAfterWriteMs\`, and of each side \`password\`, \`connectTimeoutMs\` and the special users. Everything else needs a restart and is named
+\`route.readAfterWriteMs\`, and of each side \`password\`, \`auth\`, \`connectTimeoutMs\` and the special users. Everything else needs a restart and is named
 in the log. \`route.phase\` and \`route.reads\` only say where a new service starts.
 `
 
@@ -137,6 +145,7 @@ function row(key: string, node: ModelNode, required: boolean): string {
 }
 
 function typeOf(node: ModelNode): string {
+  if (node['x-rotates'] === true) return '_rotating secret_'
   if (node.anyOf !== undefined) return node.anyOf.map((option) => typeOf(option)).join(' or ')
   if (node.writeOnly === true) return '_secret_'
   if (node.const !== undefined) return `\`${JSON.stringify(node.const).replaceAll('"', '')}\``

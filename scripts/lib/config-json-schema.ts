@@ -26,8 +26,10 @@ export function configJsonSchema(): ModelNode {
     io: 'input',
     override: ({ jsonSchema }) => {
       const { type } = jsonSchema
-      if (jsonSchema['writeOnly'] === true) widen(jsonSchema, secretFile)
-      else if (type === 'number' || type === 'integer' || type === 'boolean') {
+      // One that rotates lists its sources itself.
+      if (jsonSchema['writeOnly'] === true) {
+        if (jsonSchema['x-rotates'] !== true) widen(jsonSchema, secretFile)
+      } else if (type === 'number' || type === 'integer' || type === 'boolean') {
         widen(jsonSchema, placeholder)
       } else if (jsonSchema.enum !== undefined) widen(jsonSchema, placeholder)
     },

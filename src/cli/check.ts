@@ -3,6 +3,9 @@ import { loadConfig } from '../config/load.ts'
 import type { ServiceConfig } from '../config/schema.ts'
 import { lookAtSide, rolesOf } from '../control/side-probe.ts'
 import { probeSide } from '../net/pg/probe.ts'
+import { Secrets } from '../net/secrets/secrets.ts'
+import { systemClock } from '../shared/clock.ts'
+import { silentLog } from '../shared/log.ts'
 import type { ProbeReport, ProbeStep } from '../net/pg/probe.ts'
 import { toPontoonError } from '../shared/errors.ts'
 import { sides } from '../shared/side.ts'
@@ -28,6 +31,13 @@ export const check: Command = {
   run,
 }
 
+interface Place {
+  readonly name: string
+  readonly service: ServiceConfig
+  readonly side: Side
+  readonly secrets: Secrets
+}
+
 interface SideReport extends ProbeReport {
   readonly service: string
   readonly side: Side
@@ -37,12 +47,11 @@ interface SideReport extends ProbeReport {
 async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
   const { config, files, warnings } = loadConfig(configFilesOf(args), env)
   const services = Object.entries(config.services)
+  const secrets = new Secrets({ clock: systemClock, log: silentLog })
   const places = services.flatMap(([name, service]) =>
-    sides.map((side) => ({ name, service, side })),
+    sides.map((side): Place => ({ name, service, side, secrets })),
   )
-  const reports = args.has('offline')
-    ? []
-    : await Promise.all(places.map(({ name, service, side }) => checkSide(name, service, side)))
+  const reports = args.has('offline') ? [] : await Promise.all(places.map(checkSide))
   const ok = reports.every((report) => report.ok)
   const names = services.map(([name]) => name)
   output.result({ ok, files, services: names, warnings, sides: reports }, () =>
@@ -57,9 +66,10 @@ async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
 }
 
 /** All roles, one after the other: the first tells about the way there, the rest of themselves. */
-async function checkSide(name: string, service: ServiceConfig, side: Side): Promise<SideReport> {
-  const [first, ...others] = rolesOf(service, side)
-  if (first === undefined) return await reachOnly(name, service, side)
+async function checkSide(place: Place): Promise<SideReport> {
+  const { name, service, side, secrets } = place
+  const [first, ...others] = rolesOf(service, side, secrets)
+  if (first === undefined) return await reachOnly(place)
   const report = await probeSide(service[side], first)
   const steps = [...report.steps]
   for (const role of report.ok ? others : []) {
@@ -80,9 +90,10 @@ async function checkSide(name: string, service: ServiceConfig, side: Side): Prom
 }
 
 /** Clients bring their own names and passwords, so there is no login to try. */
-async function reachOnly(name: string, service: ServiceConfig, side: Side): Promise<SideReport> {
+async function reachOnly(place: Place): Promise<SideReport> {
+  const { name, service, side } = place
   const { host, port } = service[side]
-  const step = await reachStep(service, side)
+  const step = await reachStep(place)
   return {
     service: name,
     side,
@@ -93,15 +104,15 @@ async function reachOnly(name: string, service: ServiceConfig, side: Side): Prom
     connectionsMax: null,
     latencyMs: null,
     certificateExpires: null,
-    warnings: ['login not tried: the configuration names no user for this side'],
+    warnings: ['login not tried: the configuration names no user or password for this side'],
   }
 }
 
-async function reachStep(service: ServiceConfig, side: Side): Promise<ProbeStep> {
+async function reachStep({ service, side, secrets }: Place): Promise<ProbeStep> {
   const startMs = performance.now()
   const tookMs = (): number => performance.now() - startMs
   try {
-    await lookAtSide({ config: service }, side)
+    await lookAtSide(secrets)({ config: service }, side)
     return { name: 'tcp', ok: true, text: 'accepts connections', code: null, tookMs: tookMs() }
   } catch (thrown) {
     const { message, code } = toPontoonError(thrown)

@@ -41,9 +41,14 @@ const effects: readonly (readonly [pattern: readonly string[], effect: Effect])[
   [['services', '*', 'route', 'phase'], 'forNewServices'],
   [['services', '*', 'route', 'reads'], 'forNewServices'],
   ...sides.flatMap((side) =>
-    [['password'], ['connectTimeoutMs'], ['readUser'], ['controlUser'], ['replicationUser']].map(
-      (rest) => [['services', '*', side, ...rest], 'live'] as const,
-    ),
+    [
+      ['password'],
+      ['auth'],
+      ['connectTimeoutMs'],
+      ['readUser'],
+      ['controlUser'],
+      ['replicationUser'],
+    ].map((rest) => [['services', '*', side, ...rest], 'live'] as const),
   ),
 ]
 
@@ -119,24 +124,24 @@ function liveUser(running: User, next: User): User {
 }
 
 function liveCredentials(running: User[Side], next: User[Side]): User[Side] {
+  const { user: _user, ...rest } = next ?? {}
   const user = running?.user
-  const password = next?.password
-  if (user === undefined && password === undefined) return undefined
-  return Object.freeze({
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { password }),
-  })
+  if (user === undefined && Object.keys(rest).length === 0) return undefined
+  return Object.freeze({ ...rest, ...(user === undefined ? {} : { user }) })
 }
 
 function liveSide(running: SideValues, next: SideValues): SideValues {
-  const { password: _p, readUser: _r, controlUser: _c, replicationUser: _s, ...rest } = running
+  const { password: _p, auth: _a, readUser: _r, controlUser: _c, ...some } = running
+  const { replicationUser: _s, ...rest } = some
+  const { connectTimeoutMs, password, auth, readUser, controlUser, replicationUser } = next
   return Object.freeze({
     ...rest,
-    connectTimeoutMs: next.connectTimeoutMs,
-    ...(next.password === undefined ? {} : { password: next.password }),
-    ...(next.readUser === undefined ? {} : { readUser: next.readUser }),
-    ...(next.controlUser === undefined ? {} : { controlUser: next.controlUser }),
-    ...(next.replicationUser === undefined ? {} : { replicationUser: next.replicationUser }),
+    connectTimeoutMs,
+    ...(password === undefined ? {} : { password }),
+    ...(auth === undefined ? {} : { auth }),
+    ...(readUser === undefined ? {} : { readUser }),
+    ...(controlUser === undefined ? {} : { controlUser }),
+    ...(replicationUser === undefined ? {} : { replicationUser }),
   })
 }
 

@@ -2,7 +2,7 @@
 import type { z } from 'zod'
 import type { Path } from './mistake.ts'
 import { nearest } from './nearest.ts'
-import { isSecret, knownKeys, modelAt } from './schema-model.ts'
+import { isSecret, knownKeys, modelAt, rotates } from './schema-model.ts'
 import { nodeAt } from './tree-paths.ts'
 import type { ConfigNode } from './yaml-tree.ts'
 
@@ -22,7 +22,22 @@ export function explain(issue: Issue, root: ConfigNode): readonly Explanation[] 
     const meaning = modelAt(path)?.description
     return [{ path, message: `is missing${meaning === undefined ? '' : `: ${meaning}`}` }]
   }
+  if (issue.code === 'invalid_union' && rotates(modelAt(path)))
+    return secretProblems(issue, path, root)
   return [{ path, message: problem(issue, foundAt(root, path)) }]
+}
+
+/** What is wrong with the alternative that was meant; secret-source.ts has seen to its keys. */
+function secretProblems(
+  issue: Extract<Issue, { code: 'invalid_union' }>,
+  path: Path,
+  root: ConfigNode,
+): readonly Explanation[] {
+  const node = nodeAt(root, path)
+  const isMap = node?.kind === 'map'
+  const meant = !isMap ? 0 : node.entries.has('secretsManager') ? 2 : 1
+  const issues = issue.errors[meant] ?? []
+  return issues.flatMap((inner) => explain({ ...inner, path: [...path, ...inner.path] }, root))
 }
 
 function problem(issue: Issue, found: Found): string {

@@ -16,14 +16,6 @@ interface Later {
   readonly skip?: number
 }
 
-const credentialPlaces: readonly (readonly string[])[] = ['source', 'target'].flatMap((side) => [
-  ['services', '*', side],
-  ['services', '*', side, 'readUser'],
-  ['services', '*', side, 'controlUser'],
-  ['services', '*', side, 'replicationUser'],
-  ['services', '*', 'users', '*', side],
-])
-
 const later: readonly Later[] = [
   { path: ['state', 'etcd'], what: 'state in etcd' },
   { path: ['workers'], when: (node) => Number(valueOf(node)) > 1, what: 'more than one worker' },
@@ -33,15 +25,6 @@ const later: readonly Later[] = [
     what: 'protocol redis',
     skip: 2,
   },
-  {
-    path: ['services', '*', 'clientAuth', 'mode'],
-    when: (node) => valueOf(node) === 'cert',
-    what: 'client authentication by certificate',
-  },
-  ...credentialPlaces.map((place) => ({
-    path: [...place, 'auth'],
-    what: 'authentication by token (auth)',
-  })),
   ...[
     ['services', '*'],
     ['services', '*', 'route'],

@@ -14,8 +14,10 @@ import {
   isFilePath,
   isNumber,
   isSecret,
+  rotates,
   type ModelNode,
 } from './schema-model.ts'
+import { secretShape } from './secret-source.ts'
 import { substitute } from './substitute.ts'
 import type { ConfigNode, MapEntry, MapNode, ScalarNode } from './yaml-tree.ts'
 
@@ -54,7 +56,7 @@ class Resolver {
   #node(node: ConfigNode, model: ModelNode | undefined, path: Path): ConfigNode {
     if (node.kind === 'scalar') return this.#scalar(node, model, path)
     if (node.kind === 'map') {
-      return isSecret(model) ? this.#secretFile(node, path) : this.map(node, model, path)
+      return isSecret(model) ? this.#secret(node, model, path) : this.map(node, model, path)
     }
     const items = node.items.map((item, index) => {
       const child = model === undefined ? undefined : childModel(model, index)
@@ -80,19 +82,27 @@ class Resolver {
     return { ...node, ...from, value: resolvedPath(value, node.origin) }
   }
 
-  /** `{ file: path }` in the place of a secret. */
-  #secretFile(node: MapNode, path: Path): ScalarNode {
+  /**
+   * A mapping in the place of a secret. A file is read now, so that a missing one shows at the
+   * start; where the value may change later, the mapping stays and says where to look again.
+   */
+  #secret(node: MapNode, model: ModelNode | undefined, path: Path): ConfigNode {
     const nothing: ScalarNode = { kind: 'scalar', origin: node.origin, value: '', from: 'a file' }
-    const entry = node.entries.get('file')
-    if (entry === undefined || node.entries.size !== 1) {
-      this.#report(
-        'CONFIG_INVALID',
-        node.origin,
-        path,
-        'expected text or { file: path }; no other source of secrets is supported yet by this version',
-      )
-      return nothing
+    const wrong = secretShape(node, rotates(model))
+    if (wrong !== null) {
+      const at = wrong.key === undefined ? path : [...path, wrong.key]
+      this.#report('CONFIG_INVALID', node.origin, at, wrong.message)
+      // Not empty, or the schema would report that as well.
+      return { ...nothing, value: '?' }
     }
+    const entry = node.entries.get('file')
+    const resolved = rotates(model) ? this.map(node, model, path) : nothing
+    if (entry === undefined) return resolved
+    const value = this.#secretFile(entry, nothing, path)
+    return rotates(model) ? resolved : value
+  }
+
+  #secretFile(entry: MapEntry, nothing: ScalarNode, path: Path): ScalarNode {
     const at = [...path, 'file']
     const file = this.#node(entry.value, { type: 'string', 'x-path': true }, at)
     if (file.kind !== 'scalar' || typeof file.value !== 'string' || file.value === '') {

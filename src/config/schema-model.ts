@@ -23,6 +23,10 @@ export function childModel(node: ModelNode, step: string | number): ModelNode | 
   if (node.properties !== undefined && Object.hasOwn(node.properties, step)) {
     return asNode(node.properties[step])
   }
+  for (const option of node.anyOf ?? []) {
+    const child = asNode(asNode(option)?.properties?.[step])
+    if (child !== undefined) return child
+  }
   return asNode(node.additionalProperties)
 }
 
@@ -33,6 +37,11 @@ export function knownKeys(node: ModelNode | undefined): readonly string[] {
 
 export function isSecret(node: ModelNode | undefined): boolean {
   return node?.writeOnly === true
+}
+
+/** A secret that is asked for again while Pontoon runs (net/secrets). */
+export function rotates(node: ModelNode | undefined): boolean {
+  return node?.['x-rotates'] === true
 }
 
 export function isFilePath(node: ModelNode | undefined): boolean {

@@ -55,9 +55,35 @@ const clientTls = z.strictObject({
   clientCa: path.optional().describe('PEM file of CAs that client certificates must chain to.'),
 })
 
+/** What a password is made of where it may change while Pontoon runs; never printed either. */
+const secretSource = z.union([
+  text,
+  z.strictObject({ file: path }),
+  z.strictObject({
+    secretsManager: text,
+    key: text.optional(),
+    region: text.optional(),
+    endpoint: text.optional(),
+    refreshMs: durationMs.default(300_000),
+  }),
+])
+
+const sidePassword = secretSource.meta({ writeOnly: true, 'x-rotates': true })
+
+const sideAuth = z.strictObject({
+  mode: z.enum(['rds-iam']).describe('`rds-iam`: a token signed with the AWS credentials at hand.'),
+  region: text
+    .optional()
+    .describe(
+      'AWS region; default: from the host name, then from the surroundings as the SDK does.',
+    ),
+  host: text.optional().describe('Name that the token is made for; default: `host` of the side.'),
+})
+
 const credentials = z.strictObject({
   user: text.optional().describe('Role on that side; default: as the side or the client says.'),
-  password: secret.optional().describe('Its password.'),
+  password: sidePassword.optional().describe('Its password.'),
+  auth: sideAuth.optional().describe('How to log in without a stored password.'),
 })
 
 const userEntry = z.strictObject({
@@ -73,7 +99,8 @@ const sideSchema = z.strictObject({
   port: port.default(5432).describe('Port; also names the socket in a Unix socket folder.'),
   database: text.optional().describe('Default: the database that the client asks for.'),
   user: text.optional().describe('Role to log in with; default: the name that the client gives.'),
-  password: secret.optional().describe('Password of `user`.'),
+  password: sidePassword.optional().describe('Password of `user`.'),
+  auth: sideAuth.optional().describe('How to log in without a stored password.'),
   readUser: credentials
     .optional()
     .describe('Read-only role for comparison, checks and weighted reads.'),
@@ -88,11 +115,34 @@ const sideSchema = z.strictObject({
     .describe('A connection must be up and logged in after this long.'),
 })
 
+const authQuery = z.strictObject({
+  sql: text
+    .default('SELECT usename, passwd, valuntil FROM pg_catalog.pg_shadow WHERE usename = $1')
+    .describe('Gives name, verifier and, if it likes, an end of validity for the user `$1`.'),
+  user: text.describe('Role that asks, on whichever side is primary.'),
+  password: sidePassword.optional().describe('Its password.'),
+  database: text.optional().describe('Where it asks; default: the database of the side.'),
+  cacheMs: durationMs
+    .default(10_000)
+    .describe('How long an answer counts, also that there is no such user.'),
+})
+
 const clientAuth = z.strictObject({
   mode: z
-    .enum(['trust', 'md5', 'scram', 'passthrough'])
+    .enum(['trust', 'md5', 'scram', 'passthrough', 'cert'])
     .default('scram')
-    .describe('How clients prove who they are; `passthrough` lets the primary side decide.'),
+    .describe(
+      'How clients prove who they are; `passthrough` lets the primary side decide, `cert` asks for a client certificate.',
+    ),
+  certMap: z
+    .record(text, text)
+    .optional()
+    .describe(
+      'For `cert`: user by common name, or by `DNS:…`, `URI:…` or `email:…` of the certificate; default: the common name is the user.',
+    ),
+  query: authQuery
+    .optional()
+    .describe('For `scram` and `md5`: where the verifiers of users are who are not in `users`.'),
 })
 
 const pool = z.strictObject({
@@ -242,6 +292,10 @@ export type Config = z.infer<typeof configSchema>
 export type ServiceConfig = z.infer<typeof postgresService>
 export type SideConfig = z.infer<typeof sideSchema>
 export type CredentialsConfig = z.infer<typeof credentials>
+export type PasswordConfig = z.infer<typeof sidePassword>
+export type SecretsManagerConfig = Extract<PasswordConfig, { secretsManager: string }>
+export type SideAuthConfig = z.infer<typeof sideAuth>
+export type AuthQueryConfig = z.infer<typeof authQuery>
 export type ServerTlsConfig = z.infer<typeof serverTls>
 export type ClientTlsConfig = z.infer<typeof clientTls>
 export type UserEntry = z.infer<typeof userEntry>

@@ -1,11 +1,11 @@
 /** The checks of one service: who may come in, TLS, the two sides, where it starts. */
+import { checkClientAuth, checkLogins } from './auth-checks.ts'
 import type { CheckReport } from './checks.ts'
 import { checkConsole } from './console-checks.ts'
 import { isLoopback, isLoopbackHost, type ListenAddress } from './listen-address.ts'
 import type { Path } from './mistake.ts'
 import type { PhaseProfiles } from './phases.ts'
 import type { ClientTlsConfig, ServerTlsConfig, ServiceConfig, SideConfig } from './schema.ts'
-import { verifierKind } from './verifier.ts'
 
 export function checkService(
   path: Path,
@@ -20,60 +20,12 @@ export function checkService(
   checkClientTls([...path, 'clientTls'], service.clientTls, report)
   checkSide([...path, 'source'], service.source, listening, report)
   checkSide([...path, 'target'], service.target, listening, report)
+  checkLogins(path, 'source', service, report)
+  checkLogins(path, 'target', service, report)
   if (sameDatabase(service.source, service.target)) {
     report.mistake([...path, 'target'], 'is the same database as source')
   }
   checkStart([...path, 'route'], service.route, phases, report)
-}
-
-function checkClientAuth(
-  path: Path,
-  service: ServiceConfig,
-  open: boolean,
-  report: CheckReport,
-): void {
-  const { mode } = service.clientAuth
-  const at = [...path, 'clientAuth', 'mode']
-  switch (mode) {
-    case 'trust':
-      if (open) report.mistake(at, 'trust lets anyone in: listen on loopback or use scram')
-      return
-    case 'passthrough':
-      if (open && service.clientTls.mode !== 'require') {
-        const message = 'passthrough asks for cleartext passwords: beyond loopback it needs'
-        report.mistake(at, `${message} clientTls with mode require`)
-      }
-      return
-    case 'scram':
-    case 'md5':
-      checkVerifiers([...path, 'users'], mode, service.users ?? {}, report)
-  }
-}
-
-function checkVerifiers(
-  path: Path,
-  mode: 'scram' | 'md5',
-  users: NonNullable<ServiceConfig['users']>,
-  report: CheckReport,
-): void {
-  const entries = Object.entries(users)
-  if (entries.length === 0) {
-    report.mistake(path, `is needed: clientAuth ${mode} must know who may come in`)
-  }
-  for (const [name, { verifier }] of entries) {
-    const at = [...path, name, 'verifier']
-    if (verifier === undefined) {
-      report.mistake(at, `is missing: clientAuth ${mode} needs it to prove the client`)
-      continue
-    }
-    const kind = verifierKind(verifier)
-    if (kind === 'damaged') {
-      report.mistake(at, 'is a damaged SCRAM-SHA-256 verifier, copy it whole from pg_authid')
-    } else if (kind === 'md5' && mode === 'scram') {
-      // The other way round works: a SCRAM verifier makes mode md5 ask for SCRAM, as PostgreSQL does.
-      report.mistake(at, 'is an md5 hash, which clientAuth scram cannot use')
-    }
-  }
 }
 
 function checkClientTls(path: Path, tls: ClientTlsConfig, report: CheckReport): void {

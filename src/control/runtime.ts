@@ -6,6 +6,7 @@
 import { shippedPhases } from '../config/phases.ts'
 import type { PhaseProfiles } from '../config/phases.ts'
 import type { Config } from '../config/schema.ts'
+import { Secrets } from '../net/secrets/secrets.ts'
 import { createPostgresService } from '../proxy/pg/service.ts'
 import type { PostgresServiceOptions } from '../proxy/pg/service.ts'
 import type { Service } from '../proxy/service.ts'
@@ -15,10 +16,10 @@ import { AuditLog } from '../store/audit-log.ts'
 import { FileStore } from '../store/file-store.ts'
 import type { RouteStore } from '../store/route-store.ts'
 import { AccessGuard } from './admin/access.ts'
-import { ControlConsole } from './console.ts'
 import type { AdminContext } from './admin/context.ts'
 import { startAdmin, startProbe } from './admin/server.ts'
 import type { HttpListener } from './admin/server.ts'
+import { ControlConsole } from './console.ts'
 import { EventFeed } from './events.ts'
 import { Health } from './health.ts'
 import type { ProcessLog } from './logging.ts'
@@ -82,11 +83,12 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   const audit = await AuditLog.open(config.state.file)
   closers.push(() => audit.close())
   const events = new EventFeed(() => clock.wallMs())
-  const sides = new SideWatch({ probe: options.probeSide ?? lookAtSide, events, clock, log })
+  const secrets = new Secrets({ clock, log })
+  const sides = new SideWatch({ probe: options.probeSide ?? lookAtSide(secrets), events, clock, log })
   closers.push(() => sides.stop())
   const services = new Map<string, Service>()
   const consoles = new ControlConsole()
-  await startServices(options, profiles, store, { services, consoles, closers })
+  await startServices(options, { profiles, store, secrets, consoles }, services, closers)
   const picture = new Picture(services, sides, events)
   closers.push(() => picture.stop())
   const onAction = (): void => picture.look()
@@ -134,24 +136,26 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   }
 }
 
-interface Started {
-  readonly services: Map<string, Service>
+interface ServiceParts {
+  readonly profiles: PhaseProfiles
+  readonly store: RouteStore
+  readonly secrets: Secrets
   readonly consoles: ControlConsole
-  readonly closers: Closers
 }
 
 async function startServices(
   options: RuntimeOptions,
-  profiles: PhaseProfiles,
-  store: RouteStore,
-  { services, consoles, closers }: Started,
+  { profiles, store, secrets, consoles }: ServiceParts,
+  services: Map<string, Service>,
+  closers: Closers,
 ): Promise<void> {
   const create = options.createService ?? createPostgresService
   for (const [name, config] of Object.entries(options.config.services)) {
     const initial = initialRoute(config.route, { service: name, profiles })
     const route = await store.ensure(name, initial)
     const { clock, log } = options
-    const service = create({ name, config, route, clock, log, consoleActions: consoles })
+    const consoleActions = consoles
+    const service = create({ name, config, route, clock, log, secrets, consoleActions })
     services.set(name, service)
     closers.push(() => service.close(0))
     await service.listen()

@@ -7,12 +7,17 @@ import type { ServiceConfig } from '../config/schema.ts'
 import { dial } from '../net/dial.ts'
 import { probeSide } from '../net/pg/probe.ts'
 import type { ProbeOptions, ProbeReport } from '../net/pg/probe.ts'
-import { credentialsFor } from '../proxy/pg/credentials.ts'
+import type { Secrets } from '../net/secrets/secrets.ts'
+import { credentialsFor, isKnownByHash } from '../proxy/pg/credentials.ts'
 import type { Side } from '../shared/side.ts'
 import type { SideFinding, SideProbe } from './side-watch.ts'
 
 /** Every role that Pontoon would log in with on that side, without repetition. */
-export function rolesOf(config: ServiceConfig, side: Side): readonly ProbeOptions[] {
+export function rolesOf(
+  config: ServiceConfig,
+  side: Side,
+  secrets: Secrets,
+): readonly ProbeOptions[] {
   const clients = Object.keys(config.users ?? {})
   const fallback = config[side].user
   const names = clients.length > 0 || fallback === undefined ? clients : [fallback]
@@ -21,34 +26,48 @@ export function rolesOf(config: ServiceConfig, side: Side): readonly ProbeOption
     // As the service itself asks; a role without a database goes to the one of its own name.
     const database = config.databases?.[0] ?? config[side].database ?? name
     const kind = { side, user: name, database, parameters: new Map(), access: 'write' } as const
-    addRole(roles, credentialsFor(config, kind, null))
+    const role = credentialsFor(config, kind, null, secrets)
+    // Only the client itself can prove who it is; there is nothing to try without it.
+    if (role.password === null && isKnownByHash(config, name)) continue
+    addRole(roles, role)
   }
-  addExtraRoles(roles, config, side)
+  addExtraRoles(roles, config, side, secrets)
   return [...roles.values()]
 }
 
 /** What the sidecar asks of a side now and then; throws when it cannot be reached. */
-export const lookAtSide: SideProbe = async (service, side) => {
-  const config = service.config[side]
-  const [role] = rolesOf(service.config, side)
-  if (role !== undefined) return findingOf(await probeSide(config, role))
-  const startMs = performance.now()
-  const { socket } = await dial(config, config.connectTimeoutMs)
-  socket.destroy()
-  const latencyMs = performance.now() - startMs
-  return { reachable: true, code: '', message: '', version: '', latencyMs }
-}
+export const lookAtSide =
+  (secrets: Secrets): SideProbe =>
+  async (service, side) => {
+    const config = service.config[side]
+    const [role] = rolesOf(service.config, side, secrets)
+    if (role !== undefined) return findingOf(await probeSide(config, role))
+    const startMs = performance.now()
+    const { socket } = await dial(config, config.connectTimeoutMs)
+    socket.destroy()
+    const latencyMs = performance.now() - startMs
+    return { reachable: true, code: '', message: '', version: '', latencyMs }
+  }
 
 function addRole(roles: Map<string, ProbeOptions>, role: ProbeOptions): void {
   roles.set(`${role.user} ${role.database}`, role)
 }
 
-function addExtraRoles(roles: Map<string, ProbeOptions>, config: ServiceConfig, side: Side): void {
-  const { readUser, controlUser, replicationUser, database } = config[side]
-  for (const extra of [readUser, controlUser, replicationUser]) {
+function addExtraRoles(
+  roles: Map<string, ProbeOptions>,
+  config: ServiceConfig,
+  side: Side,
+  secrets: Secrets,
+): void {
+  const { host, port, readUser, controlUser, replicationUser, database } = config[side]
+  const { query } = config.clientAuth
+  for (const extra of [query, readUser, controlUser, replicationUser]) {
     if (extra?.user === undefined) continue
-    const asked = database ?? config.databases?.[0] ?? extra.user
-    addRole(roles, { user: extra.user, password: extra.password ?? null, database: asked })
+    const { user } = extra
+    const own = extra === query ? query.database : undefined
+    const asked = own ?? database ?? config.databases?.[0] ?? user
+    const password = secrets.of(extra, { host, port, user }) ?? null
+    addRole(roles, { user, password, database: asked })
   }
 }
 

@@ -74,6 +74,12 @@ const kinds = {
     true,
     'A side asks for an authentication method that Pontoon does not speak.',
   ),
+  SECRET_UNAVAILABLE: kind(
+    '08001',
+    502,
+    true,
+    'A password or token for a side cannot be had; the message says which and why.',
+  ),
   SERVER_REJECTED: kind(
     '08004',
     502,
@@ -95,11 +101,17 @@ const kinds = {
     true,
     'The client gave a wrong password or an unknown user.',
   ),
+  AUTH_QUERY_FAILED: kind(
+    '08004',
+    502,
+    true,
+    'The verifier of a user cannot be looked up on the primary side; the message says why.',
+  ),
   CLIENT_NOT_ALLOWED: kind(
     '28000',
     403,
     true,
-    'The user or database is not listed in the service.',
+    'The user or database is not listed in the service, or the certificate is not of that user.',
   ),
   CLIENT_TLS_REQUIRED: kind('28000', 403, true, 'The service takes clients over TLS only.'),
   CLIENT_LOGIN_TIMEOUT: kind('08P01', 408, true, 'The client did not finish its startup in time.'),

@@ -219,9 +219,6 @@ const cases: readonly Case[] = [
   {
     name: 'what later versions bring',
     service: {
-      target: { auth: { mode: 'rds-iam', region: 'eu-west-1' } },
-      clientAuth: { mode: 'cert' },
-      users: { app: { verifier: 'x', target: { auth: { mode: 'rds-iam' } } } },
       dualWrite: { percent: 5 },
       route: { mirror: 10 },
     },
@@ -239,9 +236,6 @@ const cases: readonly Case[] = [
     },
     mistakes: [
       'services.orders.dualWrite: dual-write is not supported yet by this version',
-      'services.orders.clientAuth.mode: client authentication by certificate is not supported yet by this version',
-      'services.orders.target.auth: authentication by token (auth) is not supported yet by this version',
-      'services.orders.users.app.target.auth: authentication by token (auth) is not supported yet by this version',
       'services.orders.route.mirror: mirroring of reads is not supported yet by this version',
       'services.cache.protocol: protocol redis is not supported yet by this version',
       'workers: more than one worker is not supported yet by this version',
@@ -249,10 +243,57 @@ const cases: readonly Case[] = [
     ],
   },
   {
-    name: 'another source of secrets',
-    service: { source: { password: { secretsManager: 'arn:…' } } },
+    name: 'sources of secrets',
+    service: {
+      source: { password: { secretsManager: 'arn:…', kee: 'x' } },
+      target: { password: { vault: 'x' } },
+      users: { app: { verifier: { secretsManager: 'arn:…' } } },
+    },
     mistakes: [
-      'services.orders.source.password: expected text or { file: path }; no other source of secrets is supported yet by this version',
+      'services.orders.source.password.kee: unknown key; did you mean key?',
+      'services.orders.target.password: expected text, { file: path } or { secretsManager: arn }',
+      'services.orders.users.app.verifier: expected text or { file: path }',
+    ],
+  },
+  {
+    name: 'a token without TLS or beside a password',
+    service: {
+      source: { password: 'x', auth: { mode: 'rds-iam' }, tls: { mode: 'require' } },
+      target: { tls: { mode: 'prefer' } },
+      users: { app: { verifier: 'x', target: { auth: { mode: 'rds-iam', region: 'eu-west-1' } } } },
+    },
+    mistakes: [
+      'services.orders.source.auth: and password exclude each other',
+      'services.orders.users.app.target.auth: rds-iam needs tls.mode require or better, which is prefer',
+    ],
+  },
+  {
+    name: 'client certificates without their CA',
+    service: {
+      clientAuth: { mode: 'cert', query: { user: 'x' } },
+      clientTls: { mode: 'prefer', ...files },
+    },
+    mistakes: [
+      'services.orders.clientAuth.query: is of no use: mode cert needs no verifiers',
+      'services.orders.clientTls.mode: must be require: clientAuth cert needs a client certificate',
+      'services.orders.clientTls.clientCa: is missing: clientAuth cert trusts certificates of that CA',
+    ],
+  },
+  {
+    name: 'a look-up that does not ask for the user',
+    service: {
+      clientAuth: { mode: 'scram', certMap: { a: 'b' }, query: { user: 'x', sql: 'SELECT $10' } },
+    },
+    mistakes: [
+      'services.orders.clientAuth.certMap: is of no use: mode is scram',
+      'services.orders.clientAuth.query.sql: does not ask for the user: the name stands for $1',
+    ],
+  },
+  {
+    name: 'channel binding without a channel',
+    service: { source: { tls: { mode: 'disable', channelBinding: 'require' } } },
+    mistakes: [
+      'services.orders.source.tls.channelBinding: require needs TLS: there is no channel to bind to',
     ],
   },
   {

@@ -100,11 +100,14 @@ void t.test('an environment value is text even where it looks like a number', as
 
 void t.test('secrets come from files, relative to the file that names them', async (test) => {
   const folder = test.testdir({
-    'main.yml': minimal.replace('host: db.internal', 'host: x, password: { file: ${DIR}/pw }'),
+    'main.yml': `admin: { tokens: [{ name: a, role: viewer, secret: { file: '\${DIR}/pw' } }] }
+${minimal.replace('host: db.internal', 'host: x, password: { file: ${DIR}/pw }')}`,
     secrets: { pw: 's3cret \n' },
   })
   const { config } = loadConfig([join(folder, 'main.yml')], { DIR: 'secrets' })
-  test.equal(config.services['orders']?.source.password, 's3cret ', 'only the last newline goes')
+  test.equal(config.admin.tokens[0]?.secret, 's3cret ', 'only the last newline goes')
+  const password = { file: join(folder, 'secrets/pw') }
+  test.same(config.services['orders']?.source.password, password, 'read again at every login')
 })
 
 void t.test('relative paths count from the file that names them', async (test) => {
@@ -173,7 +176,7 @@ void t.test('reports every mistake with file, line and path', async (test) => {
   test.strictSame(mistakes, [
     'config0.yml:4: services.orders.listen: expected text or a list of text, found 6432',
     'config0.yml:5: services.orders.lisen: unknown key; did you mean listen?',
-    'config0.yml:6: services.orders.clientAuth.mode: expected one of trust, md5, scram, passthrough, found text "trsut"; did you mean trust?',
+    'config0.yml:6: services.orders.clientAuth.mode: expected one of trust, md5, scram, passthrough, cert, found text "trsut"; did you mean trust?',
     'config0.yml:8: services.orders.pool.siez: unknown key; did you mean size?',
     'config0.yml:9: services.orders.pool.size: expected a number, found text "20"',
     'config0.yml:10: services.orders.pool.queueMax: expected a whole number, found 1.5',

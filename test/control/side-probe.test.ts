@@ -2,6 +2,11 @@
 import t from 'tap'
 import { postgresService } from '../../src/config/schema.ts'
 import { rolesOf } from '../../src/control/side-probe.ts'
+import { Secrets } from '../../src/net/secrets/secrets.ts'
+import { systemClock } from '../../src/shared/clock.ts'
+import { silentLog } from '../../src/shared/log.ts'
+
+const secrets = new Secrets({ clock: systemClock, log: silentLog })
 
 const side = { host: 'db', user: 'fallback', password: 'side' }
 const base = {
@@ -32,6 +37,16 @@ void t.test('every role that the configuration names, once', async (test) => {
       [{ user: 'fallback', password: 'side', database: 'orders' }],
     ],
     [
+      'nobody whose password only the client knows, but who looks users up',
+      {
+        ...base,
+        source: { host: 'db' },
+        users: { app: { verifier: 'SCRAM-SHA-256$4096:x$y:z' } },
+        clientAuth: { query: { user: 'lookup', password: 'l', database: 'auth' } },
+      },
+      [{ user: 'lookup', password: 'l', database: 'auth' }],
+    ],
+    [
       'the special ones',
       {
         ...base,
@@ -44,10 +59,10 @@ void t.test('every role that the configuration names, once', async (test) => {
     ],
   ]
   for (const [name, config, roles] of cases) {
-    test.same(rolesOf(postgresService.parse(config), 'source'), roles, name)
+    test.same(rolesOf(postgresService.parse(config), 'source', secrets), roles, name)
   }
 })
 
 void t.test('none where clients bring their own names', async (test) => {
-  test.same(rolesOf(postgresService.parse(base), 'target'), [])
+  test.same(rolesOf(postgresService.parse(base), 'target', secrets), [])
 })

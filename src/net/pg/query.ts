@@ -3,7 +3,7 @@
  * parser, since nothing here is relayed and results are small.
  */
 import { PassThrough } from 'node:stream'
-import { parse } from 'pg-protocol'
+import { parse, serialize } from 'pg-protocol'
 import { DatabaseError, DataRowMessage, type BackendMessage } from 'pg-protocol/dist/messages.js'
 import { PontoonError } from '../../shared/errors.ts'
 import { queryMessage, terminateMessage } from '../../wire/pg/write.ts'
@@ -13,8 +13,13 @@ export type Rows = readonly (readonly (string | null)[])[]
 
 export interface QueryConnection {
   readonly serverVersion: string
-  /** Rejects with SERVER_REJECTED and the server's words, or CONNECT_TIMEOUT. */
-  query(sql: string, timeoutMs: number): Promise<Rows>
+  /** False once the server has closed it. */
+  readonly isOpen: boolean
+  /**
+   * Rejects with SERVER_REJECTED and the server's words, or CONNECT_TIMEOUT. With values, the
+   * extended protocol is used and they are bound to $1, $2, ….
+   */
+  query(sql: string, timeoutMs: number, values?: readonly string[]): Promise<Rows>
   close(): void
 }
 
@@ -39,7 +44,7 @@ export async function openQueryConnection(options: LoginOptions): Promise<QueryC
   )
   void parse(input, (message) => onMessage(message)).catch(() => undefined)
 
-  const query = (sql: string, timeoutMs: number): Promise<Rows> =>
+  const query: QueryConnection['query'] = (sql, timeoutMs, values) =>
     new Promise((resolve, reject) => {
       const rows: (string | null)[][] = []
       let failure: PontoonError | null = null
@@ -62,11 +67,15 @@ export async function openQueryConnection(options: LoginOptions): Promise<QueryC
           else reject(failure)
         }
       }
-      socket.write(queryMessage(sql))
+      if (socket.destroyed) onLost(new PontoonError('SERVER_LOST', 'the connection is closed'))
+      else socket.write(values === undefined ? queryMessage(sql) : boundQuery(sql, values))
     })
 
   return {
     serverVersion: reported.get('server_version') ?? '',
+    get isOpen() {
+      return !socket.destroyed
+    },
     query,
     close: () => {
       onLost = ignore
@@ -74,4 +83,13 @@ export async function openQueryConnection(options: LoginOptions): Promise<QueryC
       socket.setTimeout(5_000, () => socket.destroy())
     },
   }
+}
+
+function boundQuery(sql: string, values: readonly string[]): Buffer {
+  return Buffer.concat([
+    serialize.parse({ text: sql }),
+    serialize.bind({ values: [...values] }),
+    serialize.execute(),
+    serialize.sync(),
+  ])
 }

@@ -13,6 +13,7 @@ import { authCode, backend } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
 import { MessageWriter } from '../../wire/pg/write.ts'
 import { authFailed, type AuthStep, type ClientAuth } from './auth-dialogue.ts'
+import { checkCertificate, clientCertificate } from './client-certificate.ts'
 import { ScramAuth, type VerifierCache } from './client-scram.ts'
 import { isMd5Verifier, isScramVerifier, userEntry } from './credentials.ts'
 
@@ -24,25 +25,38 @@ export interface AuthInputs {
   readonly verifiers: VerifierCache
   /** Checks a cleartext password against the primary side; settles true when it is right. */
   readonly provePassword: (password: string) => Promise<boolean>
+  /** The verifier of a user whom the configuration does not list; null: there is none. */
+  readonly lookUp: () => Promise<string | null>
   /** The client has proved this, and it logs Pontoon in to a side that knows the same verifier. */
   readonly proved: (secret: string | ScramKeys) => void
 }
 
+// oxlint-disable-next-line typescript/consistent-return -- every mode has its return
 export async function clientAuth(inputs: AuthInputs): Promise<ClientAuth> {
   const { config, user } = inputs
-  const stored = userEntry(config, user)?.verifier
-  switch (config.clientAuth.mode) {
+  const { mode, certMap } = config.clientAuth
+  const nothingAsked = { start: () => null, next: () => Promise.reject(authFailed(user)) }
+  switch (mode) {
     case 'trust':
-      return { start: () => null, next: () => Promise.reject(authFailed(user)) }
+      return nothingAsked
+    case 'cert':
+      checkCertificate(clientCertificate(inputs.socket), user, certMap)
+      return nothingAsked
     case 'passthrough':
       return new CleartextAuth(inputs)
     case 'md5':
-      // A client that is known by a SCRAM verifier is asked for SCRAM, as a server does.
-      if (stored === undefined || !isScramVerifier(stored)) return new Md5Auth(inputs, stored)
-      return scramAuth(inputs, stored)
     case 'scram':
-      return scramAuth(inputs, stored)
+      return byVerifier(inputs, mode)
   }
+}
+
+async function byVerifier(inputs: AuthInputs, mode: 'md5' | 'scram'): Promise<ClientAuth> {
+  const listed = userEntry(inputs.config, inputs.user)?.verifier
+  const stored = listed ?? (await inputs.lookUp()) ?? undefined
+  // A client that is known by a SCRAM verifier is asked for SCRAM, as a server does.
+  if (mode === 'scram' || (stored !== undefined && isScramVerifier(stored)))
+    return scramAuth(inputs, stored)
+  return new Md5Auth(inputs, stored)
 }
 
 async function scramAuth(inputs: AuthInputs, stored: string | undefined): Promise<ClientAuth> {

@@ -10,13 +10,15 @@ import { adoptAccepted } from '../../net/accepted.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { upgradeToClient } from '../../net/tls.ts'
+import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { readStartupPacket, type StartupPacket } from '../../wire/pg/read.ts'
 import { authenticationOk, negotiateProtocolVersion } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
 import { consoleRole, isConsoleDatabase } from './console/access.ts'
-import { clientAuth, type ClientAuth } from './client-auth.ts'
+import type { ClientAuth } from './auth-dialogue.ts'
+import { clientAuth } from './client-auth.ts'
 import type { VerifierCache } from './client-scram.ts'
 import type { ServiceContext } from './context.ts'
 import { userEntry } from './credentials.ts'
@@ -29,6 +31,8 @@ export interface LoginHost {
   readonly proven: ProvenSecrets
   readonly tls: SecureContext | null
   cancel(pid: number, secret: Buffer): void
+  /** Null when nobody of that name may log in. */
+  lookUpVerifier(user: string): Promise<string | null>
   provePassword(user: string, database: string, password: string): Promise<boolean>
   /** Makes the session and sends the welcome. Rejects with what the client is to be told. */
   welcome(login: ClientLogin, startup: StartupIdentity): Promise<void>
@@ -165,7 +169,7 @@ export class ClientLogin implements TransportHandler {
     if (buffer.length < length) return false
     this.#buffer = buffer.subarray(length)
     const packet = readStartupPacket(buffer.subarray(4, length))
-    if (packet.kind === 'startup') this.#run(this.#startupPacket(packet))
+    if (packet.kind === 'startup') void this.#run(this.#startupPacket(packet))
     else this.#negotiate(packet)
     return this.#state === 'startup'
   }
@@ -233,6 +237,7 @@ export class ClientLogin implements TransportHandler {
       socket: this.transport.socket,
       verifiers,
       provePassword: (password) => this.#host.provePassword(user, database, password),
+      lookUp: () => this.#host.lookUpVerifier(user),
       proved: (secret) => proven.remember(user, secret),
     })
     this.#state = 'authenticating'
@@ -254,7 +259,7 @@ export class ClientLogin implements TransportHandler {
     }
     if (buffer.length < length + 1) return false
     this.#buffer = buffer.subarray(length + 1)
-    this.#run(this.#password(buffer.subarray(headerBytes, length + 1)))
+    void this.#run(this.#password(buffer.subarray(headerBytes, length + 1)))
     return true
   }
 
@@ -267,7 +272,8 @@ export class ClientLogin implements TransportHandler {
 
   async #accept(lastMessage: Buffer | null): Promise<void> {
     const { config } = this.#host.context
-    const startup = this.#startup as StartupIdentity
+    const startup = this.#startup
+    assert(startup !== null, 'a client is accepted after its startup packet')
     if (isConsoleDatabase(config, startup.database))
       consoleRole(config, startup.user, isLocal(this.address))
     else this.#checkListed(config, startup)
@@ -277,7 +283,9 @@ export class ClientLogin implements TransportHandler {
   }
 
   #checkListed(config: ServiceConfig, startup: StartupIdentity): void {
-    if (config.users !== undefined && userEntry(config, startup.user) === undefined) {
+    // Whoever proved a verifier of the query is listed there.
+    const isListed = config.users === undefined || config.clientAuth.query !== undefined
+    if (!isListed && userEntry(config, startup.user) === undefined) {
       throw new PontoonError(
         'CLIENT_NOT_ALLOWED',
         `user "${startup.user}" is not listed in this service`,
@@ -297,18 +305,16 @@ export class ClientLogin implements TransportHandler {
   }
 
   /** Runs one step; while it is under way, bytes wait. */
-  #run(step: Promise<void>): void {
+  async #run(step: Promise<void>): Promise<void> {
     this.#isBusy = true
-    step.then(
-      () => {
-        this.#isBusy = false
-        if (this.isOpen) this.#proceed()
-      },
-      (thrown: unknown) => {
-        this.#isBusy = false
-        this.#fail(toPontoonError(thrown))
-      },
-    )
+    try {
+      await step
+      this.#isBusy = false
+      if (this.isOpen) this.#proceed()
+    } catch (thrown) {
+      this.#isBusy = false
+      this.#fail(toPontoonError(thrown))
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 /** As whom a client goes out to a side, and what proves the client to us. */
 import type { ServiceConfig, UserEntry } from '../../config/schema.ts'
 import type { LoginPassword } from '../../net/pg/login.ts'
+import type { Secrets } from '../../net/secrets/secrets.ts'
 import type { ServerKind } from './pool-set.ts'
 import type { ProvenSecrets } from './proven-secrets.ts'
 
@@ -15,14 +16,17 @@ export function credentialsFor(
   config: ServiceConfig,
   kind: ServerKind,
   proven: ProvenSecrets | null,
+  secrets: Secrets,
 ): Credentials {
   const side = config[kind.side]
   const entry = userEntry(config, kind.user)
   const own = entry?.[kind.side]
-  const password =
-    own?.password ?? side.password ?? proven?.of(kind.user) ?? plainPassword(entry?.verifier)
+  const user = own?.user ?? side.user ?? kind.user
+  const login = { host: side.host, port: side.port, user }
+  const configured = secrets.of(own ?? {}, login) ?? secrets.of(side, login)
+  const password = configured ?? proven?.of(kind.user) ?? plainPassword(entry?.verifier)
   return {
-    user: own?.user ?? side.user ?? kind.user,
+    user,
     password: password ?? null,
     database: side.database ?? kind.database,
   }
@@ -32,6 +36,13 @@ export function credentialsFor(
 export function userEntry(config: ServiceConfig, user: string): UserEntry | undefined {
   const { users } = config
   return users !== undefined && Object.hasOwn(users, user) ? users[user] : undefined
+}
+
+/** Without a password in the configuration, only the client's own login tells how to get in. */
+export function isKnownByHash(config: ServiceConfig, user: string): boolean {
+  const verifier = userEntry(config, user)?.verifier
+  const isHash = verifier !== undefined && plainPassword(verifier) === undefined
+  return isHash || config.clientAuth.mode === 'passthrough'
 }
 
 /** A verifier that is the password itself can log in; a hash cannot. */

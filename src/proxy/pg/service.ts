@@ -13,6 +13,7 @@ import { login } from '../../net/pg/login.ts'
 import { openQueryConnection, type Rows } from '../../net/pg/query.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import { Pool } from '../../net/pool.ts'
+import { Secrets } from '../../net/secrets/secrets.ts'
 import { clientTlsContext } from '../../net/tls.ts'
 import { SessionDealer } from '../../routing/balance.ts'
 import type { Route } from '../../routing/route.ts'
@@ -30,6 +31,7 @@ import {
   type SessionFilter,
 } from '../service.ts'
 import type { ConsoleActions } from '../console-actions.ts'
+import { AuthQuery } from './auth-query.ts'
 import { CancelRegistry } from './cancel.ts'
 import { ClassifierSet } from './classifiers.ts'
 import { ClientLogin, type LoginHost, type StartupIdentity } from './client-login.ts'
@@ -52,6 +54,8 @@ export interface PostgresServiceOptions {
   readonly route: Route
   readonly clock: Clock
   readonly log: Log
+  /** Shared by the services of a process; by default of its own. */
+  readonly secrets?: Secrets
   /** Who carries out what the console asks for; without it the console only shows. */
   readonly consoleActions?: ConsoleActions
 }
@@ -85,6 +89,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   tls: LoginHost['tls']
   activeCount = 0
   readonly #sides: Sides
+  readonly #authQuery: AuthQuery
   readonly #pools: PoolSet
   readonly #cancels = new CancelRegistry()
   readonly #classifiers: ClassifierSet
@@ -99,7 +104,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   #sweep: NodeJS.Timeout | null = null
   #isClosing = false
 
-  constructor({ name, config, route, clock, log, consoleActions }: PostgresServiceOptions) {
+  constructor({ name, config, route, clock, log, secrets, consoleActions }: PostgresServiceOptions) {
     this.name = name
     this.config = config
     this.route = route
@@ -116,6 +121,13 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       clock,
       flushes: this.flushes,
       proven: this.proven,
+      secrets: secrets ?? new Secrets({ clock, log }),
+    })
+    this.#authQuery = new AuthQuery({
+      config: () => this.config.clientAuth.query,
+      primary: () => this.route.primary,
+      connect: (side, query) => openQueryConnection(this.#sides.lookUpOptions(side, query)),
+      clock,
     })
     this.#pools = new PoolSet((kind) => this.#makePool(kind))
     this.#classifiers = new ClassifierSet(
@@ -151,13 +163,17 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   applyRoute(route: Route): void {
     const movedPrimary = route.primary !== this.route.primary
     this.route = route
-    if (movedPrimary) this.#welcomer.forget()
+    if (movedPrimary) {
+      this.#welcomer.forget()
+      this.#authQuery.forget()
+    }
     this.#classifiers.need(route.reads > 0)
   }
 
   applyConfig(config: ServiceConfig): readonly string[] {
     this.config = config
     this.proven.doubtAll()
+    this.#authQuery.forget()
     for (const pool of this.#pools.pools()) pool.limits = config.pool
     return []
   }
@@ -255,13 +271,14 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       'SHUTTING_DOWN',
       'terminating connection because Pontoon is shutting down',
     )
-    for (const login of this.#logins) login.refuse(stopping)
+    for (const underWay of this.#logins) underWay.refuse(stopping)
     for (const session of this.#sessions) if (session.isAtRest) session.fail(stopping)
     if (this.activeCount > 0) await this.#whenIdle(drainMs)
     this.gate.open()
     for (const session of this.#sessions) session.fail(stopping)
     this.#adminConsole.close(stopping)
     for (const pool of this.#pools.pools()) pool.close()
+    this.#authQuery.close()
     if (this.#sweep !== null) clearInterval(this.#sweep)
   }
 
@@ -296,27 +313,31 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     if (this.#drains.size > 0) for (const look of this.#drains) look()
   }
 
-  ended(login: ClientLogin): void {
-    this.#logins.delete(login)
+  ended(ended: ClientLogin): void {
+    this.#logins.delete(ended)
   }
 
   cancel(pid: number, secret: Buffer): void {
     if (!this.#adminConsole.cancel(pid, secret)) void this.#cancels.request(pid, secret)
   }
 
-  async welcome(login: ClientLogin, startup: StartupIdentity): Promise<void> {
+  async welcome(underWay: ClientLogin, startup: StartupIdentity): Promise<void> {
     if (this.#isClosing) throw new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down')
     if (isConsoleDatabase(this.config, startup.database)) {
-      this.#adminConsole.open(login, startup)
+      this.#adminConsole.open(underWay, startup)
       return
     }
-    const session = await this.#welcomer.run(login, startup, (made) => {
+    const session = await this.#welcomer.run(underWay, startup, (made) => {
       this.#sessions.add(made)
       this.#cancels.add(made)
       this.stats.clientsTotal += 1
     })
     if (session !== null && this.#isClosing)
       session.fail(new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down'))
+  }
+
+  lookUpVerifier(user: string): Promise<string | null> {
+    return this.#authQuery.lookUp(user)
   }
 
   /** Logs in to the primary side with the client's own password; remembers it when it is right. */

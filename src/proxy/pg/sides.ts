@@ -1,9 +1,10 @@
 /** Opens servers on the two sides of a service: endpoints, TLS and credentials in one place. */
-import type { ServiceConfig } from '../../config/schema.ts'
+import type { AuthQueryConfig, ServiceConfig } from '../../config/schema.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
 import { login, type LoginOptions } from '../../net/pg/login.ts'
 import { ReportedIntern } from '../../net/pg/reported.ts'
 import { PgServer } from '../../net/pg/server.ts'
+import type { Secrets } from '../../net/secrets/secrets.ts'
 import { serverTls, type ServerTls } from '../../net/tls.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import type { Clock } from '../../shared/clock.ts'
@@ -17,6 +18,7 @@ export interface SidesParts {
   readonly clock: Clock
   readonly flushes: FlushQueue
   readonly proven: ProvenSecrets
+  readonly secrets: Secrets
 }
 
 export class Sides {
@@ -38,7 +40,8 @@ export class Sides {
   loginOptions(kind: ServerKind, password?: string): LoginOptions {
     const config = this.#parts.config()
     const side = config[kind.side]
-    const credentials = credentialsFor(config, kind, this.#parts.proven)
+    const { proven, secrets } = this.#parts
+    const credentials = credentialsFor(config, kind, proven, secrets)
     const parameters = new Map([
       ['user', credentials.user],
       ['database', credentials.database],
@@ -51,6 +54,26 @@ export class Sides {
       tls: this.#tls[kind.side],
       parameters,
       password: password ?? credentials.password,
+      timeoutMs: side.connectTimeoutMs,
+    }
+  }
+
+  /** How the role of clientAuth.query logs in; nothing that a client says goes along. */
+  lookUpOptions(name: Side, { user, password, database }: AuthQueryConfig): LoginOptions {
+    const config = this.#parts.config()
+    const side = config[name]
+    const endpoint = { host: side.host, port: side.port }
+    const parameters = {
+      user,
+      database: database ?? side.database ?? config.databases?.[0] ?? 'postgres',
+      application_name: 'pontoon auth_query',
+      options: '-c search_path=pg_catalog -c DateStyle=ISO -c TimeZone=UTC',
+    }
+    return {
+      endpoint,
+      tls: this.#tls[name],
+      parameters: new Map(Object.entries(parameters)),
+      password: this.#parts.secrets.of({ password }, { ...endpoint, user }) ?? null,
       timeoutMs: side.connectTimeoutMs,
     }
   }
