@@ -1,5 +1,6 @@
 /** Prepared statements in transaction pooling: a client's names are its own, on whatever server. */
 import t from 'tap'
+import type { Test } from 'tap'
 import {
   bind,
   closePortal,
@@ -37,9 +38,9 @@ const firstValue = (messages: readonly BackendMessage[]): string | null => {
     : (rowValues(row)[0] ?? null)
 }
 
-async function pontoonOf(size: number): Promise<Pontoon> {
+async function pontoonOf(test: Test, size: number): Promise<Pontoon> {
   const pontoon = await startPontoon({ source: server, pool: { size } })
-  t.teardown(() => pontoon.stop())
+  test.teardown(() => pontoon.stop())
   return pontoon
 }
 
@@ -59,7 +60,7 @@ async function onAnotherServer<T>(pontoon: Pontoon, action: () => Promise<T>): P
 }
 
 void t.test('the same name with different texts in two clients', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const [a, b] = [await pontoon.client(), await pontoon.client()]
   test.equal(summary(await batch(a, parse('SELECT 1', 's1'))), '1Z')
   test.equal(summary(await batch(b, parse('SELECT $1::int * 2', 's1'))), '1Z')
@@ -73,7 +74,7 @@ void t.test('the same name with different texts in two clients', async (test) =>
 })
 
 void t.test('a statement survives the change of its server', async (test) => {
-  const pontoon = await pontoonOf(2)
+  const pontoon = await pontoonOf(test, 2)
   const client = await pontoon.client()
   await batch(client, parse('SELECT pg_backend_pid() + $1::int', 'pid'))
   const here = firstValue(await batch(client, run('pid', '0')))
@@ -91,7 +92,7 @@ void t.test('a statement survives the change of its server', async (test) => {
 })
 
 void t.test('Close of a portal does not close the statement of the same name', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
   await batch(client, parse('SELECT 7', 'x'))
   const named = [bind({ portal: 'x', statement: 'x' }), describePortal('x'), execute('x')]
@@ -102,13 +103,13 @@ void t.test('Close of a portal does not close the statement of the same name', a
 })
 
 void t.test('Close of an unknown name is no error', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
   test.equal(summary(await batch(client, closeStatement('never'), closePortal('never'))), '33Z')
 })
 
 void t.test('a name in use gives 42P05, also when its text is known', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
   await batch(client, parse('SELECT 1', 'dup'))
   test.equal(sqlstate(await batch(client, parse('SELECT 2', 'dup'))), '42P05')
@@ -117,7 +118,7 @@ void t.test('a name in use gives 42P05, also when its text is known', async (tes
 })
 
 void t.test('a failed Parse is not remembered', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
   test.equal(sqlstate(await batch(client, parse('SELECT * FROM later', 'late'))), '42P01')
   test.equal(sqlstate(await batch(client, run('late'))), '26000')
@@ -127,7 +128,7 @@ void t.test('a failed Parse is not remembered', async (test) => {
 })
 
 void t.test('a Parse in a failed batch is void', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const [client, other] = [await pontoon.client(), await pontoon.client()]
   // The text is known on the server already, so that nothing would have to be prepared.
   await batch(other, parse('SELECT 3', 'known'))
@@ -146,7 +147,7 @@ void t.test('a Parse in a failed batch is void', async (test) => {
 })
 
 void t.test('a Close in a failed batch is void', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
   await batch(client, parse('SELECT 1', 'kept'))
   test.equal(summary(await batch(client, parse('SELEC'), closeStatement('kept'))), 'EZ')
@@ -159,7 +160,7 @@ void t.test('a Close in a failed batch is void', async (test) => {
 })
 
 void t.test('the unnamed statement follows its client across Sync and servers', async (test) => {
-  const pontoon = await pontoonOf(2)
+  const pontoon = await pontoonOf(test, 2)
   const [a, b] = [await pontoon.client(), await pontoon.client()]
   await batch(a, parse('SELECT 1 + $1::int'))
   await batch(b, parse('SELECT 2 * $1::int'))
@@ -174,7 +175,7 @@ void t.test('the unnamed statement follows its client across Sync and servers', 
 })
 
 void t.test("a stranger's unnamed statement is never visible", async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const [a, b] = [await pontoon.client(), await pontoon.client()]
   await batch(a, parse("SELECT 'secret of a'"))
   test.equal(sqlstate(await batch(b, run(''))), '26000')
@@ -184,7 +185,7 @@ void t.test("a stranger's unnamed statement is never visible", async (test) => {
 
 for (const sql of ['DEALLOCATE ALL', 'DISCARD ALL']) {
   void t.test(`${sql} drops the statements of this client only`, async (test) => {
-    const pontoon = await pontoonOf(1)
+    const pontoon = await pontoonOf(test, 1)
     const [a, b] = [await pontoon.client(), await pontoon.client()]
     for (const client of [a, b]) {
       await batch(client, parse('SELECT 1', 'one'), parse('SELECT 2', 'two'))
@@ -204,7 +205,7 @@ for (const sql of ['DEALLOCATE ALL', 'DISCARD ALL']) {
 }
 
 void t.test('more statements than a server keeps', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
   const count = 620
   const parses = Array.from({ length: count }, (_, index) => parse(`SELECT ${index}`, `s${index}`))
@@ -223,7 +224,7 @@ void t.test('more statements than a server keeps', async (test) => {
 void t.test(
   'a statement that was to be closed in a failed batch is not lost track of',
   async (test) => {
-    const pontoon = await pontoonOf(1)
+    const pontoon = await pontoonOf(test, 1)
     const client = await pontoon.client()
     const parses = Array.from({ length: 500 }, (_, index) => parse(`SELECT ${index}`, `s${index}`))
     await batch(client, ...parses)
@@ -242,7 +243,7 @@ void t.test(
 void t.test(
   'a literal is read as the client reads it, whoever prepared the same text',
   async (test) => {
-    const pontoon = await pontoonOf(1)
+    const pontoon = await pontoonOf(test, 1)
     const utc = await pontoon.client({ parameters: { TimeZone: 'UTC' } })
     const tokyo = await pontoon.client({ parameters: { TimeZone: 'Asia/Tokyo' } })
     const sql = "SELECT extract(epoch FROM '2020-01-01 00:00'::timestamptz)::int"
@@ -254,7 +255,7 @@ void t.test(
 )
 
 void t.test('after DDL a new client gets the new columns', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   await server.query('CREATE TABLE grows AS SELECT 1 AS a')
   const early = await pontoon.client()
   const sql = 'SELECT * FROM grows'
@@ -276,7 +277,7 @@ void t.test('after DDL a new client gets the new columns', async (test) => {
 })
 
 void t.test('an error names what the client can understand', async (test) => {
-  const pontoon = await pontoonOf(1)
+  const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
   const messages = await batch(client, run('nobody'))
   const error = errorFields(present(messages.find(({ type }) => type === 'E')))
