@@ -3,6 +3,8 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import t from 'tap'
+import { startPontoon } from '../../control/sidecar.ts'
+import { freePort } from '../../support/free-port.ts'
 import * as send from '../../support/pg-frontend.ts'
 import { connect, errorFields, summary } from '../../support/pg-wire.ts'
 import { startPgBouncer } from '../../support/pgbouncer.ts'
@@ -387,6 +389,48 @@ void t.test('extended protocol, broken and early messages', async (test) => {
   const watcher = await open()
   await until(async () => (await rows(watcher, 'SHOW CLIENTS')).length === 1, 'the others are gone')
   test.equal(runtime.health.state, 'running')
+})
+
+void t.test('SHUTDOWN ends pontoon serve with exit code 0', async (test) => {
+  const port = await freePort()
+  const side = '{ host: 127.0.0.1, password: postgres, port: '
+  const folder = test.testdir({
+    'database.yml': `
+admin: { listen: 127.0.0.1:0 }
+services:
+  orders:
+    protocol: postgres
+    listen: 127.0.0.1:${port}
+    clientAuth: { mode: trust }
+    consoleUsers: [admin]
+    source: ${side}${server.port} }
+    target: ${side}1 }
+`,
+  })
+  const child = await startPontoon(['serve', '--config', `${folder}/database.yml`])
+  test.teardown(() => child.process.kill('SIGKILL'))
+  const login = { user: 'admin', database: 'pgbouncer' }
+  let admin: RawClient | undefined
+  await until(
+    async () => (admin = await rawClient(port, login).catch(() => undefined)) !== undefined,
+    'the sidecar takes clients',
+    20_000,
+  )
+  if (admin === undefined) throw new Error('no console')
+  test.equal(tagIn(await ask(admin, 'SHUTDOWN WAIT_FOR_SERVERS')), 'SHUTDOWN')
+  test.equal(await child.exited, 0)
+})
+
+void t.test('a resume while PAUSE waits is no pause', async (test) => {
+  const { open, client } = await startSidecar(test, server)
+  const [admin, other] = [await open(), await open()]
+  const app = await client()
+  await ask(app, 'BEGIN')
+  await admin.wire.send(send.query('PAUSE'))
+  await until(async () => (await rows(other, 'SHOW STATE'))[1]?.[1] === 'yes', 'paused')
+  await ask(other, 'RESUME')
+  await ask(app, 'COMMIT')
+  test.match(errorIn(await admin.wire.until('Z')), /resumed while PAUSE waited/)
 })
 
 void t.test('psql and node-postgres', async (test) => {

@@ -60,14 +60,16 @@ async function pause({
         'PAUSE again extends that',
     ),
   )
+  const { clock } = view.context
+  const startedAtMs = clock.nowMs()
   const { drained, waitingFor } = await control.pause(name, pauseLeaseMs, pauseLeaseMs, actor)
-  if (gate.isOpen)
-    throw new ConsoleRefusal(
-      drained
-        ? 'the service has been resumed while PAUSE waited'
-        : `the service has resumed by itself: ${waitingFor.length} clients did not end their transactions within ${seconds} s`,
-    )
-  if (!drained) throw new ConsoleRefusal(`${waitingFor.length} clients are still in a transaction`)
+  const isOver = clock.nowMs() - startedAtMs >= pauseLeaseMs
+  if (gate.isOpen && !isOver) throw new ConsoleRefusal('the service was resumed while PAUSE waited')
+  if (gate.isOpen || !drained) {
+    const after = gate.isOpen ? 'the service has resumed by itself' : 'the service stays paused'
+    const held = `${waitingFor.length} clients did not end their transactions`
+    throw new ConsoleRefusal(`${held} within ${seconds} s; ${after}`)
+  }
   return [commandComplete('PAUSE')]
 }
 
