@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import t from 'tap'
+import { consolesMax } from '../../../src/proxy/pg/console/console.ts'
 import { startPontoon } from '../../control/sidecar.ts'
 import { freePort } from '../../support/free-port.ts'
 import * as send from '../../support/pg-frontend.ts'
@@ -431,6 +432,23 @@ void t.test('a resume while PAUSE waits is no pause', async (test) => {
   await ask(other, 'RESUME')
   await ask(app, 'COMMIT')
   test.match(errorIn(await admin.wire.until('Z')), /resumed while PAUSE waited/)
+})
+
+void t.test('the console has a limit of its own', async (test) => {
+  const { open, client } = await startSidecar(test, server)
+  const admins = await Promise.all(Array.from({ length: consolesMax }, () => open()))
+  await test.rejects(open(), /53300: there are 100 clients at the console already/)
+  const app = await client()
+  test.same(await rows(app, 'SELECT 1'), [['1']])
+  admins[0]?.wire.destroy()
+  await until(
+    () =>
+      open().then(
+        () => true,
+        () => false,
+      ),
+    'one that left makes room',
+  )
 })
 
 void t.test('psql and node-postgres', async (test) => {

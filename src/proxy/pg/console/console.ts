@@ -4,14 +4,17 @@
  * show.ts and act.ts.
  */
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
-import type { PontoonError } from '../../../shared/errors.ts'
+import { PontoonError } from '../../../shared/errors.ts'
 import type { ConsoleActions } from '../../console-actions.ts'
 import { DatabaseTotals } from '../../service.ts'
 import type { ClientLogin, StartupIdentity } from '../client-login.ts'
 import { consoleRole } from './access.ts'
 import { ConsoleSession, type ConsoleHost } from './session.ts'
 import { StatsWindow } from './stats-window.ts'
-import type { ConsoleView } from './view.ts'
+import { ownName, type ConsoleView } from './view.ts'
+
+/** At the console of one service at once; clients of databases have limits.clientsMax. */
+export const consolesMax = 100
 
 export interface ConsoleParts extends Pick<
   ConsoleView,
@@ -48,12 +51,13 @@ export class AdminConsole implements ConsoleHost {
     }
   }
 
-  get size(): number {
-    return this.#sessions.size
-  }
-
-  /** Welcomes somebody whose login has found that he may come in. */
+  /** Welcomes somebody whose login has found that he may come in. Throws CLIENT_LIMIT. */
   open(login: ClientLogin, { user, parameters }: StartupIdentity): void {
+    if (this.#sessions.size >= consolesMax)
+      throw new PontoonError(
+        'CLIENT_LIMIT',
+        `there are ${consolesMax} clients at the console already`,
+      )
     const session = new ConsoleSession(
       this,
       {
@@ -92,8 +96,9 @@ export class AdminConsole implements ConsoleHost {
 
   /** Once a second. */
   sweep(): void {
-    const { context } = this.view
-    this.#averages.tick(context.clock.nowMs(), context.stats.databases)
+    const { context, ownTotals } = this.view
+    const totals = new Map(context.stats.databases).set(ownName, ownTotals)
+    this.#averages.tick(context.clock.nowMs(), totals)
   }
 
   close(error: PontoonError): void {
