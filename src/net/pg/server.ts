@@ -5,12 +5,13 @@
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '../../shared/clock.ts'
+import { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
 import { ReplyQueue } from '../../wire/pg/reply-queue.ts'
 import { cancelRequest, terminateMessage } from '../../wire/pg/write.ts'
 import { txStatus } from '../../wire/pg/protocol.ts'
 import { dial } from '../dial.ts'
-import type { Endpoint } from '../address.ts'
+import { isUnixHost, type Endpoint } from '../address.ts'
 import type { FlushQueue } from '../flush-queue.ts'
 import type { Poolable } from '../pool.ts'
 import type { ReportedIntern } from './reported.ts'
@@ -159,8 +160,12 @@ export class PgServer implements Poolable {
       socket = dialled.socket
       // What goes wrong is told below; an error after that must still find a listener.
       socket.on('error', () => undefined)
-      if (this.#origin.tls.mode !== 'disable' && (await askForTls(dialled, 'cancel', timeoutMs))) {
-        socket = await upgradeToServer(dialled.socket, this.#origin.tls, 'cancel', timeoutMs)
+      const { tls, endpoint } = this.#origin
+      if (tls.mode !== 'disable' && !isUnixHost(endpoint.host)) {
+        if (await askForTls(dialled, 'cancel', timeoutMs))
+          socket = await upgradeToServer(dialled.socket, tls, 'cancel', timeoutMs)
+        else if (tls.mode !== 'prefer')
+          throw new PontoonError('TLS_REFUSED', 'no TLS is offered for the cancel request')
       }
       await deliver(socket, cancelRequest(this.pid, this.secret), timeoutMs)
     } finally {

@@ -232,14 +232,17 @@ export class BackendRelay implements TransportHandler {
   #complete(server: PgServer, bytes: Buffer, offset: number, end: number): void {
     if (bytes[offset + headerBytes] !== 0x44 || !this.#session.isPooled) return // 'D'
     const tag = bytes.toString('latin1', offset + headerBytes, end - 1)
-    if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL') this.#session.discarded(server)
+    // Somebody deallocated a statement by name: if it was one of ours, our list is wrong.
+    if (tag === 'DEALLOCATE') server.spoil()
+    if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL')
+      this.#session.statements.discarded(server)
   }
 
   #error(server: PgServer, bytes: Buffer, offset: number, end: number): void {
     const session = this.#session
     const error = readError(bytes, offset + headerBytes, end)
     countIn(session.context.stats.serverErrors, error.sqlstate.slice(0, 2))
-    server.replies.fail((tag) => session.statementUnchanged(server, tag))
+    server.replies.fail((tag) => session.statements.unchanged(server, tag))
     if (error.sqlstate === planOutdated) session.context.statements.renew()
     // A ReadyForQuery too many must not reach the next client.
     if (server.replies.mayHaveStraySync) server.spoil()

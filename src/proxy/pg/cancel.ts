@@ -3,6 +3,7 @@
  * the session's server only while the two are linked, so it can never hit a stranger's query.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { owed } from '../../wire/pg/reply-queue.ts'
 import type { Session } from './session.ts'
 
 /** Requests under way at once in one service; more are dropped, as a busy postmaster would. */
@@ -46,7 +47,9 @@ export class CancelRegistry {
     const expected = session.identity.cancelSecret
     if (expected.length !== secret.length || !timingSafeEqual(expected, secret)) return
     const { server } = session
+    // Neither when nothing runs nor when what runs is a question of our own.
     if (server === null || server.replies.length === 0) return
+    if ((server.replies.head & owed.injected) !== 0) return
     this.#underWay += 1
     try {
       await server.cancel(cancelTimeoutMs)

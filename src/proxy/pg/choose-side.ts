@@ -158,7 +158,9 @@ function parseIsRead(
 ): boolean {
   const nameEnd = cstringEnd(bytes, offset + headerBytes, end, 'CLIENT_PROTOCOL')
   const sqlEnd = cstringEnd(bytes, nameEnd + 1, end, 'CLIENT_PROTOCOL')
-  const isRead = isReadText(session, bytes.toString('utf8', nameEnd + 1, sqlEnd))
+  const isRead =
+    hasOnlyBuiltInTypes(bytes, sqlEnd + 1, end) &&
+    isReadText(session, bytes.toString('utf8', nameEnd + 1, sqlEnd))
   parsed.set(bytes.toString('latin1', offset + headerBytes, nameEnd), isRead)
   return isRead
 }
@@ -173,8 +175,21 @@ function nameIsRead(
   const name = bytes.toString('latin1', start, cstringEnd(bytes, start, end, 'CLIENT_PROTOCOL'))
   const inBatch = parsed.get(name)
   if (inBatch !== undefined) return inBatch
-  const statement = name === '' ? session.unnamed : session.statements.get(name)
-  return statement !== undefined && statement !== null && isReadText(session, statement.sql)
+  const statement = name === '' ? session.statements.unnamed : session.statements.get(name)
+  if (statement === undefined || statement === null) return false
+  const typesStart = statement.parse.indexOf(0, statement.parse.indexOf(0, headerBytes) + 1) + 1
+  return (
+    hasOnlyBuiltInTypes(statement.parse, typesStart, statement.parse.length) &&
+    isReadText(session, statement.sql)
+  )
+}
+
+/** Types of users and extensions have other OIDs on the other side (FirstNormalObjectId). */
+function hasOnlyBuiltInTypes(bytes: Buffer, start: number, end: number): boolean {
+  for (let offset = start + 2; offset + 4 <= end; offset += 4) {
+    if (bytes.readUInt32BE(offset) >= 16_384) return false
+  }
+  return true
 }
 
 function isReadText(session: Session, sql: string): boolean {

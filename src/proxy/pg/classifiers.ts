@@ -72,9 +72,13 @@ export class ClassifierSet {
     entry.isLoading = true
     try {
       const rows = await this.#ask(entry.user, entry.database, catalogQuery)
-      entry.classifier.useCatalog(
-        catalogFromRows(rows.map(([kind, name]) => ({ kind: kind ?? '', name: name ?? '' }))),
+      const catalog = catalogFromRows(
+        rows.map(([kind, name]) => ({ kind: kind ?? '', name: name ?? '' })),
       )
+      const { unsafe } = catalog
+      if (unsafe.length > 0)
+        this.#log.warn({ database: entry.database, unsafe }, 'no query here can be called a read')
+      entry.classifier.useCatalog(catalog)
       entry.loadedAtMs = nowMs
     } catch (error) {
       // Try again soon; an old catalog stays in use.

@@ -7,6 +7,7 @@
 import type { PgServer } from '../../net/pg/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import { effect, sessionEffects } from '../../routing/session-effects.ts'
+import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { owed, owedRepliesMax } from '../../wire/pg/reply-queue.ts'
@@ -129,7 +130,7 @@ export class FrontendRelay implements TransportHandler {
         continue
       }
       if (end - offset < headerBytes) break
-      const type = bytes[offset] as number
+      const type = bytes[offset] ?? 0
       const total = bytes.readInt32BE(offset + 1) + 1
       if (total < headerBytes || total > session.context.config.limits.messageBytesMax)
         throw tooLong(type, total)
@@ -187,7 +188,8 @@ export class FrontendRelay implements TransportHandler {
       session.client.pauseReading()
       return 'wait'
     }
-    const server = session.server as PgServer
+    const { server } = session
+    assert(server !== null, 'an active session has a server')
     return this.#relay(server, bytes, offset, end, type, total)
   }
 
@@ -335,7 +337,7 @@ export class FrontendRelay implements TransportHandler {
       this.#session.pinReason = 'unscanned'
       // An unnamed one is there from now on; what was unnamed before must not take its place.
       if (bytes[offset + headerBytes] === 0) {
-        this.#session.unnamed = null
+        this.#session.statements.unnamed = null
         server.unnamedOwner = null
       }
       server.replies.push(owed.parse)
@@ -356,7 +358,7 @@ export class FrontendRelay implements TransportHandler {
   #noteQuery(server: PgServer, bytes: Buffer, offset: number, end: number, total: number): boolean {
     const session = this.#session
     server.unnamedOwner = null
-    session.unnamed = null
+    session.statements.unnamed = null
     if (end - offset < total) {
       if (total <= wholeBytesMax) return false
       if (!session.onPrimary) throw readOnlyLeft()

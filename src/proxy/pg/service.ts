@@ -104,7 +104,15 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   #sweep: NodeJS.Timeout | null = null
   #isClosing = false
 
-  constructor({ name, config, route, clock, log, secrets, consoleActions }: PostgresServiceOptions) {
+  constructor({
+    name,
+    config,
+    route,
+    clock,
+    log,
+    secrets,
+    consoleActions,
+  }: PostgresServiceOptions) {
     this.name = name
     this.config = config
     this.route = route

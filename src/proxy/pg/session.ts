@@ -22,6 +22,7 @@ import { queryMessage } from '../../wire/pg/write.ts'
 import { countIn, type ClientSnapshot, type ClientState, type DatabaseTotals } from '../service.ts'
 import { BackendRelay } from './backend-relay.ts'
 import type { SideChoice } from './choose-side.ts'
+import { ClientStatements } from './client-statements.ts'
 import type { ServiceContext } from './context.ts'
 import { fatalResponse } from './errors.ts'
 import { FrontendRelay } from './frontend-relay.ts'
@@ -29,7 +30,6 @@ import { reportedDifferences } from '../../net/pg/reported.ts'
 import type { ServerKinds } from './pool-set.ts'
 import { needsTruth, SessionTruth, truthAgeMaxMs } from './session-truth.ts'
 import { settingsKey, settingsReading, settingsSql, type Settings } from './settings.ts'
-import type { Statement, UnnamedStatement } from './statements.ts'
 
 /**
  * idle: no request under way (a pinned session keeps its server). parked: waits for the gate.
@@ -103,8 +103,7 @@ export class Session {
   reading: string
   /** What the client was last told in ParameterStatus. */
   reported: ReadonlyMap<string, string>
-  readonly statements = new Map<string, Statement>()
-  unnamed: UnnamedStatement | null = null
+  readonly statements: ClientStatements
   /** A BEGIN READ ONLY answered by us, to be sent ahead of the first statement. */
   deferredBegin: Buffer | null = null
   /** Clock milliseconds since when the client does not keep up, or null. */
@@ -131,6 +130,7 @@ export class Session {
     this.settingsKey = settingsKey(settings)
     this.reading = settingsReading(settings)
     this.reported = reported
+    this.statements = new ClientStatements(context.statements)
     this.isPooled = context.config.pool.mode === 'transaction'
     this.totals = context.stats.database(identity.database)
     this.openedAtMs = context.clock.nowMs()
@@ -389,44 +389,6 @@ export class Session {
     parsedFor.add(this.parseKey)
   }
 
-  /** A Parse or Close did not happen: it failed, or an earlier error voided it. */
-  statementUnchanged(server: PgServer, tag: StatementTag): void {
-    const { statement, clientName, change } = tag
-    if (statement.id === 0) {
-      if (server.unnamedOwner === statement) server.unnamedOwner = null
-      if (clientName !== null && this.unnamed === statement) this.unnamed = null
-      return
-    }
-    if (change === 'made') server.prepared.delete(statement.id)
-    if (change === 'evicted') server.prepared.set(statement.id, statement)
-    if (clientName === null) return
-    const named = this.statements.get(clientName)
-    if (change === 'closed') {
-      if (named === undefined)
-        this.statements.set(clientName, this.context.statements.useAgain(statement as Statement))
-    } else if (named === statement) {
-      this.statements.delete(clientName)
-      this.context.statements.leave(named)
-    }
-  }
-
-  /** DISCARD ALL or DEALLOCATE ALL has run: only what was sent behind it is left on the server. */
-  discarded(server: PgServer): void {
-    const kept = new Map<string, Statement>()
-    server.forgetStatements()
-    for (const { statement, clientName, change } of server.replies.tags()) {
-      if (statement.id === 0 || change === 'closed' || change === 'evicted') continue
-      if (change === 'made') server.prepared.set(statement.id, statement)
-      if (clientName !== null && this.statements.get(clientName) === statement)
-        kept.set(clientName, statement as Statement)
-    }
-    for (const [name, statement] of this.statements) {
-      if (kept.has(name)) continue
-      this.statements.delete(name)
-      this.context.statements.leave(statement)
-    }
-  }
-
   /** An error of our own ends the session: the client gets one ErrorResponse, then the close. */
   fail(error: PontoonError): void {
     if (this.#state === 'closed') return
@@ -466,7 +428,7 @@ export class Session {
     this.#leaveQueue = null
     const server = this.server
     if (server !== null) this.#dropServer(server)
-    this.discardStatements()
+    this.statements.leave()
     this.client.end()
     this.context.left(this)
   }
@@ -485,11 +447,6 @@ export class Session {
     // A goodbye would complete what the client has left incomplete.
     if (!this.frontend.isBetweenMessages) server.transport.end()
     this.#pool?.give(server)
-  }
-
-  discardStatements(): void {
-    for (const statement of this.statements.values()) this.context.statements.leave(statement)
-    this.statements.clear()
   }
 
   snapshot(now: number): ClientSnapshot {

@@ -142,7 +142,7 @@ export class StatementRelay {
     session.totals.clientParses += 1
     if (nameEnd === nameStart) {
       const unnamed = new Unnamed(Buffer.from(bytes.subarray(offset, end)), effects)
-      session.unnamed = unnamed
+      session.statements.unnamed = unnamed
       server.unnamedOwner = unnamed
       this.#pushParse(server, owed.parse, {
         change: 'made',
@@ -196,7 +196,7 @@ export class StatementRelay {
     if (kind === owed.bind) session.totals.binds += 1
     if (nameEnd === nameStart) {
       this.#ensureUnnamed(server, forwardBefore)
-      const unnamed = session.unnamed
+      const unnamed = session.statements.unnamed
       if (kind === owed.bind && unnamed !== null) this.#guardReadOnly(unnamed.sql)
       if (kind === owed.bind && unnamed !== null && unnamed.effects !== 0)
         this.#noteEffects(unnamed.effects, unnamed.sql)
@@ -239,7 +239,7 @@ export class StatementRelay {
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
     if (nameEnd === nameStart) {
       server.replies.push(owed.close)
-      session.unnamed = null
+      session.statements.unnamed = null
       server.unnamedOwner = null
       return 'forward'
     }
@@ -253,8 +253,7 @@ export class StatementRelay {
     forwardBefore()
     if (statement === undefined) server.replies.push(owed.close)
     else {
-      session.statements.delete(name)
-      session.context.statements.leave(statement)
+      session.statements.close(name)
       this.#push(server, owed.close, { change: 'closed', statement, clientName: name })
     }
     server.transport.sendOwned(closeNobody)
@@ -285,7 +284,7 @@ export class StatementRelay {
   }
 
   #ensureUnnamed(server: PgServer, forwardBefore: () => void): void {
-    const { unnamed } = this.#session
+    const { unnamed } = this.#session.statements
     if (server.unnamedOwner === unnamed) return
     forwardBefore()
     server.unnamedOwner = unnamed
@@ -309,7 +308,7 @@ export class StatementRelay {
   }
 
   #push(server: PgServer, kind: number, tag: StatementTag): void {
-    if (!server.replies.push(kind, tag)) this.#session.statementUnchanged(server, tag)
+    if (!server.replies.push(kind, tag)) this.#session.statements.unchanged(server, tag)
   }
 
   /** On the side that is not primary nothing but reads may follow the end of a transaction. */
