@@ -33,6 +33,7 @@ const sameHeightAllowed: ReadonlySet<string> = new Set(['store -> routing'])
 const packageHomes: readonly { readonly pattern: RegExp; readonly home: string }[] = [
   { pattern: /^(fastify|@fastify\/.*|pino|pino-pretty|prom-client)$/, home: 'control' },
   { pattern: /^libpg-query$/, home: 'routing' },
+  { pattern: /^@aws-sdk\//, home: 'net' },
   { pattern: /^(saslprep|pg-protocol|redis-parser)$/, home: 'net' },
 ]
 

@@ -31,7 +31,7 @@ interface Held {
 
 const firstRetryMs = 500
 const lastRetryMs = 30_000
-/** A storm of refused logins asks at most this often. */
+/** A storm of logins that are refused with one value asks at most this often. */
 const renewEveryMs = 1_000
 
 export class RefreshedValue implements SecretSource {
@@ -41,7 +41,8 @@ export class RefreshedValue implements SecretSource {
   #previous: string | null = null
   #loading: Promise<string> | null = null
   #renewing: Promise<string | null> | null = null
-  #renewedAtMs = Number.NEGATIVE_INFINITY
+  /** When each value was last refused; those of the last second only. */
+  readonly #refusals = new Map<string, number>()
   #failures = 0
   #retryAtMs = 0
   #lastError: PontoonError | null = null
@@ -66,8 +67,10 @@ export class RefreshedValue implements SecretSource {
     if (held !== null && held.value !== refused) return held.value
     const nowMs = this.#tools.clock.nowMs()
     if (this.#renewing === null) {
-      if (nowMs - this.#renewedAtMs < renewEveryMs) return null
-      this.#renewedAtMs = nowMs
+      for (const [value, atMs] of this.#refusals)
+        if (nowMs - atMs >= renewEveryMs) this.#refusals.delete(value)
+      if (this.#refusals.has(refused)) return null
+      this.#refusals.set(refused, nowMs)
       this.#renewing = this.#other(refused).finally(() => {
         this.#renewing = null
       })
@@ -83,7 +86,7 @@ export class RefreshedValue implements SecretSource {
       const pending = (await this.#plan.pending?.()) ?? null
       const other = pending === null || pending === refused ? this.#previous : pending
       if (other === null || other === refused) return null
-      this.#hold(other)
+      this.#hold(other, this.#tools.clock.nowMs())
       return other
     } catch {
       // The refusal of the server says more than this; a failed load is in the log.
@@ -103,11 +106,13 @@ export class RefreshedValue implements SecretSource {
 
   async #loadOnce(): Promise<string> {
     const { what, load } = this.#plan
+    // Its time runs from when it was made, which is after this moment.
+    const askedAtMs = this.#tools.clock.nowMs()
     try {
       const value = await load()
       this.#failures = 0
       this.#lastError = null
-      this.#hold(value)
+      this.#hold(value, askedAtMs)
       return value
     } catch (thrown) {
       const error = secretUnavailable(what, thrown)
@@ -128,8 +133,8 @@ export class RefreshedValue implements SecretSource {
     }
   }
 
-  #hold(value: string): void {
+  #hold(value: string, loadedAtMs: number): void {
     if (this.#held !== null && this.#held.value !== value) this.#previous = this.#held.value
-    this.#held = { value, loadedAtMs: this.#tools.clock.nowMs() }
+    this.#held = { value, loadedAtMs }
   }
 }

@@ -3,19 +3,25 @@
  * a CA we trust, the handshake has settled (net/tls.ts); here it is decided whose it is.
  */
 import type { Socket } from 'node:net'
-import { TLSSocket, type PeerCertificate } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import { PontoonError } from '../../shared/errors.ts'
 
 /** The client's certificate; null when it has shown none. */
-export function clientCertificate(socket: Socket): PeerCertificate | null {
+export function clientCertificate(socket: Socket): CertificateNames | null {
   if (!(socket instanceof TLSSocket)) return null
   const certificate = socket.getPeerCertificate()
   return Object.keys(certificate).length === 0 ? null : certificate
 }
 
+/** What is looked at; node's own type promises a common name that need not be there. */
+export interface CertificateNames {
+  readonly subject?: object
+  readonly subjectaltname?: string | undefined
+}
+
 /** Throws CLIENT_NOT_ALLOWED, in the server's own words, unless the certificate is the user's. */
 export function checkCertificate(
-  certificate: Pick<PeerCertificate, 'subject' | 'subjectaltname'> | null,
+  certificate: CertificateNames | null,
   user: string,
   map: Readonly<Record<string, string>> | undefined,
 ): void {
@@ -34,9 +40,9 @@ export function checkCertificate(
 }
 
 /** The common name first (empty when there is none, or several), then `DNS:…`, `URI:…`, `email:…`. */
-function namesOf(certificate: Pick<PeerCertificate, 'subject' | 'subjectaltname'>): string[] {
+function namesOf(certificate: CertificateNames): string[] {
   // With several common names, node gives an array: nobody can say which one counts.
-  const commonName: unknown = certificate.subject?.CN
+  const { CN: commonName }: { readonly CN?: unknown } = certificate.subject ?? {}
   const first = typeof commonName === 'string' ? commonName : ''
   return [first, ...alternativeNames(certificate.subjectaltname ?? '')]
 }
