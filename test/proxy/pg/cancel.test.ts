@@ -1,0 +1,165 @@
+/** Cancel requests reach the query they are meant for, and nobody else's. */
+import t from 'tap'
+import type { Test } from 'tap'
+import { bind, cancelRequest, execute, parse, query, sync } from '../../support/pg-frontend.ts'
+import { connect, summary } from '../../support/pg-wire.ts'
+import { ask, rows, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
+import type { Pontoon, PontoonOptions, RawClient } from '../../support/pontoon.ts'
+import { startPostgres } from '../../support/postgres.ts'
+import { startRelay } from '../../support/relay.ts'
+
+const server = await startPostgres({ major: 15, auth: 'trust' })
+t.teardown(() => server.stop())
+
+async function pontoonOf(test: Test, options: Partial<PontoonOptions> = {}): Promise<Pontoon> {
+  const pontoon = await startPontoon({ source: server, pool: { size: 1 }, ...options })
+  test.teardown(() => pontoon.stop())
+  return pontoon
+}
+
+/** Sends a cancel request and waits until it is closed without a word. */
+async function cancel(pontoon: Pontoon, pid: number, secret: Buffer): Promise<string> {
+  const wire = await connect(pontoon.host, pontoon.port)
+  await wire.send(cancelRequest(pid, secret))
+  await wire.closed()
+  return wire.pending ? 'an answer' : 'silence'
+}
+
+async function untilRunning(sql: string): Promise<void> {
+  const asked = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1"
+  await until(
+    async () => (await server.query(asked, 'postgres', [`${sql}%`])).length > 0,
+    `${sql} to run`,
+  )
+}
+
+for (const mode of ['session', 'transaction'] as const) {
+  void t.test(`${mode} mode: a cancel ends the running query of that client only`, async (test) => {
+    const pontoon = await pontoonOf(test, { mode, pool: { size: 2 } })
+    const [mine, other] = [await pontoon.client(), await pontoon.client()]
+    await mine.wire.send(query('SELECT pg_sleep(20) /* mine */'))
+    await other.wire.send(query('SELECT pg_sleep(0.7) /* other */'))
+    await untilRunning('SELECT pg_sleep(20) /* mine')
+    await untilRunning('SELECT pg_sleep(0.7) /* other')
+    test.equal(await cancel(pontoon, mine.pid, mine.secret), 'silence')
+    test.equal(sqlstate(await mine.wire.until('Z')), '57014')
+    test.equal(sqlstate(await other.wire.until('Z')), '')
+    test.equal(await value(mine, 'SELECT 1'), '1', 'the session lives on')
+    for (const { wire } of [mine, other]) wire.destroy()
+    await pontoon.untilIdle()
+  })
+
+  void t.test(`${mode} mode: a cancel inside a transaction and of a batch`, async (test) => {
+    const pontoon = await pontoonOf(test, { mode })
+    const client = await pontoon.client()
+    await ask(client, 'BEGIN')
+    await client.wire.send(query('SELECT pg_sleep(20)'))
+    await untilRunning('SELECT pg_sleep(20)')
+    await cancel(pontoon, client.pid, client.secret)
+    test.equal(sqlstate(await client.wire.until('Z')), '57014')
+    await ask(client, 'ROLLBACK')
+    await client.wire.send(
+      parse('SELECT pg_sleep(21)', 's'),
+      bind({ statement: 's' }),
+      execute(),
+      sync(),
+    )
+    await untilRunning('SELECT pg_sleep(21)')
+    await cancel(pontoon, client.pid, client.secret)
+    test.equal(summary(await client.wire.until('Z')), '12EZ')
+    test.equal(await value(client, 'SELECT 1'), '1')
+  })
+
+  void t.test(`${mode} mode: a wrong key is ignored`, async (test) => {
+    const pontoon = await pontoonOf(test, { mode })
+    const client = await pontoon.client()
+    await client.wire.send(query('SELECT pg_sleep(0.5)'))
+    await untilRunning('SELECT pg_sleep(0.5)')
+    const wrong = Buffer.from(client.secret)
+    wrong[3] = (wrong[3] ?? 0) ^ 1
+    const keys: readonly (readonly [number, Buffer])[] = [
+      [client.pid, wrong],
+      [client.pid + 1, client.secret],
+      [client.pid, client.secret.subarray(0, 3)],
+      [client.pid, Buffer.concat([client.secret, Buffer.from([0])])],
+      [client.pid, Buffer.alloc(256)],
+      [0, Buffer.alloc(4)],
+    ]
+    for (const [pid, secret] of keys) await cancel(pontoon, pid, secret)
+    test.equal(sqlstate(await client.wire.until('Z')), '')
+  })
+}
+
+void t.test('a cancel after the query never hits the next client', async (test) => {
+  const pontoon = await pontoonOf(test)
+  const [early, next] = [await pontoon.client(), await pontoon.client()]
+  for (let round = 0; round < 20; round += 1) {
+    await ask(early, 'SELECT 1')
+    await next.wire.send(query('SELECT pg_sleep(0.02)'))
+    await cancel(pontoon, early.pid, early.secret)
+    test.equal(sqlstate(await next.wire.until('Z')), '')
+  }
+})
+
+void t.test(
+  'a cancel that is under way when the query ends holds its server back',
+  async (test) => {
+    const relay = await startRelay({ to: { host: server.host, port: server.port } })
+    test.teardown(() => relay.close())
+    const pontoon = await pontoonOf(test, { source: relay })
+    const [early, next] = [await pontoon.client(), await pontoon.client()]
+    let cancelled = 0
+    for (let round = 0; round < 15; round += 1) {
+      await early.wire.send(query('SELECT pg_sleep(0.03)'))
+      // The request takes about as long as the query, and is delivered before or after its end.
+      relay.delay(round, 'up')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      const request = cancel(pontoon, early.pid, early.secret)
+      if (sqlstate(await early.wire.until('Z')) !== '') cancelled += 1
+      test.equal(sqlstate(await ask(next, 'SELECT pg_sleep(0.03)')), '', `round ${round}`)
+      await request
+    }
+    relay.heal()
+    test.pass(`${cancelled} of 15 came in time`)
+    await pontoon.untilIdle()
+  },
+)
+
+void t.test('a client that waits for a server cannot cancel its holder', async (test) => {
+  const pontoon = await pontoonOf(test)
+  const [holder, waiting] = [await pontoon.client(), await pontoon.client()]
+  await holder.wire.send(query('SELECT pg_sleep(0.4)'))
+  await untilRunning('SELECT pg_sleep(0.4)')
+  await waiting.wire.send(query('SELECT 1'))
+  await until(() => pontoon.service.snapshot().clients.waiting === 1, 'waiting')
+  await cancel(pontoon, waiting.pid, waiting.secret)
+  test.equal(sqlstate(await holder.wire.until('Z')), '')
+  test.equal(summary(await waiting.wire.until('Z')), 'TDCZ')
+})
+
+void t.test('the keys of clients differ and end with them', async (test) => {
+  const pontoon = await pontoonOf(test)
+  const clients: RawClient[] = []
+  for (let count = 0; count < 20; count += 1) clients.push(await pontoon.client())
+  test.equal(new Set(clients.map(({ pid }) => pid)).size, 20)
+  test.equal(new Set(clients.map(({ secret }) => secret.toString('hex'))).size, 20)
+  const [gone] = clients
+  gone?.wire.destroy()
+  await until(() => pontoon.service.snapshot().clients.idle === 19, 'one to leave')
+  test.equal(await cancel(pontoon, gone?.pid ?? 0, gone?.secret ?? Buffer.alloc(4)), 'silence')
+})
+
+void t.test('a cancel whose server cannot be reached does no harm', async (test) => {
+  const relay = await startRelay({ to: { host: server.host, port: server.port } })
+  test.teardown(() => relay.close())
+  const pontoon = await pontoonOf(test, { source: relay })
+  const client = await pontoon.client()
+  await client.wire.send(query('SELECT pg_sleep(0.3)'))
+  await untilRunning('SELECT pg_sleep(0.3)')
+  relay.refuse()
+  await cancel(pontoon, client.pid, client.secret)
+  test.equal(sqlstate(await client.wire.until('Z')), '')
+  relay.refuse(false)
+  test.strictSame(await rows(client, 'SELECT 1'), [['1']])
+  await pontoon.untilIdle()
+})
