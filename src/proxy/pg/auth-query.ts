@@ -13,7 +13,7 @@ import type { Side } from '../../shared/side.ts'
 export interface AuthQueryParts {
   config(): AuthQueryConfig | undefined
   primary(): Side
-  connect(side: Side, query: AuthQueryConfig): Promise<QueryConnection>
+  readonly connect: (side: Side, query: AuthQueryConfig) => Promise<QueryConnection>
   readonly clock: Clock
 }
 
@@ -37,6 +37,8 @@ const answersMax = 10_000
 /** Distinct users asked for at once; a flood of invented names must not queue up. */
 const underWayMax = 200
 const queryTimeoutMs = 5_000
+/** Who waits behind an attempt to connect that failed shares its failure, instead of the next one. */
+const failureSharedMs = 1_000
 /** The connection is closed when nobody was looked up for this long. */
 const idleMs = 60_000
 
@@ -47,6 +49,7 @@ export class AuthQuery {
   #tail: Promise<unknown> = Promise.resolve()
   #connected: Connected | null = null
   #generation = 0
+  #failure: { readonly error: unknown; readonly untilMs: number } | null = null
   #idleTimer: NodeJS.Timeout | null = null
 
   constructor(parts: AuthQueryParts) {
@@ -74,6 +77,7 @@ export class AuthQuery {
   forget(): void {
     this.#generation += 1
     this.#answers.clear()
+    this.#failure = null
     this.#close()
   }
 
@@ -118,12 +122,25 @@ export class AuthQuery {
     }
     this.#close()
     const generation = this.#generation
-    const connection = await this.#parts.connect(side, query)
+    const connection = await this.#connect(side, query)
     if (generation === this.#generation) this.#connected = { connection, generation }
     try {
       return await this.#run(connection, query, user)
     } finally {
       if (generation !== this.#generation) connection.close()
+    }
+  }
+
+  async #connect(side: Side, query: AuthQueryConfig): Promise<QueryConnection> {
+    const { clock, connect } = this.#parts
+    if (this.#failure !== null && clock.nowMs() < this.#failure.untilMs) throw this.#failure.error
+    try {
+      const connection = await connect(side, query)
+      this.#failure = null
+      return connection
+    } catch (error) {
+      this.#failure = { error, untilMs: clock.nowMs() + failureSharedMs }
+      throw error
     }
   }
 

@@ -3,6 +3,7 @@ import t from 'tap'
 import { Client } from 'pg'
 import { answerOf, AuthQuery } from '../../../src/proxy/pg/auth-query.ts'
 import type { QueryConnection, Rows } from '../../../src/net/pg/query.ts'
+import { PontoonError } from '../../../src/shared/errors.ts'
 import { startPontoon, until } from '../../support/pontoon.ts'
 import type { Pontoon } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
@@ -191,6 +192,60 @@ void t.test('answers are remembered, also the negative ones, and look-ups joined
   const many = Array.from({ length: 201 }, (_, index) => lookUp.lookUp(`user-${index}`))
   const settled = await Promise.allSettled(many)
   test.equal(settled.filter(({ status }) => status === 'rejected').length, 1, 'a flood is bounded')
+})
+
+void t.test(
+  'those who wait behind a side that does not answer hear of it at once',
+  async (test) => {
+    let attempts = 0
+    let nowMs = 0
+    const lookUp = new AuthQuery({
+      config: () => ({ sql, user: 'lookup', cacheMs: 10_000 }),
+      primary: () => 'target',
+      connect: () => {
+        attempts += 1
+        return Promise.reject(new PontoonError('CONNECT_TIMEOUT', 'no answer'))
+      },
+      clock: { nowMs: () => nowMs, wallMs: () => nowMs },
+    })
+    test.teardown(() => lookUp.close())
+    const names = ['a', 'b', 'c']
+    const settled = await Promise.allSettled(names.map((name) => lookUp.lookUp(name)))
+    for (const [index, result] of settled.entries()) {
+      const words = `user "${names[index]}" could not be looked up on the target: no answer`
+      test.match(result, {
+        status: 'rejected',
+        reason: { code: 'AUTH_QUERY_FAILED', message: words },
+      })
+    }
+    test.equal(attempts, 1)
+    nowMs = 1_000
+    await test.rejects(lookUp.lookUp('a'))
+    test.equal(attempts, 2)
+  },
+)
+
+void t.test('CVE-2025-12819: no search_path of anybody bends the look-up', async (test) => {
+  await postgres.query(`
+    CREATE SCHEMA evil;
+    CREATE TABLE evil.pg_shadow (usename name, passwd text, valuntil timestamptz);
+    INSERT INTO evil.pg_shadow VALUES ('app', 'md5' || md5('forgedapp'), NULL);
+    GRANT USAGE ON SCHEMA evil TO PUBLIC;
+    GRANT SELECT ON evil.pg_shadow TO PUBLIC;
+    GRANT SELECT ON pg_catalog.pg_shadow TO lookup;
+    ALTER ROLE lookup SET search_path = evil, pg_catalog`)
+  test.teardown(() =>
+    postgres.query('ALTER ROLE lookup RESET search_path; DROP SCHEMA evil CASCADE'),
+  )
+  const unqualified = 'SELECT usename, passwd FROM pg_shadow WHERE usename = $1'
+  const proxy = await pontoon({ mode: 'md5', query: { sql: unqualified } })
+  test.teardown(() => proxy.stop())
+  const client = new Client({
+    connectionString: proxy.url('postgres', 'app', 'forged'),
+    options: '-c search_path=evil',
+  })
+  await test.rejects(client.connect(), { code: '28P01' })
+  test.equal(await whoAmI(proxy, 'app', 'app-password'), 'app')
 })
 
 void t.test('answers that cannot be used let nobody in', async (test) => {
