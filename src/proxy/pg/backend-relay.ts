@@ -154,12 +154,14 @@ export class BackendRelay implements TransportHandler {
         if ((replies.head & owedKindMask) === owed.describe) this.#shift(server, bytes, end)
         return
       case backend.parseComplete: {
+        this.#expect(replies, owed.parse)
         const tag = replies.headTag
         if (tag !== null) this.#session.parseSucceeded(tag)
         this.#shift(server, bytes, end)
         return
       }
       case backend.bindComplete:
+        this.#expect(replies, owed.bind)
         this.#shift(server, bytes, end)
         return
       case backend.closeComplete:
@@ -224,8 +226,13 @@ export class BackendRelay implements TransportHandler {
       this.#forwardTo(bytes, offset)
       this.#session.client.sendOwned(parseComplete)
       this.#from = end
-    }
+    } else this.#expect(server.replies, owed.close)
     this.#shift(server, bytes, end)
+  }
+
+  #expect(replies: PgServer['replies'], kind: number): void {
+    if ((replies.head & owedKindMask) !== kind)
+      throw new PontoonError('SERVER_PROTOCOL', 'the server sent a reply nobody asked for')
   }
 
   /** Tags tell when all statements of the server are gone. */

@@ -12,7 +12,7 @@ import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { upgradeToClient } from '../../net/tls.ts'
 import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
-import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
+import { frontend, headerBytes, startupCode } from '../../wire/pg/protocol.ts'
 import { readStartupPacket, type StartupPacket } from '../../wire/pg/read.ts'
 import { authenticationOk, negotiateProtocolVersion } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
@@ -226,7 +226,7 @@ export class ClientLogin implements TransportHandler {
     this.#startup = { user, database, parameters: packet.parameters }
     const unknown = [...packet.parameters.keys()].filter((name) => name.startsWith('_pq_.'))
     if (packet.minor > 0 || unknown.length > 0)
-      this.transport.sendOwned(negotiateProtocolVersion(0, unknown))
+      this.transport.sendOwned(negotiateProtocolVersion(startupCode.protocol3, unknown))
     if (config.clientAuth.mode === 'passthrough' && !this.#isSecure && !isLocal(this.address)) {
       throw new PontoonError('CLIENT_TLS_REQUIRED', 'a password is taken over TLS or loopback only')
     }
