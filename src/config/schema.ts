@@ -171,6 +171,13 @@ const pool = z.strictObject({
   maxLifetimeMs: durationMs
     .default(3_600_000)
     .describe('A server is closed at its next release after this long.'),
+  holdMs: z
+    .number()
+    .int()
+    .min(0)
+    .max(600_000)
+    .default(3_000)
+    .describe('While a side restarts or fails over, new transactions wait this long for it.'),
 })
 
 const limits = z.strictObject({

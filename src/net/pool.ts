@@ -6,7 +6,7 @@
  */
 import { assert } from '../shared/assert.ts'
 import type { Clock } from '../shared/clock.ts'
-import { PontoonError, toPontoonError } from '../shared/errors.ts'
+import { PontoonError, toPontoonError, type ErrorCode } from '../shared/errors.ts'
 import { WaitLine } from '../shared/wait-line.ts'
 
 export interface Poolable {
@@ -25,6 +25,8 @@ export interface PoolLimits {
   readonly queueTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly maxLifetimeMs: number
+  /** How long those who wait are held while no server can be had for a passing reason. */
+  readonly holdMs: number
 }
 
 /** Both are called later, never while `wait` runs. */
@@ -36,6 +38,7 @@ export interface PoolWaiter<Server> {
 
 interface Queued<Server> {
   readonly waiter: PoolWaiter<Server>
+  readonly sinceMs: number
   readonly deadlineMs: number
 }
 
@@ -44,6 +47,15 @@ const connectingMax = 10
 
 /** After a failed attempt the next one waits this long. */
 const retryAfterMs = 250
+
+/** Reasons that pass by themselves: a side that restarts, fails over, or is full at present. */
+const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'CONNECT_FAILED',
+  'CONNECT_TIMEOUT',
+  'DNS_FAILED',
+  'SERVER_LOST',
+  'SERVER_UNAVAILABLE',
+])
 
 export class Pool<Server extends Poolable> {
   readonly #open: () => Promise<Server>
@@ -58,8 +70,8 @@ export class Pool<Server extends Poolable> {
   readonly #generationOf = new WeakMap<Server, number>()
   #closed = false
   #retryTimer: NodeJS.Timeout | null = null
-  /** The last attempt to connect failed, and no server has been had since. */
-  #hasFailed = false
+  /** Why the last attempt to connect failed; null once a server has been had again. */
+  #failure: PontoonError | null = null
 
   constructor(open: () => Promise<Server>, limits: PoolLimits, clock: Clock) {
     this.#open = open
@@ -96,7 +108,7 @@ export class Pool<Server extends Poolable> {
 
   /** Nobody gets a server here at present; whoever has another way takes it. */
   get isDown(): boolean {
-    return this.#hasFailed && this.#out.size === 0 && this.#idle.length === 0
+    return this.#failure !== null && this.#out.size === 0 && this.#idle.length === 0
   }
 
   get limits(): PoolLimits {
@@ -138,8 +150,9 @@ export class Pool<Server extends Poolable> {
         ),
       )
     }
-    const deadlineMs = this.#clock.nowMs() + this.#limits.queueTimeoutMs
-    const place = this.#queue.join({ waiter, deadlineMs })
+    const sinceMs = this.#clock.nowMs()
+    const deadlineMs = sinceMs + this.#limits.queueTimeoutMs
+    const place = this.#queue.join({ waiter, sinceMs, deadlineMs })
     this.#grow()
     return () => this.#queue.leave(place)
   }
@@ -184,10 +197,7 @@ export class Pool<Server extends Poolable> {
       if (queued.deadlineMs > now) break
       this.#queue.shift()
       queued.waiter.onRefused(
-        new PontoonError(
-          'POOL_TIMEOUT',
-          `no server became free within ${this.#limits.queueTimeoutMs} ms`,
-        ),
+        this.isDown && this.#failure !== null ? this.#failure : this.#timeout(),
       )
     }
     for (let index = this.#idle.length - 1; index >= 0; index -= 1) {
@@ -248,18 +258,21 @@ export class Pool<Server extends Poolable> {
       return
     }
     this.#connecting -= 1
-    this.#hasFailed = false
+    this.#failure = null
     this.#generationOf.set(server, generation)
     this.#out.add(server)
     this.give(server)
     this.#grow()
   }
 
-  /** With no server left nobody is helped by waiting: say what is wrong at once. */
+  /**
+   * With no server left waiting helps only if the reason passes by itself, as in a failover:
+   * then those who wait are held for a while.
+   */
   #connectFailed(error: PontoonError): void {
-    this.#hasFailed = true
+    this.#failure = error
     if (this.#out.size === 0 && this.#idle.length === 0 && this.#connecting === 0)
-      this.#refuseAll(error)
+      this.#refuseAll(error, passing.has(error.code) ? this.#limits.holdMs : 0)
     if (this.#closed || this.#retryTimer !== null) return
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null
@@ -267,10 +280,20 @@ export class Pool<Server extends Poolable> {
     }, retryAfterMs)
   }
 
-  #refuseAll(error: PontoonError): void {
+  #timeout(): PontoonError {
+    const text = `no server became free within ${this.#limits.queueTimeoutMs} ms`
+    return new PontoonError('POOL_TIMEOUT', text)
+  }
+
+  /** Refuses those who have waited for at least `heldMs`. */
+  #refuseAll(error: PontoonError, heldMs = 0): void {
+    const youngestMs = this.#clock.nowMs() - heldMs
     const refused: Queued<Server>[] = []
-    for (let queued = this.#queue.shift(); queued !== null; queued = this.#queue.shift())
+    for (let queued = this.#queue.first(); queued !== null; queued = this.#queue.first()) {
+      if (heldMs > 0 && queued.sinceMs > youngestMs) break
+      this.#queue.shift()
       refused.push(queued)
+    }
     for (const queued of refused) queued.waiter.onRefused(error)
   }
 }

@@ -86,6 +86,12 @@ const kinds = {
     true,
     'A side refuses new sessions; the message carries its own words.',
   ),
+  SERVER_UNAVAILABLE: kind(
+    '08004',
+    502,
+    true,
+    'A side takes no sessions at present: it starts, stops, or has no connection left.',
+  ),
   SERVER_PROTOCOL: kind('08P01', 502, false, 'A side broke the protocol; that server was closed.'),
   SERVER_LOST: kind(
     '08006',

@@ -40,6 +40,7 @@ const limits: PoolLimits = {
   queueTimeoutMs: 100,
   idleTimeoutMs: 1_000,
   maxLifetimeMs: 10_000,
+  holdMs: 0,
 }
 
 class Bench {
@@ -267,6 +268,33 @@ void t.test('when no server is left, a failed connect refuses all who wait', asy
   await bench.settled(4)
   test.equal(bench.outcomes[3], 'd:1', 'the next attempt works')
   test.notOk(bench.pool.isDown)
+  bench.pool.close()
+})
+
+void t.test('a side that comes back within holdMs costs nobody an error', async (test) => {
+  const bench = new Bench({ holdMs: 60, queueTimeoutMs: 10_000 })
+  bench.failure = new PontoonError('CONNECT_FAILED', 'it restarts')
+  bench.wait('a')
+  await until(() => bench.pool.isDown, 'a failed attempt')
+  test.strictSame(bench.outcomes, [], 'held')
+  bench.failure = null
+  await bench.settled(1)
+  test.strictSame(bench.outcomes, ['a:1'])
+  bench.pool.close()
+})
+
+void t.test('holdMs is a limit, and holds nobody for what does not pass', async (test) => {
+  const bench = new Bench({ holdMs: 60, queueTimeoutMs: 10_000 })
+  bench.failure = new PontoonError('CONNECT_FAILED', 'it stays away')
+  bench.wait('a')
+  await until(() => bench.pool.isDown, 'a failed attempt')
+  bench.clock.now += 61
+  bench.wait('b')
+  await bench.settled(1)
+  test.strictSame(bench.outcomes, ['a:CONNECT_FAILED'], 'b has not waited long enough')
+  bench.failure = new PontoonError('SERVER_AUTH_FAILED', 'a wrong password')
+  await bench.settled(2)
+  test.strictSame(bench.outcomes, ['a:CONNECT_FAILED', 'b:SERVER_AUTH_FAILED'])
   bench.pool.close()
 })
 

@@ -3,7 +3,7 @@
  * The result is a ready PgServer (server.ts).
  */
 import type { Socket } from 'node:net'
-import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { PontoonError, toPontoonError, type ErrorCode } from '../../shared/errors.ts'
 import { authCode, backend, frontend, headerBytes, typeName } from '../../wire/pg/protocol.ts'
 import { readError, readParameterStatus, cstringEnd } from '../../wire/pg/read.ts'
 import {
@@ -48,15 +48,18 @@ export interface LoggedIn {
   readonly notices: readonly Buffer[]
 }
 
+/** Classes 57 (shutdown, starting up) and 53 (too many connections) pass by themselves. */
+function loginErrorCode(sqlstate: string): ErrorCode {
+  if (sqlstate.startsWith('28')) return 'SERVER_AUTH_FAILED'
+  return sqlstate.startsWith('57') || sqlstate.startsWith('53')
+    ? 'SERVER_UNAVAILABLE'
+    : 'SERVER_REJECTED'
+}
+
 /** A login that the server refused, in its own words. */
 export class ServerLoginError extends VerbatimError {
   constructor(name: string, sqlstate: string, text: string, response: Buffer) {
-    super(
-      sqlstate.startsWith('28') ? 'SERVER_AUTH_FAILED' : 'SERVER_REJECTED',
-      `${name} refused the login: ${text}`,
-      sqlstate,
-      response,
-    )
+    super(loginErrorCode(sqlstate), `${name} refused the login: ${text}`, sqlstate, response)
   }
 }
 

@@ -12,7 +12,7 @@ import { Listener } from '../../net/listener.ts'
 import { login } from '../../net/pg/login.ts'
 import { openQueryConnection, type Rows } from '../../net/pg/query.ts'
 import type { PgServer } from '../../net/pg/server.ts'
-import { Pool } from '../../net/pool.ts'
+import { Pool, type PoolLimits } from '../../net/pool.ts'
 import { Secrets } from '../../net/secrets/secrets.ts'
 import { clientTlsContext } from '../../net/tls.ts'
 import { SessionDealer } from '../../routing/balance.ts'
@@ -182,7 +182,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.config = config
     this.proven.doubtAll()
     this.#authQuery.forget()
-    for (const pool of this.#pools.pools()) pool.limits = config.pool
+    for (const { kind, existing } of this.#pools.slots())
+      if (existing !== null) existing.limits = limitsOf(config, kind)
     return []
   }
 
@@ -390,7 +391,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
         this.stats.serversOpenedTotal += 1
         return server
       },
-      this.config.pool,
+      limitsOf(this.config, kind),
       this.clock,
     )
     return pool
@@ -445,4 +446,9 @@ function refuse(socket: Socket, error: PontoonError): void {
   socket.once('close', () => clearTimeout(timer))
   socket.resume()
   socket.end(fatalResponse(error))
+}
+
+/** A read that finds its side down goes to the primary at once instead of being held. */
+function limitsOf({ pool }: ServiceConfig, { access }: ServerKind): PoolLimits {
+  return access === 'read' ? { ...pool, holdMs: 0 } : pool
 }
