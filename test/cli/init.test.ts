@@ -70,7 +70,9 @@ const cases: readonly Case[] = [
   {
     name: 'query options',
     url: 'postgres://app:x@db/o?application_name=my%20app&sslmode=verify-full&sslrootcert=ca.pem&options=-c%20search_path%3Da,b&connect_timeout=3&channel_binding=require',
-    service: { source: { tls: { mode: 'verify-full', ca: 'CWD/ca.pem' } } },
+    service: {
+      source: { tls: { mode: 'verify-full', ca: 'CWD/ca.pem', channelBinding: 'require' } },
+    },
     newUrl:
       'postgres://app:***@localhost:6432/o?application_name=my%20app&options=-c%20search_path%3Da%2Cb&connect_timeout=3&sslmode=disable',
     notes: /goes now: sslmode, sslrootcert, channel_binding\./,

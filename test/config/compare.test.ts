@@ -51,6 +51,27 @@ const cases: readonly (readonly [
     },
   ],
   [
+    'where passwords come from, and tokens',
+    ({ services: { orders } }) => ({
+      services: {
+        orders: {
+          ...orders,
+          users: { app: { verifier: 'old', target: { auth: { mode: 'rds-iam' } } } },
+          source: { host: 'a', password: { file: '/run/pw' } },
+          target: { host: 'b', auth: { mode: 'rds-iam', region: 'eu-west-1' } },
+        },
+      },
+    }),
+    {
+      live: [
+        'services.orders.users.app.target.auth.mode',
+        'services.orders.source.password',
+        'services.orders.target.auth.mode',
+        'services.orders.target.auth.region',
+      ],
+    },
+  ],
+  [
     'a side',
     ({ services: { orders } }) => ({
       services: {

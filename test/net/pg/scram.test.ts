@@ -126,10 +126,10 @@ void t.test(
   'CVE-2026-6664: rounds, salt and nonce of a hostile server are bounded',
   async (test) => {
     const cases = ['i=1000001', 'i=0', 'i=-1', 'i=1e3e', 'i=NaN', 'i=4096.5'] as const
-    for (const rounds of cases) {
+    for (const count of cases) {
       const client = new ScramClient('x', unbound)
       const nonce = client.first().slice('n,,n=,'.length)
-      await test.rejects(client.final(`${nonce}x,s=c2FsdA==,${rounds}`), {
+      await test.rejects(client.final(`${nonce}x,s=c2FsdA==,${count}`), {
         code: 'SERVER_PROTOCOL',
         message: /iteration count/,
       })
