@@ -1,0 +1,180 @@
+/** Whatever comes in on the listener: a clear answer, within a deadline, and nobody else suffers. */
+import t from 'tap'
+import {
+  gssEncRequest,
+  int32,
+  message,
+  query,
+  sslRequest,
+  startup,
+  untyped,
+} from '../../support/pg-frontend.ts'
+import { connect, errorFields } from '../../support/pg-wire.ts'
+import type { BackendMessage, PgWire } from '../../support/pg-wire.ts'
+import { present, startPontoon, until, value } from '../../support/pontoon.ts'
+import { startPostgres } from '../../support/postgres.ts'
+
+const server = await startPostgres({ major: 15, auth: 'trust' })
+const pontoon = await startPontoon({
+  source: server,
+  config: { limits: { loginTimeoutMs: 400, startupBytesMax: 4_096 }, databases: ['postgres'] },
+})
+t.teardown(async () => {
+  await pontoon.stop()
+  await server.stop()
+})
+const bystander = await pontoon.client()
+
+const raw = (): Promise<PgWire> => connect(pontoon.host, pontoon.port)
+
+/** The one error that a client gets before it is closed. */
+async function refusal(wire: PgWire): Promise<Record<string, string>> {
+  const messages: BackendMessage[] = []
+  for (;;) {
+    const found = await wire.next(3_000).catch(() => null)
+    if (found === null) break
+    messages.push(found)
+  }
+  await wire.closed()
+  const errors = messages.filter(({ type }) => type === 'E')
+  if (errors.length !== 1) throw new Error(`${errors.length} errors`)
+  return errorFields(present(errors[0]))
+}
+
+t.afterEach(async () => {
+  if ((await value(bystander, 'SELECT 1')) !== '1') throw new Error('somebody else suffered')
+  await until(() => pontoon.service.snapshot().clients.startup === 0, 'all logins to be over')
+})
+
+const garbage: Readonly<Record<string, Buffer>> = {
+  'random bytes': Buffer.from('f00dcafe'.repeat(40), 'hex'),
+  'zero bytes': Buffer.alloc(100),
+  'an HTTP request': Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+  'a TLS ClientHello': Buffer.from('16030100c8010000c40303', 'hex'),
+  'a Redis command': Buffer.from('*1\r\n$4\r\nPING\r\n'),
+  'a length of zero': int32(0),
+  'a negative length': int32(-1),
+  'a startup packet of 1 GB': Buffer.concat([int32(1_073_741_824), int32(196_608)]),
+  'a startup packet over the limit': startup({ user: 'a', options: 'x'.repeat(5_000) }),
+  'protocol 2': untyped(int32(131_072), Buffer.alloc(288)),
+  'a startup packet without its end': untyped(int32(196_608), Buffer.from('user\0postgres\0')),
+  'a query instead of a startup packet': query('SELECT 1'),
+  'bytes behind SSLRequest': Buffer.concat([sslRequest(), startup({ user: 'postgres' })]),
+  'bytes behind GSSENCRequest': Buffer.concat([gssEncRequest(), Buffer.from('x')]),
+}
+
+for (const [name, bytes] of Object.entries(garbage)) {
+  void t.test(`${name} is refused`, async (test) => {
+    const wire = await raw()
+    await wire.send(bytes)
+    test.match(await refusal(wire), { S: 'FATAL', C: '08P01', D: /CLIENT_PROTOCOL/ })
+  })
+}
+
+void t.test('too many encryption requests', async (test) => {
+  const wire = await raw()
+  for (let count = 0; count < 3; count += 1) {
+    await wire.send(count === 0 ? gssEncRequest() : sslRequest())
+    test.equal(await wire.nextByte(), 'N')
+  }
+  await wire.send(sslRequest())
+  test.match(await refusal(wire), { C: '08P01' })
+})
+
+void t.test('GSSENCRequest, then SSLRequest, then in clear', async (test) => {
+  const wire = await raw()
+  for (const request of [gssEncRequest(), sslRequest()]) {
+    await wire.send(request)
+    test.equal(await wire.nextByte(), 'N')
+  }
+  await wire.send(startup({ user: 'postgres', database: 'postgres' }))
+  await wire.until('Z')
+  wire.destroy()
+})
+
+void t.test('a startup packet byte by byte', async (test) => {
+  const wire = await raw()
+  for (const byte of startup({ user: 'postgres', database: 'postgres' }))
+    await wire.send(Buffer.from([byte]))
+  test.equal((await wire.until('Z')).at(0)?.type, 'R')
+  wire.destroy()
+})
+
+void t.test('a first query in the same write as the startup packet', async (test) => {
+  const wire = await raw()
+  await wire.send(startup({ user: 'postgres', database: 'postgres' }), query('SELECT 5'))
+  await wire.until('Z')
+  test.ok((await wire.until('Z')).find(({ type }) => type === 'D')?.body.includes('5'))
+  wire.destroy()
+})
+
+void t.test('a newer minor version and unknown options are negotiated down', async (test) => {
+  const wire = await raw()
+  const parameters = { user: 'postgres', database: 'postgres', '_pq_.future': 'on' }
+  await wire.send(startup(parameters, 196_610))
+  const [negotiation] = await wire.until('Z')
+  const expected = message('v', int32(196_608), int32(1), Buffer.from('_pq_.future\0'))
+  test.strictSame(negotiation, { type: 'v', body: expected.subarray(5) })
+  await wire.send(query('SELECT 1'))
+  await wire.until('Z')
+  wire.destroy()
+})
+
+const silences: Readonly<Record<string, Buffer>> = {
+  'says nothing': Buffer.alloc(0),
+  'says half a startup packet': startup({ user: 'postgres' }).subarray(0, 10),
+  'says SSLRequest and no more': sslRequest(),
+}
+
+for (const [name, bytes] of Object.entries(silences)) {
+  void t.test(`a client that ${name} is closed after loginTimeoutMs`, async (test) => {
+    const wire = await raw()
+    const begun = performance.now()
+    await wire.send(bytes)
+    if (bytes.equals(sslRequest())) test.equal(await wire.nextByte(), 'N')
+    test.match(await refusal(wire), { C: '08P01', M: /not finished within 400 ms/ })
+    const tookMs = performance.now() - begun
+    test.ok(tookMs > 300 && tookMs < 2_000, `${tookMs} ms`)
+  })
+}
+
+const refusedLogins: Readonly<Record<string, readonly [Buffer, object]>> = {
+  'a startup packet without a user': [startup({ database: 'postgres' }), { C: '28000' }],
+  'a database that is not listed': [
+    startup({ user: 'postgres', database: 'other' }),
+    { C: '28000', M: /database "other" is not listed/ },
+  ],
+  'a replication connection': [
+    startup({ user: 'postgres', database: 'postgres', replication: 'database' }),
+    { C: '28000', M: /replication/ },
+  ],
+}
+
+for (const [name, [bytes, expected]] of Object.entries(refusedLogins)) {
+  void t.test(`${name} is refused`, async (test) => {
+    const wire = await raw()
+    await wire.send(bytes)
+    test.match(await refusal(wire), { S: 'FATAL', ...expected })
+  })
+}
+
+void t.test('the database that the client asks for does not exist', async (test) => {
+  const open = await startPontoon({ source: server })
+  test.teardown(() => open.stop())
+  await test.rejects(open.client({ database: 'nowhere' }), {
+    message: '3D000: database "nowhere" does not exist',
+  })
+  test.equal(await value(await open.client(), 'SELECT 1'), '1')
+})
+
+void t.test('a client that connects and goes away at once', async (test) => {
+  const before = pontoon.service.snapshot().clients.idle
+  for (let count = 0; count < 20; count += 1) {
+    const wire = await raw()
+    if (count % 3 === 0) await wire.send(startup({ user: 'postgres', database: 'postgres' }))
+    wire.destroy(count % 2 === 0)
+  }
+  await pontoon.untilIdle()
+  await until(() => pontoon.service.snapshot().clients.idle === before, 'all to have left')
+  test.pass()
+})
