@@ -13,6 +13,8 @@ await t.test('a restart of the primary costs new transactions no error', async (
   })
   test.teardown(() => pontoon.stop())
   const clients = new Pool({ connectionString: pontoon.url('postgres'), max: 8 })
+  // The teardown may be quicker than the driver's farewell.
+  clients.on('error', () => undefined)
   const connected = await Promise.all(Array.from({ length: 8 }, () => clients.connect()))
   await Promise.all(connected.map((client) => client.query('SELECT 1')))
 
