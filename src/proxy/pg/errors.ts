@@ -12,8 +12,11 @@ export function fatalResponse(error: PontoonError, isUnderWay = false): Buffer {
     sqlstate: error.kind.sqlstate,
     message: error.message,
     detail: `Pontoon error ${error.code}.`,
-    ...(error.kind.retrySafe && !isUnderWay
+    ...(error.kind.retrySafe && !isUnderWay && mayPass.test(error.kind.sqlstate)
       ? { hint: 'Nothing of this request was executed; it is safe to retry.' }
       : {}),
   })
 }
+
+/** Connection trouble, lack of room, operator intervention: trying again may help. */
+const mayPass = /^(08(?!P01)|53|57)/
