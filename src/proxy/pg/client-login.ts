@@ -64,6 +64,8 @@ export class ClientLogin implements TransportHandler {
   #buffer: Buffer = Buffer.alloc(0)
   #negotiations = 0
   #isSecure = false
+  /** A TLS handshake is under way: nothing can be said to the client. */
+  #isShakingHands = false
   #isBusy = false
   #auth: ClientAuth | null = null
   #startup: StartupIdentity | null = null
@@ -140,6 +142,7 @@ export class ClientLogin implements TransportHandler {
       { service: context.name, client: this.address, code: error.code, error: error.message },
       'a client could not log in',
     )
+    if (this.#isShakingHands) this.transport.destroy()
     this.transport.sendOwned(fatalResponse(error))
     this.transport.end()
     this.#end()
@@ -208,6 +211,10 @@ export class ClientLogin implements TransportHandler {
     )
     plain.handler = ignoring
     this.#isSecure = true
+    this.#isShakingHands = true
+    secure.once('secure', () => {
+      this.#isShakingHands = false
+    })
     this.transport = new Transport(secure, this.#host.context.flushes, this).readEvents()
   }
 
