@@ -27,7 +27,9 @@ t.teardown(async () => {
 })
 
 async function pontoonOf(test: Test, options: PontoonOptions): Promise<Pontoon> {
-  const pontoon = await startPontoon(options)
+  // Short, so that what is down for good shows soon; failover.test.ts has the rest.
+  const pool = { holdMs: 300, ...options.pool }
+  const pontoon = await startPontoon({ ...options, pool })
   test.teardown(() => pontoon.stop())
   return pontoon
 }
