@@ -84,7 +84,12 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   closers.push(() => audit.close())
   const events = new EventFeed(() => clock.wallMs())
   const secrets = new Secrets({ clock, log })
-  const sides = new SideWatch({ probe: options.probeSide ?? lookAtSide(secrets), events, clock, log })
+  const sides = new SideWatch({
+    probe: options.probeSide ?? lookAtSide(secrets),
+    events,
+    clock,
+    log,
+  })
   closers.push(() => sides.stop())
   const services = new Map<string, Service>()
   const consoles = new ControlConsole()
