@@ -30,15 +30,23 @@ export interface PreparedTag {
 }
 
 /**
- * Goes with the owed reply of a Parse or Close, to take back what was assumed when it fails.
- * made: a Parse was sent. found: a client's Parse was spared, the statement is there. closed: a
- * client has closed its name. evicted: Pontoon closes the statement to make room.
+ * What a message does to statements.
+ * made: a Parse was sent. found: a client's Parse was spared, the statement is there. again: a
+ * client uses a name that it uses already. closed: a client has closed its name, or a Query its
+ * unnamed statement. discarded: a Query that may close all. evicted: Pontoon closes the statement
+ * to make room.
  */
+export type StatementChange = 'made' | 'found' | 'again' | 'closed' | 'discarded' | 'evicted'
+
+/** Goes with the owed reply of such a message, to take back what was assumed when it fails. */
 export interface StatementTag {
-  readonly change: 'made' | 'found' | 'closed' | 'evicted'
-  readonly statement: PreparedTag
-  /** Name that the client gave it; null for what Pontoon injected. */
+  readonly change: StatementChange
+  /** Null when there was none. */
+  readonly statement: PreparedTag | null
+  /** Name that the client gave it, '' for its unnamed one; null for what Pontoon injected. */
   readonly clientName: string | null
+  /** The unnamed statement that a Parse has replaced. */
+  readonly previous?: PreparedTag | null
 }
 
 export interface ServerOrigin {

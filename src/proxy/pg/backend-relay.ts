@@ -68,6 +68,7 @@ export class BackendRelay implements TransportHandler {
       session.fail(toPontoonError(thrown))
       return
     }
+    if (session.frontend.awaitsStatement) session.frontend.resume()
     if (server.replies.length > 0 || this.#carry !== null || this.#bodyBytes > 0) return
     if (session.isApplying) session.applied()
     else if (server.isAtRest && session.frontend.isBetweenMessages) session.settle()
@@ -156,7 +157,10 @@ export class BackendRelay implements TransportHandler {
       case backend.parseComplete: {
         this.#expect(replies, owed.parse)
         const tag = replies.headTag
-        if (tag !== null) this.#session.parseSucceeded(tag)
+        if (tag !== null) {
+          this.#session.parseSucceeded(tag)
+          this.#session.statements.known(tag)
+        }
         this.#shift(server, bytes, end)
         return
       }
@@ -214,9 +218,11 @@ export class BackendRelay implements TransportHandler {
       throw new PontoonError('SERVER_PROTOCOL', 'the server sent ReadyForQuery amid other replies')
     }
     server.copyIn = false
+    const session = this.#session
+    const tag = server.replies.headTag
+    if (tag !== null) session.statements.known(tag)
     this.#shift(server, bytes, end)
     if (!wasInjected) return
-    const session = this.#session
     if (session.truth !== null) session.truthTold()
     if (session.reported !== server.reported) session.tellReported(server)
   }
@@ -227,6 +233,8 @@ export class BackendRelay implements TransportHandler {
       this.#session.client.sendOwned(parseComplete)
       this.#from = end
     } else this.#expect(server.replies, owed.close)
+    const tag = server.replies.headTag
+    if (tag !== null) this.#session.statements.known(tag)
     this.#shift(server, bytes, end)
   }
 
@@ -249,7 +257,7 @@ export class BackendRelay implements TransportHandler {
     const session = this.#session
     const error = readError(bytes, offset + headerBytes, end)
     countIn(session.context.stats.serverErrors, error.sqlstate.slice(0, 2))
-    server.replies.fail((tag) => session.statements.unchanged(server, tag))
+    server.replies.fail((tag, isVoid) => session.statements.unchanged(server, tag, isVoid))
     if (error.sqlstate === planOutdated) session.context.statements.renew()
     // A ReadyForQuery too many must not reach the next client.
     if (server.replies.mayHaveStraySync) server.spoil()

@@ -2,16 +2,26 @@
  * The prepared statements of one client: its names, each standing for a statement that all clients
  * share (statements.ts), and its unnamed one. What a failed batch did to them is taken back here.
  */
-import type { PgServer, PreparedTag, StatementTag } from '../../net/pg/server.ts'
+import type { PgServer, PreparedTag, StatementChange, StatementTag } from '../../net/pg/server.ts'
 import type { Statement, StatementCatalogue, UnnamedStatement } from './statements.ts'
 
 export class ClientStatements {
   readonly #catalogue: StatementCatalogue
   readonly #named = new Map<string, Statement>()
   unnamed: UnnamedStatement | null = null
+  /** Statements and names whose last change is not confirmed, and how many Syncs came before it. */
+  readonly #awaited = new Map<PreparedTag | string, { count: number; syncs: number }>()
+  #syncs = 0
+  /** Queries under way that may close all statements. */
+  #discards = 0
 
   constructor(catalogue: StatementCatalogue) {
     this.#catalogue = catalogue
+  }
+
+  /** Whether any change is not confirmed yet. */
+  get hasAwaited(): boolean {
+    return this.#awaited.size > 0 || this.#discards > 0
   }
 
   get size(): number {
@@ -38,14 +48,81 @@ export class ClientStatements {
     this.#catalogue.leave(statement)
   }
 
-  /** A Parse or Close did not happen: it failed, or an earlier error voided it. */
-  unchanged(server: PgServer, tag: StatementTag): void {
+  /** A message that changes something was sent. */
+  sent({ change, statement, clientName }: StatementTag): void {
+    if (change === 'discarded') this.#discards += 1
+    if (statement !== null) this.#await(statement)
+    if (clientName !== null && clientName !== '') this.#await(clientName)
+  }
+
+  #await(key: PreparedTag | string): void {
+    const count = this.#awaited.get(key)?.count ?? 0
+    this.#awaited.set(key, { count: count + 1, syncs: this.#syncs })
+  }
+
+  /** It is known what has become of it. */
+  known({ change, statement, clientName }: StatementTag): void {
+    if (change === 'discarded') this.#discards -= 1
+    if (statement !== null) this.#awaitNoMore(statement)
+    if (clientName !== null && clientName !== '') this.#awaitNoMore(clientName)
+  }
+
+  #awaitNoMore(key: PreparedTag | string): void {
+    const awaited = this.#awaited.get(key)
+    if (awaited === undefined) return
+    if (awaited.count === 1) this.#awaited.delete(key)
+    else this.#awaited.set(key, { ...awaited, count: awaited.count - 1 })
+  }
+
+  synced(): void {
+    if (this.#awaited.size > 0) this.#syncs += 1
+  }
+
+  /**
+   * Whether it must be awaited what a name stands for. Within a batch it need not: what is void
+   * there makes all that follows void. Behind a Sync it shows only when the replies have come.
+   */
+  isUncertain(name: string): boolean {
+    if (this.#discards > 0) return true
+    const statement = name === '' ? this.unnamed : this.#named.get(name)
+    return (
+      this.isFromBeforeSync(name) ||
+      (statement !== undefined && statement !== null && this.isFromBeforeSync(statement))
+    )
+  }
+
+  /** Whether its last change is not confirmed and lies behind a Sync. */
+  isFromBeforeSync(key: PreparedTag | string): boolean {
+    const awaited = this.#awaited.get(key)
+    return awaited !== undefined && awaited.syncs < this.#syncs
+  }
+
+  /** A change did not happen: it failed, or, when it is void, an earlier error kept it from it. */
+  unchanged(server: PgServer, tag: StatementTag, isVoid: boolean): void {
+    this.known(tag)
     const { statement, clientName, change } = tag
-    if (!isNamed(statement)) {
-      if (server.unnamedOwner === statement) server.unnamedOwner = null
-      if (clientName !== null && this.unnamed === statement) this.unnamed = null
+    if (statement === null || change === 'again') return
+    if (clientName === '' || !isNamed(statement)) this.#unnamedUnchanged(server, tag, isVoid)
+    else this.#namedUnchanged(server, statement, clientName, change)
+  }
+
+  #unnamedUnchanged(server: PgServer, tag: StatementTag, isVoid: boolean): void {
+    const { statement, clientName, change, previous } = tag
+    if (change === 'closed' || change === 'discarded') {
+      this.unnamed ??= isUnnamed(statement) ? statement : null
       return
     }
+    if (server.unnamedOwner === statement) server.unnamedOwner = null
+    if (clientName === null || this.unnamed !== statement) return
+    this.unnamed = isVoid && isUnnamed(previous) ? previous : null
+  }
+
+  #namedUnchanged(
+    server: PgServer,
+    statement: Statement,
+    clientName: string | null,
+    change: StatementChange,
+  ): void {
     if (change === 'made') server.prepared.delete(statement.id)
     if (change === 'evicted') server.prepared.set(statement.id, statement)
     if (clientName === null) return
@@ -60,8 +137,9 @@ export class ClientStatements {
     const kept = new Set<string>()
     server.forgetStatements()
     for (const { statement, clientName, change } of server.replies.tags()) {
-      if (!isNamed(statement) || change === 'closed' || change === 'evicted') continue
-      if (change === 'made') server.prepared.set(statement.id, statement)
+      if (statement === null || !isNamed(statement)) continue
+      if (change === 'closed' || change === 'evicted') continue
+      if (change === 'made' || change === 'again') server.prepared.set(statement.id, statement)
       if (clientName !== null && this.#named.get(clientName) === statement) kept.add(clientName)
     }
     for (const name of this.#named.keys()) if (!kept.has(name)) this.close(name)
@@ -76,4 +154,8 @@ export class ClientStatements {
 
 function isNamed(statement: PreparedTag): statement is Statement {
   return statement.id !== 0
+}
+
+function isUnnamed(statement: PreparedTag | null | undefined): statement is UnnamedStatement {
+  return statement !== null && statement !== undefined && statement.id === 0
 }

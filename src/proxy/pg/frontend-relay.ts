@@ -4,7 +4,7 @@
  * to its session is noted. Bytes are kept only while there is no server to take them or while a
  * message that must be read whole is incomplete.
  */
-import type { PgServer } from '../../net/pg/server.ts'
+import type { PgServer, StatementTag } from '../../net/pg/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import { effect, sessionEffects } from '../../routing/session-effects.ts'
 import { assert } from '../../shared/assert.ts'
@@ -36,6 +36,10 @@ export class FrontendRelay implements TransportHandler {
   #passBytes = 0
   /** They are dropped instead. */
   #isDropping = false
+  /** What the Query at hand does to prepared statements. */
+  #queryTag: StatementTag | null = null
+  /** The next message waits until it is known what its statement name stands for. */
+  awaitsStatement = false
   /** Start of the bytes that go to the server as they are. */
   #from = 0
 
@@ -80,7 +84,7 @@ export class FrontendRelay implements TransportHandler {
   resume(): void {
     if (this.#held !== null) this.#consumeHeld()
     const { client, state, server } = this.#session
-    if (!client.isPaused) return
+    if (!client.isPaused || this.awaitsStatement) return
     const mayRead = (state === 'idle' && !client.isCongested) || state === 'active'
     if (mayRead && !this.#mustSettleFirst() && !(server?.transport.isCongested ?? false))
       client.resumeReading()
@@ -268,7 +272,7 @@ export class FrontendRelay implements TransportHandler {
         if (session.isPooled && !this.#noteQuery(server, bytes, offset, end, total))
           return 'incomplete'
         // Its ReadyForQuery ends an extended batch as well.
-        if (server.replies.push(owed.query)) server.batchOpen = false
+        if (this.#pushQuery(server)) server.batchOpen = false
         stats.queries[server.side] += 1
         session.totals.queries += 1
         return 'forward'
@@ -280,6 +284,7 @@ export class FrontendRelay implements TransportHandler {
         return 'forward'
       case frontend.sync:
         server.batchOpen = false
+        session.statements.synced()
         // While the server reads COPY data it ignores Sync.
         if (server.copyIn) server.replies.ignoreSync()
         else server.replies.push(owed.sync)
@@ -325,6 +330,7 @@ export class FrontendRelay implements TransportHandler {
         throw new PontoonError('CLIENT_PROTOCOL', 'the names in a Bind message are too long')
       }
     }
+    const wasOpen = server.batchOpen
     server.batchOpen = true
     if (!this.#session.isPooled) {
       server.replies.push(this.#statements.owedFor(type))
@@ -343,7 +349,7 @@ export class FrontendRelay implements TransportHandler {
       server.replies.push(owed.parse)
       return 'forward'
     }
-    return this.#statements.relay(
+    const step = this.#statements.relay(
       server,
       bytes,
       offset,
@@ -352,15 +358,23 @@ export class FrontendRelay implements TransportHandler {
       type,
       () => this.#forwardTo(bytes, offset),
     )
+    this.awaitsStatement = step === 'wait'
+    if (this.awaitsStatement) {
+      server.batchOpen = wasOpen
+      this.#session.client.pauseReading()
+    }
+    return step
   }
 
   /** Notes the effects of a simple Query; false while it is incomplete. */
   #noteQuery(server: PgServer, bytes: Buffer, offset: number, end: number, total: number): boolean {
     const session = this.#session
+    if (end - offset < total && total <= wholeBytesMax) return false
+    const { unnamed } = session.statements
     server.unnamedOwner = null
     session.statements.unnamed = null
+    this.#queryTag = null
     if (end - offset < total) {
-      if (total <= wholeBytesMax) return false
       if (!session.onPrimary) throw readOnlyLeft()
       session.pinReason = 'unscanned'
       return true
@@ -379,7 +393,27 @@ export class FrontendRelay implements TransportHandler {
         session.settingTexts.push(textOf(bytes, offset, total))
       }
     }
+    const discards = (effects & (effect.deallocate | effect.discardAll)) !== 0
+    // Outside of a batch nothing can keep it from being run.
+    if (discards || (server.batchOpen && unnamed !== null))
+      this.#queryTag = {
+        change: discards ? 'discarded' : 'closed',
+        statement: unnamed,
+        clientName: '',
+      }
     return true
+  }
+
+  /** False when the server is going to ignore it. */
+  #pushQuery(server: PgServer): boolean {
+    const tag = this.#queryTag
+    if (tag === null) return server.replies.push(owed.query)
+    this.#queryTag = null
+    const { statements } = this.#session
+    statements.sent(tag)
+    const isRead = server.replies.push(owed.query, tag)
+    if (!isRead) statements.unchanged(server, tag, true)
+    return isRead
   }
 }
 

@@ -383,7 +383,7 @@ export class Session {
   /** A Parse has succeeded on a server. */
   parseSucceeded({ statement }: StatementTag): void {
     // What ran before it may have changed how names are found.
-    const { parsedFor } = statement
+    const parsedFor = statement?.parsedFor ?? null
     if (parsedFor === null || this.effects !== 0) return
     if (parsedFor.size >= parsedForMax) parsedFor.clear()
     parsedFor.add(this.parseKey)

@@ -62,8 +62,9 @@ export class StatementRelay {
     total: number,
     type: number,
     forwardBefore: () => void,
-  ): 'forward' | 'replaced' {
+  ): 'forward' | 'replaced' | 'wait' {
     const end = offset + available
+    if (this.#isUncertain(bytes, offset, end, type)) return 'wait'
     switch (type) {
       case frontend.parse:
         return this.#parse(server, bytes, offset, end, forwardBefore)
@@ -122,6 +123,26 @@ export class StatementRelay {
     return true
   }
 
+  /** Whether it is not known yet what the statement name in a message stands for. */
+  #isUncertain(bytes: Buffer, offset: number, end: number, type: number): boolean {
+    const { statements, context, reading } = this.#session
+    if (!statements.hasAwaited) return false
+    let start = offset + headerBytes
+    if (type === frontend.bind) start = cstringEnd(bytes, start, end, 'CLIENT_PROTOCOL') + 1
+    else if (type !== frontend.parse) {
+      if (bytes[start] !== statementLetter) return false
+      start += 1
+    }
+    const nameEnd = cstringEnd(bytes, start, end, 'CLIENT_PROTOCOL')
+    // A Parse of the unnamed statement asks nothing of the one before.
+    if (type === frontend.parse && nameEnd === start) return false
+    if (statements.isUncertain(bytes.toString('latin1', start, nameEnd))) return true
+    if (type !== frontend.parse) return false
+    // The same text may be under way under another name.
+    const same = context.statements.find(bytes.subarray(nameEnd + 1, end), reading)
+    return same !== null && statements.isFromBeforeSync(same)
+  }
+
   #plain(server: PgServer, kind: number): 'forward' {
     server.replies.push(kind)
     return 'forward'
@@ -142,12 +163,14 @@ export class StatementRelay {
     session.totals.clientParses += 1
     if (nameEnd === nameStart) {
       const unnamed = new Unnamed(Buffer.from(bytes.subarray(offset, end)), effects)
+      const previous = session.statements.unnamed
       session.statements.unnamed = unnamed
       server.unnamedOwner = unnamed
       this.#pushParse(server, owed.parse, {
         change: 'made',
         statement: unnamed,
         clientName: '',
+        previous,
       })
       return 'forward'
     }
@@ -158,7 +181,7 @@ export class StatementRelay {
     if (known !== undefined) {
       // The client reuses a name without Close: let the server refuse it, as it would directly.
       this.#ensure(server, known)
-      server.replies.push(owed.parse)
+      this.#push(server, owed.parse, { change: 'again', statement: known, clientName: name })
       server.transport.sendOwned(known.parse)
       return 'replaced'
     }
@@ -238,9 +261,10 @@ export class StatementRelay {
     const nameStart = offset + headerBytes + 1
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
     if (nameEnd === nameStart) {
-      server.replies.push(owed.close)
+      const { unnamed } = session.statements
       session.statements.unnamed = null
       server.unnamedOwner = null
+      this.#push(server, owed.close, { change: 'closed', statement: unnamed, clientName: '' })
       return 'forward'
     }
     const name = bytes.toString('latin1', nameStart, nameEnd)
@@ -308,7 +332,9 @@ export class StatementRelay {
   }
 
   #push(server: PgServer, kind: number, tag: StatementTag): void {
-    if (!server.replies.push(kind, tag)) this.#session.statements.unchanged(server, tag)
+    const { statements } = this.#session
+    statements.sent(tag)
+    if (!server.replies.push(kind, tag)) statements.unchanged(server, tag, true)
   }
 
   /** On the side that is not primary nothing but reads may follow the end of a transaction. */

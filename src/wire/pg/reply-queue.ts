@@ -110,12 +110,14 @@ export class ReplyQueue<Tag> {
   /**
    * An ErrorResponse came. For a simple Query nothing changes: its ReadyForQuery follows. In an
    * extended batch everything up to the next Sync is void, a simple Query too; `dropped` gets
-   * the tags of the void entries, the latest first, so that each can be undone.
+   * the tags of the void entries, the latest first, so that each can be undone, and last the one
+   * that failed.
    */
-  fail(dropped: (tag: Tag) => void): void {
+  fail(dropped: (tag: Tag, isVoid: boolean) => void): void {
     const kind = this.head & owedKindMask
     if (kind === owed.none || kind === owed.query || kind === owed.functionCall) return
     this.#mayHaveStraySync = this.#copySyncs > 0
+    const failed = this.headTag
     const tags: Tag[] = []
     while (this.#length > 0 && (this.head & owedKindMask) !== owed.sync) {
       const tag = this.headTag
@@ -124,7 +126,7 @@ export class ReplyQueue<Tag> {
     }
     this.#copySyncs = 0
     if (this.#length === 0) this.#skipping = true
-    for (const tag of tags.toReversed()) dropped(tag)
+    for (const tag of tags.toReversed()) dropped(tag, tag !== failed)
   }
 
   /** It is not known whether the server will answer a Sync that was sent along with a COPY. */
