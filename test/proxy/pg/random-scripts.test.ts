@@ -1,0 +1,176 @@
+/**
+ * Any sequence of messages, sound or not, in any pieces, gets the same bytes through Pontoon as
+ * from the server itself, while another client of the same server does its own things in between.
+ * A failing seed is printed by fast-check; run it again with FAST_CHECK_SEED.
+ */
+import {
+  array,
+  assert,
+  asyncProperty,
+  constantFrom,
+  integer,
+  oneof,
+  record,
+  tuple,
+} from 'fast-check'
+import t from 'tap'
+import {
+  bind,
+  closePortal,
+  closeStatement,
+  copyData,
+  copyDone,
+  copyFail,
+  describePortal,
+  describeStatement,
+  execute,
+  flush,
+  parse,
+  query,
+  sync,
+} from '../../support/pg-frontend.ts'
+import { rawClient, startPontoon } from '../../support/pontoon.ts'
+import type { RawClient } from '../../support/pontoon.ts'
+import { startPostgres } from '../../support/postgres.ts'
+
+const budgetMs = 6_000
+const marker = 'the script is over'
+
+const server = await startPostgres({ major: 15, auth: 'trust' })
+await server.query('CREATE TABLE fixed (n int); INSERT INTO fixed VALUES (1), (2), (3)')
+t.teardown(() => server.stop())
+
+interface Piece {
+  readonly name: string
+  readonly bytes: Buffer
+}
+
+const piece = (name: string, bytes: Buffer): Piece => ({ name, bytes })
+
+const names = constantFrom('', '', 's1', 's2')
+const texts = constantFrom(
+  'SELECT 1',
+  'SELECT n FROM fixed ORDER BY n',
+  "SELECT $1::text || 'x'",
+  'SELECT 1/0',
+  'BEGIN',
+  'COMMIT',
+  'ROLLBACK',
+  '',
+)
+const queries = constantFrom(
+  'SELECT 1',
+  'SELECT 1; SELECT 2',
+  'SELECT 1/0',
+  'SELECT 1; SELECT 1/0; SELECT 3',
+  '',
+  'BEGIN',
+  'COMMIT',
+  'ROLLBACK',
+  'SAVEPOINT a',
+  'ROLLBACK TO a',
+  'DEALLOCATE ALL',
+  'SET LOCAL work_mem = 8192',
+  'COPY fixed TO STDOUT',
+)
+
+const pieces = oneof(
+  queries.map((sql) => piece(`Q ${sql}`, query(sql))),
+  tuple(names, texts).map(([name, sql]) => piece(`P ${name}: ${sql}`, parse(sql, name))),
+  // Under a name in use the server complains about the text first, Pontoon about the name.
+  constantFrom('', 's3').map((name) => piece(`P ${name}: broken`, parse('SELEC', name))),
+  tuple(names, names).map(([statement, portal]) =>
+    piece(`B ${statement} ${portal}`, bind({ statement, portal })),
+  ),
+  tuple(names, names).map(([statement, portal]) =>
+    piece(`B ${statement} ${portal} x`, bind({ statement, portal, values: ['x'] })),
+  ),
+  tuple(names, integer({ min: 0, max: 2 })).map(([portal, rowsMax]) =>
+    piece(`E ${portal} ${rowsMax}`, execute(portal, rowsMax)),
+  ),
+  names.map((name) => piece(`D S ${name}`, describeStatement(name))),
+  names.map((name) => piece(`D P ${name}`, describePortal(name))),
+  names.map((name) => piece(`C S ${name}`, closeStatement(name))),
+  names.map((name) => piece(`C P ${name}`, closePortal(name))),
+  constantFrom(piece('S', sync()), piece('S', sync()), piece('H', flush())),
+  constantFrom(piece('d', copyData('x')), piece('c', copyDone()), piece('f', copyFail('no'))),
+)
+
+const scripts = record({
+  script: array(pieces, { minLength: 1, maxLength: 14 }),
+  /** Bytes per write. */
+  cut: constantFrom(100_000, 100_000, 60, 23, 9),
+})
+
+/** Sends a script and gives all that comes back, up to the answer of a last query. */
+async function play(
+  { wire }: RawClient,
+  script: readonly Piece[],
+  cut: number,
+  between: () => Promise<unknown>,
+): Promise<string> {
+  const end = [sync(), query('ROLLBACK'), query(`SELECT '${marker}'`)]
+  const bytes = Buffer.concat([...script.map((one) => one.bytes), ...end])
+  for (let start = 0; start < bytes.length; start += cut) {
+    await wire.send(bytes.subarray(start, start + cut))
+    if (start % 3 === 0) await between()
+  }
+  let [answer, isOver] = ['', false]
+  while (!isOver) {
+    for (const { type, body } of await wire.until('Z')) {
+      const text = body.toString('latin1')
+      answer += type + (type === 'E' ? masked(text) : text)
+      isOver ||= text.includes(marker)
+    }
+  }
+  return answer
+}
+
+/** What is not under test: the name of a statement in the words of an error. */
+function masked(error: string): string {
+  return error.replace(/statement "(?:pontoon_\d+|s\d)"/, 'statement')
+}
+
+const seed = process.env['FAST_CHECK_SEED']
+
+for (const mode of ['session', 'transaction'] as const) {
+  void t.test(`${mode} mode: random scripts get the server's own answers`, async (test) => {
+    const size = mode === 'session' ? 5 : 1
+    const pontoon = await startPontoon({ source: server, mode, pool: { size } })
+    test.teardown(() => pontoon.stop())
+    const other = await pontoon.client()
+    const disturb = async (): Promise<void> => {
+      if (mode === 'session') return
+      // It may have to wait for the script's transaction, so nobody waits for it.
+      await other.wire.send(parse('SELECT 1', 's1'), bind({ statement: 's1' }), execute())
+      await other.wire.send(closeStatement('s1'), parse('SELECT 7'), sync(), query('SELECT 2'))
+    }
+    let count = 0
+    await assert(
+      asyncProperty(scripts, async ({ script, cut }) => {
+        const [direct, through] = await Promise.all([rawClient(server.port), pontoon.client()])
+        try {
+          const expected = await play(direct, script, 100_000, () => Promise.resolve())
+          const found = await play(through, script, cut, disturb)
+          if (found !== expected) {
+            const told = script.map(({ name }) => name).join(' | ')
+            throw new Error(
+              `${told}\nfrom the server: ${JSON.stringify(expected)}\nthrough Pontoon: ${JSON.stringify(found)}`,
+            )
+          }
+          count += 1
+        } finally {
+          for (const { wire } of [direct, through]) wire.destroy()
+        }
+      }),
+      {
+        numRuns: 5_000,
+        interruptAfterTimeLimit: budgetMs,
+        ...(seed === undefined ? {} : { seed: Number(seed) }),
+      },
+    )
+    test.ok(count > 20, `${count} scripts`)
+    other.wire.destroy()
+    await pontoon.untilIdle()
+  })
+}
