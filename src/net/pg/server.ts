@@ -45,8 +45,6 @@ export interface StatementTag {
   readonly statement: PreparedTag | null
   /** Name that the client gave it, '' for its unnamed one; null for what Pontoon injected. */
   readonly clientName: string | null
-  /** The unnamed statement that a Parse has replaced. */
-  readonly previous?: PreparedTag | null
 }
 
 export interface ServerOrigin {

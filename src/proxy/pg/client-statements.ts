@@ -61,7 +61,16 @@ export class ClientStatements {
   }
 
   /** It is known what has become of it. */
-  known({ change, statement, clientName }: StatementTag): void {
+  known(tag: StatementTag): void {
+    const { change, statement } = tag
+    if (change === 'made' && isUnnamed(statement)) {
+      statement.fate = 'made'
+      statement.previous = null
+    }
+    this.#settle(tag)
+  }
+
+  #settle({ change, statement, clientName }: StatementTag): void {
     if (change === 'discarded') this.#discards -= 1
     if (statement !== null) this.#awaitNoMore(statement)
     if (clientName !== null && clientName !== '') this.#awaitNoMore(clientName)
@@ -99,7 +108,7 @@ export class ClientStatements {
 
   /** A change did not happen: it failed, or, when it is void, an earlier error kept it from it. */
   unchanged(server: PgServer, tag: StatementTag, isVoid: boolean): void {
-    this.known(tag)
+    this.#settle(tag)
     const { statement, clientName, change } = tag
     if (statement === null || change === 'again') return
     if (clientName === '' || !isNamed(statement)) this.#unnamedUnchanged(server, tag, isVoid)
@@ -107,14 +116,16 @@ export class ClientStatements {
   }
 
   #unnamedUnchanged(server: PgServer, tag: StatementTag, isVoid: boolean): void {
-    const { statement, clientName, change, previous } = tag
+    const { statement, clientName, change } = tag
+    if (!isUnnamed(statement)) return
     if (change === 'closed' || change === 'discarded') {
-      this.unnamed ??= isUnnamed(statement) ? statement : null
+      this.unnamed ??= survivor(statement)
       return
     }
     if (server.unnamedOwner === statement) server.unnamedOwner = null
-    if (clientName === null || this.unnamed !== statement) return
-    this.unnamed = isVoid && isUnnamed(previous) ? previous : null
+    if (clientName === null) return
+    statement.fate = isVoid ? 'void' : 'failed'
+    if (this.unnamed === statement) this.unnamed = survivor(statement)
   }
 
   #namedUnchanged(
@@ -158,4 +169,11 @@ function isNamed(statement: PreparedTag): statement is Statement {
 
 function isUnnamed(statement: PreparedTag | null | undefined): statement is UnnamedStatement {
   return statement !== null && statement !== undefined && statement.id === 0
+}
+
+/** What is left of an unnamed statement and those before it, as far as it is known. */
+function survivor(statement: UnnamedStatement): UnnamedStatement | null {
+  let left: UnnamedStatement | null = statement
+  while (left?.fate === 'void') left = left.previous
+  return left?.fate === 'failed' ? null : left
 }

@@ -162,15 +162,17 @@ export class StatementRelay {
     const effects = sessionEffects(bytes, nameEnd + 1, sqlEnd)
     session.totals.clientParses += 1
     if (nameEnd === nameStart) {
-      const unnamed = new Unnamed(Buffer.from(bytes.subarray(offset, end)), effects)
-      const previous = session.statements.unnamed
+      const unnamed = new Unnamed(
+        Buffer.from(bytes.subarray(offset, end)),
+        effects,
+        session.statements.unnamed,
+      )
       session.statements.unnamed = unnamed
       server.unnamedOwner = unnamed
       this.#pushParse(server, owed.parse, {
         change: 'made',
         statement: unnamed,
         clientName: '',
-        previous,
       })
       return 'forward'
     }
@@ -362,10 +364,13 @@ class Unnamed implements UnnamedStatement {
   readonly parsedFor = null
   readonly parse: Buffer
   readonly effects: number
+  fate: UnnamedStatement['fate'] = 'pending'
+  previous: UnnamedStatement | null
 
-  constructor(parse: Buffer, effects: number) {
+  constructor(parse: Buffer, effects: number, previous: UnnamedStatement | null) {
     this.parse = parse
     this.effects = effects
+    this.previous = previous
   }
 
   get sql(): string {

@@ -27,6 +27,10 @@ export interface Statement extends PreparedTag {
 /** What an unnamed Parse made; never shared, told apart by identity. */
 export interface UnnamedStatement extends PreparedTag {
   readonly id: 0
+  /** void: an earlier error kept its Parse from being read. failed: the server refused it. */
+  fate: 'pending' | 'made' | 'void' | 'failed'
+  /** The one that it replaces, which stays if its Parse is void; null once that is known. */
+  previous: UnnamedStatement | null
   /** The Parse message as the client sent it. */
   readonly parse: Buffer
   readonly sql: string
