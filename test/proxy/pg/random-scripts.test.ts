@@ -33,11 +33,14 @@ import { rawClient, startPontoon } from '../../support/pontoon.ts'
 import type { RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
-const budgetMs = 6_000
+/** Milliseconds for each mode; FUZZ_MS for a longer look. */
+const budgetMs = Number(process.env['FUZZ_MS'] ?? 6_000)
 const marker = 'the script is over'
 
 const server = await startPostgres({ major: 15, auth: 'trust' })
-await server.query('CREATE TABLE fixed (n int); INSERT INTO fixed VALUES (1), (2), (3)')
+await server.query(
+  'CREATE TABLE fixed (n int); INSERT INTO fixed VALUES (1), (2), (3); CREATE TABLE taken (n int)',
+)
 t.teardown(() => server.stop())
 
 interface Piece {
@@ -45,7 +48,10 @@ interface Piece {
   readonly bytes: Buffer
 }
 
-const piece = (name: string, bytes: Buffer): Piece => ({ name, bytes })
+const piece = (name: string, bytes: Buffer | readonly Buffer[]): Piece => ({
+  name,
+  bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.concat(bytes),
+})
 
 const names = constantFrom('', '', 's1', 's2')
 const texts = constantFrom(
@@ -72,9 +78,36 @@ const queries = constantFrom(
   'DEALLOCATE ALL',
   'SET LOCAL work_mem = 8192',
   'COPY fixed TO STDOUT',
+  'SET work_mem = 8192',
+  "SET application_name = 'changed'",
+  'SHOW work_mem',
+  'SHOW application_name',
+  'RESET ALL',
+  'DISCARD ALL',
+  'PREPARE p1 AS SELECT 8',
+  'EXECUTE p1',
+  'DEALLOCATE p1',
+  'DECLARE c CURSOR WITH HOLD FOR SELECT n FROM fixed',
+  'FETCH c',
+  'CLOSE c',
+)
+
+const copies = constantFrom(
+  piece('COPY in', [query('COPY taken FROM STDIN'), copyData('1\n'), copyDone()]),
+  piece('COPY in, bad', [query('COPY taken FROM STDIN'), copyData('x\n'), copyDone()]),
+  piece('COPY in, given up', [query('COPY taken FROM STDIN'), copyData('2\n'), copyFail('no')]),
+  piece('COPY in, extended', [
+    Buffer.concat([parse('COPY taken FROM STDIN'), bind(), execute()]),
+    Buffer.concat([copyData('3\n'), copyDone(), sync()]),
+  ]),
+  piece('COPY in, Sync sent along', [
+    Buffer.concat([parse('COPY taken FROM STDIN'), bind(), execute(), sync()]),
+    Buffer.concat([copyData('x\n'), copyDone(), sync()]),
+  ]),
 )
 
 const pieces = oneof(
+  copies,
   queries.map((sql) => piece(`Q ${sql}`, query(sql))),
   tuple(names, texts).map(([name, sql]) => piece(`P ${name}: ${sql}`, parse(sql, name))),
   // Under a name in use the server complains about the text first, Pontoon about the name.
@@ -150,7 +183,11 @@ for (const mode of ['session', 'transaction'] as const) {
       asyncProperty(scripts, async ({ script, cut }) => {
         const [direct, through] = await Promise.all([rawClient(server.port), pontoon.client()])
         try {
-          const expected = await play(direct, script, 100_000, () => Promise.resolve())
+          const expected = await play(direct, script, 100_000, () => Promise.resolve()).catch(
+            () => null,
+          )
+          // COPY amid other messages makes the server hang up.
+          if (expected === null) return
           const found = await play(through, script, cut, disturb)
           if (found !== expected) {
             const told = script.map(({ name }) => name).join(' | ')
