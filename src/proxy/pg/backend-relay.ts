@@ -268,6 +268,11 @@ export class BackendRelay implements TransportHandler {
       return
     }
     if (error.severity === 'FATAL' || error.severity === 'PANIC') this.#wasTold = true
+    const words = session.statements.inClientsWords(bytes, offset, end)
+    if (words === null) return
+    this.#forwardTo(bytes, offset)
+    session.client.sendOwned(words)
+    this.#from = end
   }
 
   /**

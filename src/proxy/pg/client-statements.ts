@@ -5,6 +5,8 @@
 import type { PgServer, PreparedTag, StatementChange, StatementTag } from '../../net/pg/server.ts'
 import type { Statement, StatementCatalogue, UnnamedStatement } from './statements.ts'
 
+const ourPrefix = Buffer.from('pontoon_')
+
 export class ClientStatements {
   readonly #catalogue: StatementCatalogue
   readonly #named = new Map<string, Statement>()
@@ -154,6 +156,20 @@ export class ClientStatements {
       if (clientName !== null && this.#named.get(clientName) === statement) kept.add(clientName)
     }
     for (const name of this.#named.keys()) if (!kept.has(name)) this.close(name)
+  }
+
+  /** An error that names a statement by our name, with the client's in its place; or null. */
+  inClientsWords(bytes: Buffer, start: number, end: number): Buffer | null {
+    const at = bytes.indexOf(ourPrefix, start)
+    if (at < 0 || at >= end || bytes.readInt32BE(start + 1) !== end - start - 1) return null
+    const told = bytes.toString('latin1', start, end).replaceAll(/pontoon_\d+/g, (ours) => {
+      for (const [name, { serverName }] of this.#named)
+        if (serverName.toString('latin1') === ours) return name
+      return ours
+    })
+    const words = Buffer.from(told, 'latin1')
+    words.writeInt32BE(words.length - 1, 1)
+    return words
   }
 
   /** The client has gone. */
