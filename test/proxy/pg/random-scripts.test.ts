@@ -152,16 +152,11 @@ async function play(
   while (!isOver) {
     for (const { type, body } of await wire.until('Z')) {
       const text = body.toString('latin1')
-      answer += type + (type === 'E' ? masked(text) : text)
+      answer += type + text
       isOver ||= text.includes(marker)
     }
   }
   return answer
-}
-
-/** What is not under test: the name of a statement in the words of an error. */
-function masked(error: string): string {
-  return error.replace(/statement "(?:pontoon_\d+|s\d)"/, 'statement')
 }
 
 const seed = process.env['FAST_CHECK_SEED']

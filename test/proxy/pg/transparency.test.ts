@@ -40,11 +40,6 @@ const pieces: Sender = async (wire, parts) => {
   }
 }
 
-/** A server's complaint about a name that exists already shows our name for the statement. */
-function masked(bytes: string): string {
-  return bytes.replace(/statement "pontoon_\d+" already exists/, 'statement "s1" already exists')
-}
-
 /** The answers of a script, step by step: types for people, and the bytes. */
 async function play(port: number, script: Script, send: Sender): Promise<string[]> {
   const { wire } = await rawClient(port)
@@ -57,7 +52,7 @@ async function play(port: number, script: Script, send: Sender): Promise<string[
           throw new Error(`${script.name}: answers so far ${answers.join(' | ')}`, { cause: error })
         })
         const bytes = messages.map(({ type: kind, body }) => `${kind}${body.toString('latin1')}`)
-        answers.push(`${summary(messages)} ${masked(bytes.join(''))}`)
+        answers.push(`${summary(messages)} ${bytes.join('')}`)
       }
     }
     if (wire.pending) throw new Error(`${script.name}: more came than was expected`)
