@@ -21,9 +21,9 @@ export class ClientStatements {
     this.#catalogue = catalogue
   }
 
-  /** Whether any change is not confirmed yet. */
+  /** Whether a change is not confirmed yet that lies behind a Sync, so that names may mislead. */
   get hasAwaited(): boolean {
-    return this.#awaited.size > 0 || this.#discards > 0
+    return (this.#syncs > 0 && this.#awaited.size > 0) || this.#discards > 0
   }
 
   get size(): number {
@@ -81,8 +81,11 @@ export class ClientStatements {
   #awaitNoMore(key: PreparedTag | string): void {
     const awaited = this.#awaited.get(key)
     if (awaited === undefined) return
-    if (awaited.count === 1) this.#awaited.delete(key)
-    else this.#awaited.set(key, { ...awaited, count: awaited.count - 1 })
+    if (awaited.count === 1) {
+      this.#awaited.delete(key)
+      // Counted only to compare changes that are under way.
+      if (this.#awaited.size === 0) this.#syncs = 0
+    } else this.#awaited.set(key, { ...awaited, count: awaited.count - 1 })
   }
 
   synced(): void {
