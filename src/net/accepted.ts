@@ -1,8 +1,8 @@
 /**
  * Gives an accepted socket the reused read buffer that dialled sockets have. Node offers `onread`
  * to connecting sockets only, so the accepted handle is moved into a socket made by us; that
- * saves an allocation of 64 KiB and a pass through the stream machinery per read (a fifth of our
- * CPU time per query, see docs/benchmarks.md). Where a Node version has no such handle, reads
+ * saves an allocation of 64 KiB and a pass through the stream machinery per read (about a
+ * fifth of our user time per query, decision 0004). Where a Node version has no such handle, reads
  * stay 'data' events.
  */
 import { Socket, type SocketConstructorOpts } from 'node:net'
