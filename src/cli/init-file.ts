@@ -79,7 +79,8 @@ function tls(config: InitTls): string {
     const path = config[key]
     return path === undefined ? [] : [`        ${key}: ${scalar(path)}`]
   })
-  const { channelBinding } = config
+  const { channelBinding, negotiation } = config
+  if (negotiation !== undefined) paths.unshift(`        negotiation: ${negotiation}`)
   const binding = channelBinding === undefined ? [] : [`        channelBinding: ${channelBinding}`]
   return [`        mode: ${config.mode}`, ...paths, ...binding].join('\n')
 }

@@ -9,8 +9,8 @@ import type { ServerTlsConfig } from '../config/schema.ts'
 import type { DatabaseUrl } from './database-url.ts'
 
 /** What the URL says about TLS; the rest has its defaults. */
-export type InitTls = Omit<ServerTlsConfig, 'channelBinding'> &
-  Partial<Pick<ServerTlsConfig, 'channelBinding'>>
+export type InitTls = Omit<ServerTlsConfig, 'channelBinding' | 'negotiation'> &
+  Partial<Pick<ServerTlsConfig, 'channelBinding' | 'negotiation'>>
 
 export interface InitPlan {
   readonly service: string
@@ -124,6 +124,7 @@ function sourceTls(url: DatabaseUrl, host: string, cwd: string, notes: string[])
     ...file('cert', 'sslcert'),
     ...file('key', 'sslkey'),
     ...channelBinding(options.get('channel_binding')),
+    ...(options.get('sslnegotiation') === 'direct' ? { negotiation: 'direct' as const } : {}),
   }
 }
 

@@ -31,6 +31,12 @@ const serverTls = z.strictObject({
     .enum(tlsModes)
     .default('prefer')
     .describe('What to ask of the server, in the words of libpq sslmode.'),
+  negotiation: z
+    .enum(['postgres', 'direct'])
+    .default('postgres')
+    .describe(
+      'How TLS begins, as libpq sslnegotiation: asked for first, or at once (`direct`, PostgreSQL 17 or newer; saves a round trip).',
+    ),
   ca: path
     .optional()
     .describe(
@@ -110,6 +116,12 @@ const sideSchema = z.strictObject({
     .optional()
     .describe('Name of this side as the other side reaches it, for replication.'),
   tls: serverTls.prefault({}).describe('TLS towards this side.'),
+  protocolVersion: z
+    .enum(['auto', '3.0', '3.2'])
+    .default('auto')
+    .describe(
+      'Version of the protocol, in quotes; with 3.2, PostgreSQL 18 gives long cancel keys. `auto`: 3.2 once the server is known to be 18 or newer.',
+    ),
   connectTimeoutMs: durationMs
     .default(5_000)
     .describe('A connection must be up and logged in after this long.'),

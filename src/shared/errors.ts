@@ -101,6 +101,12 @@ const kinds = {
   ),
 
   CLIENT_PROTOCOL: kind('08P01', 400, true, 'The client broke the protocol; it was closed.'),
+  CLIENT_VERSION: kind(
+    '0A000',
+    400,
+    true,
+    'The client asks for a protocol version or a kind of encryption that is not spoken.',
+  ),
   CLIENT_AUTH_FAILED: kind(
     '28P01',
     401,

@@ -15,6 +15,8 @@ export interface Login {
   readonly database?: string
   /** Further startup parameters. */
   readonly parameters?: Parameters
+  /** Version asked for; default 3.0. */
+  readonly protocol?: number
 }
 
 export interface LoggedIn {
@@ -27,9 +29,8 @@ export interface LoggedIn {
 /** Throws with the SQLSTATE and text of the server's refusal. */
 export async function login(wire: PgWire, options: Login): Promise<LoggedIn> {
   const { user, database } = options
-  await wire.send(
-    startup({ user, ...(database === undefined ? {} : { database }), ...options.parameters }),
-  )
+  const named = { user, ...(database === undefined ? {} : { database }), ...options.parameters }
+  await wire.send(startup(named, options.protocol))
   const method = await authenticate(wire, user, options.password ?? '')
   const parameters: Record<string, string> = {}
   let pid = 0
@@ -67,7 +68,8 @@ async function authenticate(
   user: string,
   secret: string,
 ): Promise<LoggedIn['method']> {
-  const request = await next(wire)
+  let request = await next(wire)
+  while (request.type === 'v') request = await next(wire)
   const kind = request.body.readInt32BE(0)
   switch (kind) {
     case 0:

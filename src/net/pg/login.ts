@@ -4,20 +4,27 @@
  */
 import type { Socket } from 'node:net'
 import { PontoonError, toPontoonError, type ErrorCode } from '../../shared/errors.ts'
-import { authCode, backend, frontend, headerBytes, typeName } from '../../wire/pg/protocol.ts'
-import { readError, readParameterStatus, cstringEnd } from '../../wire/pg/read.ts'
 import {
-  message,
-  MessageWriter,
-  passwordMessage,
-  sslRequest,
-  startupPacket,
-} from '../../wire/pg/write.ts'
-import { endpointName, isUnixHost, type Endpoint } from '../address.ts'
-import { dial, type Dialled } from '../dial.ts'
+  authCode,
+  backend,
+  cancelKeyBytes,
+  frontend,
+  headerBytes,
+  typeName,
+} from '../../wire/pg/protocol.ts'
+import {
+  cstringEnd,
+  readError,
+  readNegotiatedMinor,
+  readParameterStatus,
+} from '../../wire/pg/read.ts'
+import { message, MessageWriter, passwordMessage, startupPacket } from '../../wire/pg/write.ts'
+import { endpointName, type Endpoint } from '../address.ts'
+import type { Dialled } from '../dial.ts'
 import type { SecretSource } from '../secrets/secret-source.ts'
-import { upgradeToServer, type ServerTls } from '../tls.ts'
+import type { ServerTls } from '../tls.ts'
 import { bindingMissing, chooseMechanism, peerCertificate } from './channel-binding.ts'
+import { connectSide, type Connected } from './connect.ts'
 import { md5Response, md5Verifier } from './md5.ts'
 import { ScramClient } from './scram-client.ts'
 import type { ScramKeys } from './scram.ts'
@@ -29,6 +36,8 @@ export interface LoginOptions {
   readonly parameters: ReadonlyMap<string, string>
   readonly password: LoginPassword
   readonly timeoutMs: number
+  /** Minor version of protocol 3 to ask for; default 0. With 2, servers since 18 give long keys. */
+  readonly minor?: number
 }
 
 /** A text (a password or md5 hash), what a client has proved, a source that is asked, or none. */
@@ -37,10 +46,7 @@ export type LoginPassword = string | ScramKeys | SecretSource | null
 /** What is left of it once the source was asked. */
 type Proof = string | ScramKeys | null
 
-export interface LoggedIn {
-  readonly socket: Socket
-  /** Directs what arrives from now on; null for a TLS socket, which has 'data' events. */
-  readonly dialled: Dialled | null
+export interface LoggedIn extends Connected {
   readonly pid: number
   readonly secret: Buffer
   readonly reported: ReadonlyMap<string, string>
@@ -84,68 +90,15 @@ export async function login(options: LoginOptions): Promise<LoggedIn> {
 
 async function attempt(options: LoginOptions, proof: Proof): Promise<LoggedIn> {
   const deadlineMs = performance.now() + options.timeoutMs
-  const left = (): number => Math.max(1, deadlineMs - performance.now())
-  const dialled = await dial(options.endpoint, options.timeoutMs)
-  const name = endpointName(options.endpoint)
-  let socket: Socket = dialled.socket
-  let secured = false
+  const connected = await connectSide(options.endpoint, options.tls, options.timeoutMs)
   try {
-    if (options.tls.mode !== 'disable' && !isUnixHost(options.endpoint.host)) {
-      const offered = await askForTls(dialled, name, left())
-      if (offered) {
-        socket = await upgradeToServer(dialled.socket, options.tls, name, left())
-        secured = true
-      } else if (options.tls.mode !== 'prefer') {
-        throw new PontoonError(
-          'TLS_REFUSED',
-          `${name} does not offer TLS, but tls.mode is ${options.tls.mode}`,
-        )
-      }
-    }
-    const channel = new LoginChannel(socket, secured ? null : dialled, name)
-    return await channel.run(options, proof, left())
+    const channel = new LoginChannel(connected, endpointName(options.endpoint))
+    return await channel.run(options, proof, Math.max(1, deadlineMs - performance.now()))
   } catch (error) {
-    socket.destroy()
-    dialled.socket.destroy()
+    connected.socket.destroy()
+    connected.dialled?.socket.destroy()
     throw toPontoonError(error, 'CONNECT_FAILED')
   }
-}
-
-/** Sends SSLRequest. Anything after the one-byte answer was injected before TLS (CVE-2021-23222). */
-export function askForTls(dialled: Dialled, name: string, timeoutMs: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const { socket } = dialled
-    const timer = setTimeout(
-      () => fail(new PontoonError('CONNECT_TIMEOUT', `${name} did not answer SSLRequest`)),
-      timeoutMs,
-    )
-    const fail = (error: Error): void => {
-      finish()
-      reject(error)
-    }
-    const onClose = (): void =>
-      fail(new PontoonError('CONNECT_FAILED', `${name} closed the connection at SSLRequest`))
-    const onError = (error: Error): void =>
-      fail(new PontoonError('CONNECT_FAILED', `${name}: ${error.message}`, { cause: error }))
-    const finish = (): void => {
-      clearTimeout(timer)
-      socket.removeListener('close', onClose)
-      socket.removeListener('error', onError)
-    }
-    socket.on('close', onClose)
-    socket.on('error', onError)
-    dialled.deliverTo({
-      receive: (bytes, end) => {
-        if (end !== 1 || (bytes[0] !== 0x53 && bytes[0] !== 0x4e)) {
-          fail(new PontoonError('SERVER_PROTOCOL', `${name} gave a wrong answer to SSLRequest`))
-          return
-        }
-        finish()
-        resolve(bytes[0] === 0x53)
-      },
-    })
-    socket.write(sslRequest)
-  })
 }
 
 const loginMessageBytesMax = 1024 * 1024
@@ -159,7 +112,7 @@ class LoginChannel {
   #wake: (() => void) | null = null
   #failure: Error | null = null
 
-  constructor(socket: Socket, dialled: Dialled | null, name: string) {
+  constructor({ socket, dialled }: Connected, name: string) {
     this.#socket = socket
     this.#dialled = dialled
     this.#name = name
@@ -190,7 +143,7 @@ class LoginChannel {
     if (this.#dialled === null) this.#socket.on('data', onData)
     else this.#dialled.deliverTo({ receive: (bytes, end) => this.#receive(bytes, end) })
     try {
-      this.#socket.write(startupPacket(options.parameters))
+      this.#socket.write(startupPacket(options.parameters, options.minor))
       await this.#authenticate(options, proof)
       return await this.#settle()
     } finally {
@@ -201,13 +154,17 @@ class LoginChannel {
     }
   }
 
-  async #authenticate({ parameters, tls }: LoginOptions, proof: Proof): Promise<void> {
+  async #authenticate({ parameters, tls, minor }: LoginOptions, proof: Proof): Promise<void> {
     const user = parameters.get('user') ?? ''
     let isBound = false
     for (;;) {
       // eslint-disable-next-line no-await-in-loop -- a dialogue
       const { type, body } = await this.#next()
-      if (type === backend.noticeResponse || type === backend.negotiateProtocolVersion) continue
+      if (type === backend.noticeResponse) continue
+      if (type === backend.negotiateProtocolVersion) {
+        readNegotiatedMinor(body, minor ?? 0)
+        continue
+      }
       if (type !== backend.authentication || body.length < 4) throw this.#unexpected(type)
       const code = body.readInt32BE(0)
       // As libpq: who requires the binding gives its password to nobody who did not prove it.
@@ -283,7 +240,7 @@ class LoginChannel {
       const { type, body } = await this.#next()
       if (type === backend.parameterStatus)
         reported.set(...readParameterStatus(body, 0, body.length))
-      else if (type === backend.backendKeyData && body.length >= 8) {
+      else if (type === backend.backendKeyData && isKeyLength(body.length - 4)) {
         pid = body.readInt32BE(0)
         secret = Buffer.from(body.subarray(4))
       } else if (type === backend.noticeResponse) notices.push(message(type, body))
@@ -353,6 +310,10 @@ class LoginChannel {
       `${this.#name} sent an unexpected message ${typeName(type)} during the login`,
     )
   }
+}
+
+function isKeyLength(bytes: number): boolean {
+  return bytes >= cancelKeyBytes.short && bytes <= cancelKeyBytes.max
 }
 
 function cstringSafeEnd(body: Buffer): number {

@@ -5,19 +5,18 @@
  */
 import type { Socket } from 'node:net'
 import type { Clock } from '../../shared/clock.ts'
-import { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
 import { ReplyQueue } from '../../wire/pg/reply-queue.ts'
 import { cancelRequest, terminateMessage } from '../../wire/pg/write.ts'
 import { txStatus } from '../../wire/pg/protocol.ts'
-import { dial } from '../dial.ts'
-import { isUnixHost, type Endpoint } from '../address.ts'
+import type { Endpoint } from '../address.ts'
 import type { FlushQueue } from '../flush-queue.ts'
 import type { Poolable } from '../pool.ts'
 import type { ReportedIntern } from './reported.ts'
-import { upgradeToServer, type ServerTls } from '../tls.ts'
+import type { ServerTls } from '../tls.ts'
 import { Transport, type TransportHandler } from '../transport.ts'
-import { askForTls, type LoggedIn } from './login.ts'
+import { connectSide } from './connect.ts'
+import type { LoggedIn } from './login.ts'
 
 /** A statement that a Parse of ours or of a client makes on a server. */
 export interface PreparedTag {
@@ -156,24 +155,20 @@ export class PgServer implements Poolable {
 
   /**
    * Asks the server to cancel what runs, over a connection of its own, and settles when the
-   * server has closed that connection: only then is the request delivered.
+   * server has closed that connection: only then is the request delivered. Encrypted as the
+   * session itself. A server that gave no key cannot be asked.
    */
   async cancel(timeoutMs: number): Promise<void> {
+    if (this.secret.length === 0) return
     this.cancelsInFlight += 1
+    const deadlineMs = performance.now() + timeoutMs
     let socket: Socket | null = null
     try {
-      const dialled = await dial(this.#origin.endpoint, timeoutMs)
-      socket = dialled.socket
-      // What goes wrong is told below; an error after that must still find a listener.
-      socket.on('error', () => undefined)
-      const { tls, endpoint } = this.#origin
-      if (tls.mode !== 'disable' && !isUnixHost(endpoint.host)) {
-        if (await askForTls(dialled, 'cancel', timeoutMs))
-          socket = await upgradeToServer(dialled.socket, tls, 'cancel', timeoutMs)
-        else if (tls.mode !== 'prefer')
-          throw new PontoonError('TLS_REFUSED', 'no TLS is offered for the cancel request')
-      }
-      await deliver(socket, cancelRequest(this.pid, this.secret), timeoutMs)
+      const { endpoint, tls } = this.#origin
+      const connected = await connectSide(endpoint, tls, timeoutMs)
+      socket = connected.socket
+      const leftMs = Math.max(1, deadlineMs - performance.now())
+      await deliver(socket, cancelRequest(this.pid, this.secret), leftMs)
     } finally {
       socket?.destroy()
       this.cancelsInFlight -= 1

@@ -10,17 +10,30 @@ import type { Session } from './session.ts'
 const cancelsMax = 100
 const cancelTimeoutMs = 5_000
 
+/** Of one session: a client that repeats itself must not use up what others need. */
+const cancelsPerSessionMax = 4
+
+export interface CancelKey {
+  readonly pid: number
+  readonly secret: Buffer
+}
+
 export class CancelRegistry {
-  readonly #sessions = new Map<number, Session>()
+  /** In session pooling the process id is the server's, and servers of two sides may share one. */
+  readonly #sessions = new Map<number, readonly Session[]>()
   #underWay = 0
   #random: Buffer = Buffer.alloc(0)
 
-  /** A key for a new session: a process id nobody else has, and a secret. */
-  newKey(): { pid: number; secret: Buffer } {
+  /** A key for a new session, with a process id nobody else has. */
+  newKey(secretBytes: number): CancelKey {
     for (;;) {
       const pid = this.#take(4).readUInt32BE(0) >>> 1
-      if (pid > 0 && !this.#sessions.has(pid)) return { pid, secret: Buffer.from(this.#take(4)) }
+      if (pid > 0 && !this.#sessions.has(pid)) return { pid, secret: this.newSecret(secretBytes) }
     }
+  }
+
+  newSecret(secretBytes: number): Buffer {
+    return Buffer.from(this.#take(secretBytes))
   }
 
   /** Random bytes, fetched in batches: a call per login would cost more than the rest of it. */
@@ -32,23 +45,32 @@ export class CancelRegistry {
   }
 
   add(session: Session): void {
-    this.#sessions.set(session.identity.cancelPid, session)
+    const { cancelPid } = session.identity
+    const others = this.#sessions.get(cancelPid)
+    this.#sessions.set(cancelPid, others === undefined ? [session] : [...others, session])
   }
 
   remove(session: Session): void {
-    if (this.#sessions.get(session.identity.cancelPid) === session)
-      this.#sessions.delete(session.identity.cancelPid)
+    const { cancelPid } = session.identity
+    const others = this.#sessions.get(cancelPid)?.filter((other) => other !== session) ?? []
+    if (others.length === 0) this.#sessions.delete(cancelPid)
+    else this.#sessions.set(cancelPid, others)
   }
 
-  /** Forwards a request, or does nothing when the key or the moment is wrong. Never throws. */
+  /**
+   * Forwards a request and settles when it is delivered, or does nothing when the key or the
+   * moment is wrong. Never throws.
+   */
   async request(pid: number, secret: Buffer): Promise<void> {
-    const session = this.#sessions.get(pid)
+    const session = this.#sessions.get(pid)?.find(({ identity }) => {
+      const { cancelSecret } = identity
+      return cancelSecret.length === secret.length && timingSafeEqual(cancelSecret, secret)
+    })
     if (session === undefined || this.#underWay >= cancelsMax) return
-    const expected = session.identity.cancelSecret
-    if (expected.length !== secret.length || !timingSafeEqual(expected, secret)) return
     const { server } = session
     // Neither when nothing runs nor when what runs is a question of our own.
     if (server === null || server.replies.length === 0) return
+    if (server.cancelsInFlight >= cancelsPerSessionMax) return
     if ((server.replies.head & owed.injected) !== 0) return
     this.#underWay += 1
     try {

@@ -12,8 +12,14 @@ import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { upgradeToClient } from '../../net/tls.ts'
 import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
-import { frontend, headerBytes, startupCode } from '../../wire/pg/protocol.ts'
-import { readStartupPacket, type StartupPacket } from '../../wire/pg/read.ts'
+import {
+  cancelKeyBytes,
+  frontend,
+  headerBytes,
+  newestMinor,
+  startupCode,
+} from '../../wire/pg/protocol.ts'
+import { readStartupPacket, unsupportedVersion, type StartupPacket } from '../../wire/pg/read.ts'
 import { authenticationOk, negotiateProtocolVersion } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
 import { consoleRole, isConsoleDatabase } from './console/access.ts'
@@ -30,7 +36,8 @@ export interface LoginHost {
   readonly verifiers: VerifierCache
   readonly proven: ProvenSecrets
   readonly tls: SecureContext | null
-  cancel(pid: number, secret: Buffer): void
+  /** Settles once the request is delivered, or is not going to be. Never rejects. */
+  cancel(pid: number, secret: Buffer): Promise<void>
   /** Null when nobody of that name may log in. */
   lookUpVerifier(user: string): Promise<string | null>
   provePassword(user: string, database: string, password: string): Promise<boolean>
@@ -43,12 +50,11 @@ export interface StartupIdentity {
   readonly user: string
   readonly database: string
   readonly parameters: ReadonlyMap<string, string>
+  /** Length of the secret that the client's version of the protocol provides for. */
+  readonly cancelKeyBytes: number
 }
 
-/** SSLRequest, GSSENCRequest, then the startup packet: more rounds are an attack or a bug. */
-const negotiationsMax = 3
-
-type LoginState = 'startup' | 'authenticating' | 'welcoming' | 'done'
+type LoginState = 'startup' | 'cancelling' | 'authenticating' | 'welcoming' | 'done'
 
 const maxPasswordBytes = 64 * 1024
 
@@ -62,7 +68,9 @@ export class ClientLogin implements TransportHandler {
   transport: Transport
   #state: LoginState = 'startup'
   #buffer: Buffer = Buffer.alloc(0)
-  #negotiations = 0
+  /** TLS is there, or was asked for: there is no second SSLRequest. */
+  #hasAskedForTls = false
+  #hasAskedForGss = false
   #isSecure = false
   /** A TLS handshake is under way: nothing can be said to the client. */
   #isShakingHands = false
@@ -95,6 +103,8 @@ export class ClientLogin implements TransportHandler {
   }
 
   onBytes(bytes: Buffer, end: number): void {
+    // Nothing may follow a cancel request.
+    if (this.#state === 'cancelling') return
     this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
     if (this.#buffer.length > this.#host.context.config.limits.startupBytesMax + maxEarlyBytes)
       this.#fail(new PontoonError('CLIENT_PROTOCOL', 'too many bytes before the login is over'))
@@ -143,7 +153,8 @@ export class ClientLogin implements TransportHandler {
       'a client could not log in',
     )
     if (this.#isShakingHands) this.transport.destroy()
-    this.transport.sendOwned(fatalResponse(error))
+    // To a cancel request a server never says a word.
+    if (this.#state !== 'cancelling') this.transport.sendOwned(fatalResponse(error))
     this.transport.end()
     this.#end()
   }
@@ -171,30 +182,35 @@ export class ClientLogin implements TransportHandler {
       throw new PontoonError('CLIENT_PROTOCOL', 'invalid length of startup packet')
     if (buffer.length < length) return false
     this.#buffer = buffer.subarray(length)
+    if (buffer.readInt32BE(4) === startupCode.cancel) this.#state = 'cancelling'
     const packet = readStartupPacket(buffer.subarray(4, length))
     if (packet.kind === 'startup') void this.#run(this.#startupPacket(packet))
-    else this.#negotiate(packet)
+    else if (packet.kind === 'cancel') void this.#cancel(packet.pid, packet.secret)
+    else this.#negotiate(packet.kind)
     return this.#state === 'startup'
   }
 
-  #negotiate(packet: Exclude<StartupPacket, { kind: 'startup' }>): void {
-    if (packet.kind === 'cancel') {
-      this.#host.cancel(packet.pid, packet.secret)
-      this.transport.end()
-      this.#end()
-      return
-    }
-    this.#negotiations += 1
-    if (this.#negotiations > negotiationsMax)
-      throw new PontoonError('CLIENT_PROTOCOL', 'too many encryption requests')
+  /** The client learns by the close that its request has been delivered, as from a server. */
+  async #cancel(pid: number, secret: Buffer): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.#host.cancel(pid, secret)
+    this.transport.end()
+    this.#end()
+  }
+
+  /** As the server, which takes each request once, in this order, and none inside of TLS. */
+  #negotiate(kind: 'ssl' | 'gss-encryption'): void {
+    if (this.#hasAskedForTls || (kind === 'gss-encryption' && this.#hasAskedForGss))
+      throw unsupportedVersion(1234, kind === 'ssl' ? 5679 : 5680)
     // Bytes sent along unencrypted could be smuggled into the encrypted session (CVE-2021-23214).
     if (this.#buffer.length > 0)
       throw new PontoonError(
         'CLIENT_PROTOCOL',
         'received unencrypted data after an encryption request',
       )
-    if (packet.kind === 'ssl' && this.#host.tls !== null && !this.#isSecure)
-      this.#upgrade(this.#host.tls)
+    if (kind === 'ssl') this.#hasAskedForTls = true
+    else this.#hasAskedForGss = true
+    if (kind === 'ssl' && this.#host.tls !== null) this.#upgrade(this.#host.tls)
     else this.transport.sendOwned(Buffer.from('N'))
   }
 
@@ -220,6 +236,7 @@ export class ClientLogin implements TransportHandler {
 
   async #startupPacket(packet: Extract<StartupPacket, { kind: 'startup' }>): Promise<void> {
     const { config } = this.#host.context
+    const keyBytes = this.#agreeOnVersion(packet)
     if (config.clientTls.mode === 'require' && !this.#isSecure && this.address !== 'unix') {
       throw new PontoonError('CLIENT_TLS_REQUIRED', 'this service takes clients over TLS only')
     }
@@ -229,11 +246,9 @@ export class ClientLogin implements TransportHandler {
         'CLIENT_NOT_ALLOWED',
         'no PostgreSQL user name specified in startup packet',
       )
-    const database = packet.parameters.get('database') ?? user
-    this.#startup = { user, database, parameters: packet.parameters }
-    const unknown = [...packet.parameters.keys()].filter((name) => name.startsWith('_pq_.'))
-    if (packet.minor > 0 || unknown.length > 0)
-      this.transport.sendOwned(negotiateProtocolVersion(startupCode.protocol3, unknown))
+    // The server, too, takes an empty name for none.
+    const database = packet.parameters.get('database') || user
+    this.#startup = { user, database, parameters: packet.parameters, cancelKeyBytes: keyBytes }
     if (config.clientAuth.mode === 'passthrough' && !this.#isSecure && !isLocal(this.address)) {
       throw new PontoonError('CLIENT_TLS_REQUIRED', 'a password is taken over TLS or loopback only')
     }
@@ -251,6 +266,19 @@ export class ClientLogin implements TransportHandler {
     const request = this.#auth.start()
     if (request === null) await this.#accept(null)
     else this.transport.sendOwned(request)
+  }
+
+  /**
+   * As PostgreSQL 18, whatever the sides speak: what 3.2 changes is between each leg's own ends.
+   * Returns the length of the secret for cancel requests.
+   */
+  #agreeOnVersion({ minor, parameters }: Extract<StartupPacket, { kind: 'startup' }>): number {
+    const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'))
+    if (minor > newestMinor || unknown.length > 0) {
+      const agreed = startupCode.protocol3 + Math.min(minor, newestMinor)
+      this.transport.sendOwned(negotiateProtocolVersion(agreed, unknown))
+    }
+    return minor >= newestMinor ? cancelKeyBytes.long : cancelKeyBytes.short
   }
 
   /** Consumes one password message; false when it is incomplete. */

@@ -326,8 +326,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#logins.delete(ended)
   }
 
-  cancel(pid: number, secret: Buffer): void {
-    if (!this.#adminConsole.cancel(pid, secret)) void this.#cancels.request(pid, secret)
+  async cancel(pid: number, secret: Buffer): Promise<void> {
+    if (!this.#adminConsole.cancel(pid, secret)) await this.#cancels.request(pid, secret)
   }
 
   async welcome(underWay: ClientLogin, startup: StartupIdentity): Promise<void> {

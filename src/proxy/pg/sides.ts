@@ -11,6 +11,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Side } from '../../shared/side.ts'
 import { credentialsFor } from './credentials.ts'
 import type { ServerKind } from './pool-set.ts'
+import { ProtocolVersion } from './protocol-version.ts'
 import type { ProvenSecrets } from './proven-secrets.ts'
 
 export interface SidesParts {
@@ -25,6 +26,7 @@ export class Sides {
   readonly #parts: SidesParts
   readonly #reportedIntern = new ReportedIntern()
   readonly #tls: Readonly<Record<Side, ServerTls>>
+  readonly #versions = { source: new ProtocolVersion(), target: new ProtocolVersion() }
 
   /** Throws CONFIG_INVALID when a certificate cannot be used. */
   constructor(parts: SidesParts) {
@@ -83,7 +85,10 @@ export class Sides {
     idleHandler: (server: PgServer) => TransportHandler,
   ): Promise<PgServer> {
     const options = this.loginOptions(kind)
-    const loggedIn = await login(options)
+    const { protocolVersion } = this.#parts.config()[kind.side]
+    const loggedIn = await this.#versions[kind.side].login(protocolVersion, (minor) =>
+      login({ ...options, minor }),
+    )
     const { clock, flushes } = this.#parts
     return new PgServer(loggedIn, {
       side: kind.side,

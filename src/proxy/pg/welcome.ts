@@ -19,7 +19,7 @@ import {
   queryMessage,
   readyForQuery,
 } from '../../wire/pg/write.ts'
-import type { CancelRegistry } from './cancel.ts'
+import type { CancelKey, CancelRegistry } from './cancel.ts'
 import type { ClassifierSet } from './classifiers.ts'
 import type { ClientLogin, StartupIdentity } from './client-login.ts'
 import type { ServiceContext } from './context.ts'
@@ -95,8 +95,8 @@ export class Welcomer {
       reported = await this.#ask(login, slot, settings, key)
       if (!login.isOpen) return null
     }
-    const { pid, secret } = cancels.newKey()
-    const session = this.#session(login, startup, kinds, settings, reported, pid, secret)
+    const cancelKey = cancels.newKey(startup.cancelKeyBytes)
+    const session = this.#session(login, startup, kinds, settings, reported, cancelKey)
     onMade(session)
     this.#greet(session, login, reported)
     return session
@@ -107,20 +107,15 @@ export class Welcomer {
     startup: StartupIdentity,
     onMade: (session: Session) => void,
   ): Promise<Session | null> {
-    const { context, pools } = this.#parts
+    const { context, pools, cancels } = this.#parts
     const parameters = new Map([...startup.parameters].filter(([name]) => !isIdentity(name)))
     const kinds = pools.kinds(startup.user, startup.database, parameters)
     const server = await acquire(login, context, () => kinds[context.route.primary].write.pool)
     if (server === null) return null
-    const session = this.#session(
-      login,
-      startup,
-      kinds,
-      new Map(),
-      server.reported,
-      server.pid,
-      server.secret,
-    )
+    // The server's own secret may have another length, and lets nobody but us ask the server.
+    const secret = cancels.newSecret(startup.cancelKeyBytes)
+    const cancelKey = { pid: server.pid, secret }
+    const session = this.#session(login, startup, kinds, new Map(), server.reported, cancelKey)
     session.adopt(server, kinds[server.side].write.pool)
     onMade(session)
     this.#greet(session, login, server.reported, server.loginNotices)
@@ -133,8 +128,7 @@ export class Welcomer {
     kinds: Session['identity']['kinds'],
     settings: Settings,
     reported: Reported,
-    pid: number,
-    secret: Buffer,
+    cancelKey: CancelKey,
   ): Session {
     const { context, dealer, classifiers } = this.#parts
     const identity = {
@@ -144,8 +138,8 @@ export class Welcomer {
       applicationName: startup.parameters.get('application_name') ?? '',
       address: login.address,
       seat: dealer.take(),
-      cancelPid: pid,
-      cancelSecret: secret,
+      cancelPid: cancelKey.pid,
+      cancelSecret: cancelKey.secret,
       kinds,
       classifier: classifiers.of(startup.user, startup.database),
     }

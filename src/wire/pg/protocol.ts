@@ -58,6 +58,15 @@ export const startupCode = {
   gssEncryption: 80_877_104,
 } as const
 
+/** Newest minor version of protocol 3 that is spoken, on either leg. */
+export const newestMinor = 2
+
+/** Lengths of a secret in BackendKeyData and CancelRequest; `long` is what PostgreSQL 18 gives. */
+export const cancelKeyBytes = { short: 4, long: 32, max: 256 } as const
+
+/** Name that TLS without SSLRequest must agree on (ALPN, PostgreSQL 17). */
+export const alpnProtocol = 'postgresql'
+
 /** Authentication request codes in an `R` message. */
 export const authCode = {
   ok: 0,

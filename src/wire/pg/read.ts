@@ -4,6 +4,7 @@
  * the runtime.
  */
 import { PontoonError, type ErrorCode } from '../../shared/errors.ts'
+import { cancelKeyBytes, startupCode } from './protocol.ts'
 
 /** Index of the NUL that ends the string at `start`; throws when there is none before `end`. */
 export function cstringEnd(bytes: Buffer, start: number, end: number, code: ErrorCode): number {
@@ -28,18 +29,24 @@ export function readStartupPacket(body: Buffer): StartupPacket {
   const major = body.readUInt16BE(0)
   const minor = body.readUInt16BE(2)
   if (major === 1234) return readRequest(minor, body)
-  if (major !== 3) {
-    throw invalid(`unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`)
-  }
+  if (major !== 3) throw unsupportedVersion(major, minor)
   return { kind: 'startup', minor, parameters: readParameters(body) }
 }
 
-function readRequest(code: number, body: Buffer): StartupPacket {
-  if (code === 5679) return { kind: 'ssl' }
-  if (code === 5680) return { kind: 'gss-encryption' }
-  if (code !== 5678) throw invalid(`unsupported startup request code 1234.${code}`)
-  // 4 bytes of secret until protocol 3.0, up to 256 since 3.2.
-  if (body.length < 12 || body.length > 8 + 256)
+/** As the server says it, of a version and of a request that it does not take (any more). */
+export function unsupportedVersion(major: number, minor: number): PontoonError {
+  return new PontoonError(
+    'CLIENT_VERSION',
+    `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`,
+  )
+}
+
+function readRequest(minor: number, body: Buffer): StartupPacket {
+  if (body.readInt32BE(0) === startupCode.ssl) return { kind: 'ssl' }
+  if (body.readInt32BE(0) === startupCode.gssEncryption) return { kind: 'gss-encryption' }
+  if (body.readInt32BE(0) !== startupCode.cancel) throw unsupportedVersion(1234, minor)
+  // 4 bytes of secret in protocol 3.0, up to 256 since 3.2.
+  if (body.length < 8 + cancelKeyBytes.short || body.length > 8 + cancelKeyBytes.max)
     throw invalid('the cancel request has a wrong length')
   return { kind: 'cancel', pid: body.readInt32BE(4), secret: Buffer.from(body.subarray(8)) }
 }
@@ -94,6 +101,21 @@ export function readParameterStatus(bytes: Buffer, start: number, end: number): 
   const nameEnd = cstringEnd(bytes, start, end, 'SERVER_PROTOCOL')
   const valueEnd = cstringEnd(bytes, nameEnd + 1, end, 'SERVER_PROTOCOL')
   return [bytes.toString('utf8', start, nameEnd), bytes.toString('utf8', nameEnd + 1, valueEnd)]
+}
+
+/** Minor version of NegotiateProtocolVersion. Throws unless it answers a request for 3.`asked`. */
+export function readNegotiatedMinor(body: Buffer, asked: number): number {
+  if (body.length < 8) throw wrongNegotiation('it is too short')
+  const version = body.readInt32BE(0)
+  if (version < startupCode.protocol3 || version > startupCode.protocol3 + asked)
+    throw wrongNegotiation(`it offers version ${version >> 16}.${version & 0xffff}`)
+  // We never send one, so there is none that the server could not know.
+  if (body.readInt32BE(4) !== 0) throw wrongNegotiation('it refuses options that were not sent')
+  return version & 0xffff
+}
+
+function wrongNegotiation(reason: string): PontoonError {
+  return new PontoonError('SERVER_PROTOCOL', `wrong NegotiateProtocolVersion: ${reason}`)
 }
 
 /** Decodes the body of a DataRow in text format; null for SQL NULL. */

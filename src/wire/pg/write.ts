@@ -80,8 +80,8 @@ export function queryMessage(sql: string): Buffer {
   return new MessageWriter().cstring(sql).finish(frontend.query)
 }
 
-export function startupPacket(parameters: ReadonlyMap<string, string>): Buffer {
-  const writer = new MessageWriter().int32(startupCode.protocol3)
+export function startupPacket(parameters: ReadonlyMap<string, string>, minor = 0): Buffer {
+  const writer = new MessageWriter().int32(startupCode.protocol3 + minor)
   for (const [name, value] of parameters) writer.cstring(name).cstring(value)
   return writer.byte(0).finish(null)
 }

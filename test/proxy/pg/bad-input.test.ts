@@ -3,7 +3,6 @@ import t from 'tap'
 import {
   gssEncRequest,
   int32,
-  message,
   query,
   sslRequest,
   startup,
@@ -56,7 +55,6 @@ const garbage: Readonly<Record<string, Buffer>> = {
   'a negative length': int32(-1),
   'a startup packet of 1 GB': Buffer.concat([int32(1_073_741_824), int32(196_608)]),
   'a startup packet over the limit': startup({ user: 'a', options: 'x'.repeat(5_000) }),
-  'protocol 2': untyped(int32(131_072), Buffer.alloc(288)),
   'a startup packet without its end': untyped(int32(196_608), Buffer.from('user\0postgres\0')),
   'a query instead of a startup packet': query('SELECT 1'),
   'bytes behind SSLRequest': Buffer.concat([sslRequest(), startup({ user: 'postgres' })]),
@@ -71,15 +69,26 @@ for (const [name, bytes] of Object.entries(garbage)) {
   })
 }
 
-void t.test('too many encryption requests', async (test) => {
-  const wire = await raw()
-  for (let count = 0; count < 3; count += 1) {
-    await wire.send(count === 0 ? gssEncRequest() : sslRequest())
-    test.equal(await wire.nextByte(), 'N')
-  }
-  await wire.send(sslRequest())
-  test.match(await refusal(wire), { C: '08P01' })
-})
+const repeated: Readonly<Record<string, readonly (() => Buffer)[]>> = {
+  'SSLRequest twice': [sslRequest, sslRequest],
+  'GSSENCRequest twice': [gssEncRequest, gssEncRequest],
+  'GSSENCRequest, SSLRequest, GSSENCRequest': [gssEncRequest, sslRequest, gssEncRequest],
+}
+
+for (const [name, requests] of Object.entries(repeated)) {
+  void t.test(`attempts are bounded: ${name}`, async (test) => {
+    const wire = await raw()
+    for (const request of requests.slice(0, -1)) {
+      await wire.send(request())
+      test.equal(await wire.nextByte(), 'N')
+    }
+    await wire.send(present(requests.at(-1))())
+    test.match(await refusal(wire), {
+      C: '0A000',
+      M: /^unsupported frontend protocol 1234\.56(79|80)/,
+    })
+  })
+}
 
 void t.test('GSSENCRequest, then SSLRequest, then in clear', async (test) => {
   const wire = await raw()
@@ -105,18 +114,6 @@ void t.test('a first query in the same write as the startup packet', async (test
   await wire.send(startup({ user: 'postgres', database: 'postgres' }), query('SELECT 5'))
   await wire.until('Z')
   test.ok((await wire.until('Z')).find(({ type }) => type === 'D')?.body.includes('5'))
-  wire.destroy()
-})
-
-void t.test('a newer minor version and unknown options are negotiated down', async (test) => {
-  const wire = await raw()
-  const parameters = { user: 'postgres', database: 'postgres', '_pq_.future': 'on' }
-  await wire.send(startup(parameters, 196_610))
-  const [negotiation] = await wire.until('Z')
-  const expected = message('v', int32(196_608), int32(1), Buffer.from('_pq_.future\0'))
-  test.strictSame(negotiation, { type: 'v', body: expected.subarray(5) })
-  await wire.send(query('SELECT 1'))
-  await wire.until('Z')
   wire.destroy()
 })
 

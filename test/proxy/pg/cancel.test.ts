@@ -1,6 +1,7 @@
 /** Cancel requests reach the query they are meant for, and nobody else's. */
 import t from 'tap'
 import type { Test } from 'tap'
+import { createAuthority } from '../../support/certificates.ts'
 import { bind, cancelRequest, execute, parse, query, sync } from '../../support/pg-frontend.ts'
 import { connect, summary } from '../../support/pg-wire.ts'
 import { ask, rows, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
@@ -162,4 +163,92 @@ void t.test('a cancel whose server cannot be reached does no harm', async (test)
   relay.refuse(false)
   test.strictSame(await rows(client, 'SELECT 1'), [['1']])
   await pontoon.untilIdle()
+})
+
+void t.test('the close of a cancel request says that it was delivered', async (test) => {
+  const relay = await startRelay({ to: { host: server.host, port: server.port } })
+  test.teardown(() => relay.close())
+  const pontoon = await pontoonOf(test, { source: relay })
+  const client = await pontoon.client()
+  relay.delay(40, 'up')
+  for (let round = 0; round < 5; round += 1) {
+    await client.wire.send(query('SELECT pg_sleep(20)'))
+    await untilRunning('SELECT pg_sleep(20)')
+    await cancel(pontoon, client.pid, client.secret)
+    // Were it still on its way, it would hit this one.
+    await client.wire.send(query('SELECT pg_sleep(0.1)'))
+    test.equal(sqlstate(await client.wire.until('Z')), '57014')
+    test.equal(sqlstate(await client.wire.until('Z')), '', `round ${round}`)
+  }
+})
+
+void t.test('a storm of cancels is capped, and does no harm', async (test) => {
+  const relay = await startRelay({ to: { host: server.host, port: server.port } })
+  test.teardown(() => relay.close())
+  const pontoon = await pontoonOf(test, { source: relay, pool: { size: 60 } })
+  const clients = await Promise.all(Array.from({ length: 50 }, () => pontoon.client()))
+  for (const { wire } of clients) await wire.send(query('SELECT pg_sleep(20) /* storm */'))
+  const running = async (): Promise<number> => {
+    const asked =
+      "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%/* storm */'"
+    return (await server.query(asked)).length
+  }
+  await until(async () => (await running()) === 50, 'all to run')
+  const before = relay.connections
+  relay.stall('up')
+  // Each ten times over, by clients that do not wait for the end, and as many with wrong keys.
+  const storm = clients.flatMap(({ pid, secret }) =>
+    Array.from({ length: 10 }, async (_, index) => {
+      const wire = await connect(pontoon.host, pontoon.port)
+      const key = index % 2 === 0 ? secret : Buffer.alloc(4, index)
+      await wire.send(cancelRequest(pid, key))
+      return wire
+    }),
+  )
+  const wires = await Promise.all(storm)
+  await until(() => relay.connections - before >= 100, 'as many as may be')
+  for (const wire of wires.slice(0, 250)) wire.destroy()
+  test.equal(relay.connections - before, 100, 'and no more at once')
+  relay.heal()
+  for (const wire of wires.slice(250)) {
+    await wire.closed()
+    test.notOk(wire.pending, 'no reply bytes')
+  }
+  // At most four of one client, so that 100 are at least 25 clients'.
+  await until(async () => (await running()) <= 25, 'those that were let through to be hit')
+  await Promise.all(clients.map(({ pid, secret }) => cancel(pontoon, pid, secret)))
+  for (const { wire } of clients) test.equal(sqlstate(await wire.until('Z')), '57014')
+  for (const client of clients) test.equal(await value(client, 'SELECT 1'), '1')
+  await pontoon.untilIdle()
+})
+
+void t.test('a cancel goes over TLS where the server leg does', async (test) => {
+  const authority = await createAuthority()
+  const tls = { ...(await authority.server()), force: true }
+  const encrypted = await startPostgres({
+    major: 15,
+    auth: 'trust',
+    tls,
+    settings: { log_connections: 'on' },
+  })
+  test.teardown(async () => {
+    await encrypted.stop()
+    authority.remove()
+  })
+  const { host, port } = encrypted
+  const relay = await startRelay({ to: { host, port } })
+  test.teardown(() => relay.close())
+  const ca = authority.ca.certPath
+  const source = { host: relay.host, port: relay.port, tls: { mode: 'verify-full', ca } }
+  const pontoon = await pontoonOf(test, { config: { source } })
+  const client = await pontoon.client()
+  await client.wire.send(query('SELECT pg_sleep(20)'))
+  await until(async () => {
+    const asked = "SELECT FROM pg_stat_activity WHERE query ~ 'sleep.20'"
+    return (await encrypted.query(asked)).length > 1
+  }, 'to run')
+  const before = relay.bytes.up
+  await cancel(pontoon, client.pid, client.secret)
+  test.equal(sqlstate(await client.wire.until('Z')), '57014')
+  test.ok(relay.bytes.up - before > 200, 'a handshake, not only the 16 bytes of the request')
 })

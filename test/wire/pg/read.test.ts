@@ -4,6 +4,7 @@ import t from 'tap'
 import { PontoonError } from '../../../src/shared/errors.ts'
 import {
   readError,
+  readNegotiatedMinor,
   readParameterStatus,
   readStartupPacket,
   readTextRow,
@@ -60,15 +61,32 @@ void t.test('requests in the place of a startup packet', (test) => {
   test.end()
 })
 
+const answer = (version: number, options = 0): Buffer =>
+  Buffer.concat([int32(version), int32(options)])
+
+void t.test('what a server may negotiate', (test) => {
+  test.equal(readNegotiatedMinor(answer(196_608), 2), 0)
+  test.equal(readNegotiatedMinor(answer(196_610), 2), 2)
+  test.equal(readNegotiatedMinor(answer(196_608), 0), 0)
+  const wrong: Record<string, Buffer> = {
+    nothing: Buffer.alloc(0),
+    'no options': int32(196_608),
+    'a newer version than asked for': answer(196_611),
+    'protocol 2': answer(131_072),
+    'protocol 4': answer(4 << 16),
+    'an option that was not sent': answer(196_608, 1),
+    'a negative number of options': answer(196_608, -1),
+  }
+  for (const [name, body] of Object.entries(wrong))
+    test.throws(() => readNegotiatedMinor(body, 2), serverError, name)
+  test.end()
+})
+
 void t.test('startup packets that are refused', (test) => {
   const protocol3 = int32(196_608)
   const refused: Record<string, Buffer> = {
     nothing: Buffer.alloc(0),
     'half a code': Buffer.from([0, 3]),
-    'protocol 2': Buffer.concat([int32(131_072), Buffer.alloc(288)]),
-    'protocol 4': int32(4 << 16),
-    'an HTTP request': Buffer.from('GET / HTTP/1.1\r\n\r\n'),
-    'an unknown request': int32(80_877_105),
     'no terminator at all': protocol3,
     'a name without an end': Buffer.concat([protocol3, Buffer.from('user')]),
     'a name without a value': Buffer.concat([protocol3, text('user')]),
@@ -78,6 +96,15 @@ void t.test('startup packets that are refused', (test) => {
   }
   for (const [name, body] of Object.entries(refused)) {
     test.throws(() => readStartupPacket(body), clientError, name)
+  }
+  const unspoken: Record<string, Buffer> = {
+    'protocol 2': Buffer.concat([int32(131_072), Buffer.alloc(288)]),
+    'protocol 4': int32(4 << 16),
+    'an HTTP request': Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    'an unknown request': int32(80_877_105),
+  }
+  for (const [name, body] of Object.entries(unspoken)) {
+    test.throws(() => readStartupPacket(body), { ...clientError, code: 'CLIENT_VERSION' }, name)
   }
   test.end()
 })

@@ -52,7 +52,7 @@ export class AdminConsole implements ConsoleHost {
   }
 
   /** Welcomes somebody whose login has found that he may come in. Throws CLIENT_LIMIT. */
-  open(login: ClientLogin, { user, parameters }: StartupIdentity): void {
+  open(login: ClientLogin, { user, parameters, cancelKeyBytes }: StartupIdentity): void {
     if (this.#sessions.size >= consolesMax)
       throw new PontoonError(
         'CLIENT_LIMIT',
@@ -67,7 +67,7 @@ export class AdminConsole implements ConsoleHost {
         address: login.address,
         applicationName: parameters.get('application_name') ?? '',
         cancelPid: randomInt(1, 0x7fff_ffff),
-        cancelSecret: randomBytes(4),
+        cancelSecret: randomBytes(cancelKeyBytes),
       },
       login.transport,
     )
