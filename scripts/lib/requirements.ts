@@ -38,6 +38,10 @@ const requirements = {
   python3: { package: 'python3', isThere: () => existsSync(debianPython) },
   psycopg2: { package: 'python3-psycopg2', isThere: () => hasPythonModule('psycopg2') },
   'redis-server': { package: 'redis-server', isThere: () => isOnPath('redis-server') },
+  'redis-cli': { package: 'redis-tools', isThere: () => isOnPath('redis-cli') },
+  'redis-benchmark': { package: 'redis-tools', isThere: () => isOnPath('redis-benchmark') },
+  nutcracker: { package: 'nutcracker', isThere: () => isOnPath('nutcracker') },
+  'redis-py': { package: 'python3-redis', isThere: () => hasPythonModule('redis') },
 } as const satisfies Record<string, Requirement>
 
 export type Tool = keyof typeof requirements

@@ -16,6 +16,9 @@ import type { LoggedIn, Login } from './pg-login.ts'
 import { query } from './pg-frontend.ts'
 import { connect, errorFields, rowValues } from './pg-wire.ts'
 import type { BackendMessage, PgWire } from './pg-wire.ts'
+import { until } from './until.ts'
+
+export { until }
 
 export interface Upstream {
   readonly host: string
@@ -149,19 +152,6 @@ export async function rawClient(port: number, options: Partial<Login> = {}): Pro
   } catch (error) {
     wire.destroy()
     throw error
-  }
-}
-
-/** Polls until it holds; fails with what was awaited when the deadline has passed. */
-export async function until(
-  holds: () => boolean | Promise<boolean>,
-  what: string,
-  deadlineMs = 5_000,
-): Promise<void> {
-  const deadline = performance.now() + deadlineMs
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
