@@ -93,17 +93,27 @@ export function upgradeToServer(
   })
 }
 
-/** Answers a client's handshake on an accepted socket. */
+/**
+ * Answers a client's handshake on an accepted socket; `early` is what was read of it already. A
+ * client that offers names in ALPN must offer ours, or OpenSSL ends the handshake.
+ */
 export function upgradeToClient(
   socket: Socket,
   secureContext: SecureContext,
   requestCert: boolean,
+  early: Buffer | null = null,
 ): TLSSocket {
+  if (early !== null) {
+    // In flowing mode they would go to nobody; a TLSSocket begins with what its socket has buffered.
+    socket.pause()
+    socket.unshift(early)
+  }
   const secure = new TLSSocket(socket, {
     isServer: true,
     secureContext,
     requestCert,
     rejectUnauthorized: requestCert,
+    ALPNProtocols: [alpnProtocol],
   })
   if (requestCert) secure.once('secure', () => refuseUnverified(secure))
   return secure

@@ -4,7 +4,7 @@
  * has not finished within limits.loginTimeoutMs is closed.
  */
 import type { Socket } from 'node:net'
-import type { SecureContext } from 'node:tls'
+import type { SecureContext, TLSSocket } from 'node:tls'
 import type { ServiceConfig } from '../../config/schema.ts'
 import { adoptAccepted } from '../../net/accepted.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
@@ -13,6 +13,7 @@ import { upgradeToClient } from '../../net/tls.ts'
 import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import {
+  alpnProtocol,
   cancelKeyBytes,
   frontend,
   headerBytes,
@@ -56,6 +57,9 @@ export interface StartupIdentity {
 
 type LoginState = 'startup' | 'cancelling' | 'authenticating' | 'welcoming' | 'done'
 
+/** First byte of a TLS handshake; no length of a startup packet begins with it. */
+const tlsHandshakeByte = 0x16
+
 const maxPasswordBytes = 64 * 1024
 
 /** What may come beyond a startup packet while it, or what follows, is looked at. */
@@ -68,7 +72,6 @@ export class ClientLogin implements TransportHandler {
   transport: Transport
   #state: LoginState = 'startup'
   #buffer: Buffer = Buffer.alloc(0)
-  /** TLS is there, or was asked for: there is no second SSLRequest. */
   #hasAskedForTls = false
   #hasAskedForGss = false
   #isSecure = false
@@ -119,7 +122,9 @@ export class ClientLogin implements TransportHandler {
     // Nothing is relayed yet.
   }
 
-  onClosed(): void {
+  onClosed(error: Error | null): void {
+    if (this.#isShakingHands && error !== null)
+      this.#log(new PontoonError('CLIENT_PROTOCOL', `the TLS handshake failed: ${error.message}`))
     this.#end()
   }
 
@@ -146,17 +151,21 @@ export class ClientLogin implements TransportHandler {
 
   #fail(error: PontoonError): void {
     if (this.#state === 'done') return
+    this.#log(error)
+    if (this.#isShakingHands) this.transport.destroy()
+    // To a cancel request a server never says a word.
+    if (this.#state !== 'cancelling') this.transport.sendOwned(fatalResponse(error))
+    this.transport.end()
+    this.#end()
+  }
+
+  #log(error: PontoonError): void {
     const { context } = this.#host
     countIn(context.stats.ownErrors, error.code)
     context.log.info(
       { service: context.name, client: this.address, code: error.code, error: error.message },
       'a client could not log in',
     )
-    if (this.#isShakingHands) this.transport.destroy()
-    // To a cancel request a server never says a word.
-    if (this.#state !== 'cancelling') this.transport.sendOwned(fatalResponse(error))
-    this.transport.end()
-    this.#end()
   }
 
   #proceed(): void {
@@ -175,6 +184,11 @@ export class ClientLogin implements TransportHandler {
   /** Consumes one packet without a type byte; false when it is incomplete. */
   #takeStartup(): boolean {
     const buffer = this.#buffer
+    const isFirst = !this.#isSecure && !this.#hasAskedForTls && !this.#hasAskedForGss
+    if (isFirst && buffer[0] === tlsHandshakeByte) {
+      this.#upgradeDirectly()
+      return false
+    }
     if (buffer.length < 4) return false
     const length = buffer.readInt32BE(0)
     const { startupBytesMax } = this.#host.context.config.limits
@@ -198,33 +212,56 @@ export class ClientLogin implements TransportHandler {
     this.#end()
   }
 
-  /** As the server, which takes each request once, in this order, and none inside of TLS. */
+  /** As the server, each request once at most, and none inside of TLS that was asked for. */
   #negotiate(kind: 'ssl' | 'gss-encryption'): void {
-    if (this.#hasAskedForTls || (kind === 'gss-encryption' && this.#hasAskedForGss))
-      throw unsupportedVersion(1234, kind === 'ssl' ? 5679 : 5680)
+    const isSsl = kind === 'ssl'
+    if (isSsl ? this.#hasAskedForTls : this.#hasAskedForGss)
+      throw unsupportedVersion(1234, isSsl ? 5679 : 5680)
     // Bytes sent along unencrypted could be smuggled into the encrypted session (CVE-2021-23214).
     if (this.#buffer.length > 0)
       throw new PontoonError(
         'CLIENT_PROTOCOL',
         'received unencrypted data after an encryption request',
       )
-    if (kind === 'ssl') this.#hasAskedForTls = true
+    if (isSsl) this.#hasAskedForTls = true
     else this.#hasAskedForGss = true
-    if (kind === 'ssl' && this.#host.tls !== null) this.#upgrade(this.#host.tls)
+    if (isSsl && this.#host.tls !== null && !this.#isSecure) this.#upgrade(this.#host.tls)
     else this.transport.sendOwned(Buffer.from('N'))
   }
 
   #upgrade(context: SecureContext): void {
-    const { socket } = this.transport
+    this.transport.socket.removeAllListeners('data')
+    this.transport.sendOwned(Buffer.from('S'))
+    this.transport.flush()
+    this.#hasAskedForGss = true
+    this.#shakeHands(context, null)
+  }
+
+  /**
+   * The client begins with its ClientHello, as libpq does with sslnegotiation=direct. Like the
+   * server, we speak to nobody who does not name the protocol in ALPN (the ALPACA attack), and say
+   * nothing in clear to somebody who expects TLS.
+   */
+  #upgradeDirectly(): void {
+    const { tls } = this.#host
+    this.#isShakingHands = true
+    if (tls === null)
+      throw new PontoonError('CLIENT_PROTOCOL', 'the client begins with TLS, which is not offered')
+    const early = this.#buffer
+    this.#buffer = Buffer.alloc(0)
+    const secure = this.#shakeHands(tls, early)
+    secure.once('secure', () => {
+      if (secure.alpnProtocol === alpnProtocol) return
+      this.#log(new PontoonError('CLIENT_PROTOCOL', 'the client began with TLS without ALPN'))
+      this.transport.end()
+      this.#end()
+    })
+  }
+
+  #shakeHands(context: SecureContext, early: Buffer | null): TLSSocket {
     const plain = this.transport
-    socket.removeAllListeners('data')
-    plain.sendOwned(Buffer.from('S'))
-    plain.flush()
-    const secure = upgradeToClient(
-      socket,
-      context,
-      this.#host.context.config.clientTls.clientCa !== undefined,
-    )
+    const asksForCertificate = this.#host.context.config.clientTls.clientCa !== undefined
+    const secure = upgradeToClient(plain.socket, context, asksForCertificate, early)
     plain.handler = ignoring
     this.#isSecure = true
     this.#isShakingHands = true
@@ -232,6 +269,7 @@ export class ClientLogin implements TransportHandler {
       this.#isShakingHands = false
     })
     this.transport = new Transport(secure, this.#host.context.flushes, this).readEvents()
+    return secure
   }
 
   async #startupPacket(packet: Extract<StartupPacket, { kind: 'startup' }>): Promise<void> {

@@ -49,7 +49,6 @@ const garbage: Readonly<Record<string, Buffer>> = {
   'random bytes': Buffer.from('f00dcafe'.repeat(40), 'hex'),
   'zero bytes': Buffer.alloc(100),
   'an HTTP request': Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'),
-  'a TLS ClientHello': Buffer.from('16030100c8010000c40303', 'hex'),
   'a Redis command': Buffer.from('*1\r\n$4\r\nPING\r\n'),
   'a length of zero': int32(0),
   'a negative length': int32(-1),
@@ -72,7 +71,7 @@ for (const [name, bytes] of Object.entries(garbage)) {
 const repeated: Readonly<Record<string, readonly (() => Buffer)[]>> = {
   'SSLRequest twice': [sslRequest, sslRequest],
   'GSSENCRequest twice': [gssEncRequest, gssEncRequest],
-  'GSSENCRequest, SSLRequest, GSSENCRequest': [gssEncRequest, sslRequest, gssEncRequest],
+  'SSLRequest, GSSENCRequest, SSLRequest': [sslRequest, gssEncRequest, sslRequest],
 }
 
 for (const [name, requests] of Object.entries(repeated)) {
@@ -131,7 +130,7 @@ for (const [name, bytes] of Object.entries(silences)) {
     if (bytes.equals(sslRequest())) test.equal(await wire.nextByte(), 'N')
     test.match(await refusal(wire), { C: '08P01', M: /not finished within 400 ms/ })
     const tookMs = performance.now() - begun
-    test.ok(tookMs > 300 && tookMs < 2_000, `${tookMs} ms`)
+    test.ok(tookMs > 300 && tookMs < 3_000, `${tookMs} ms`)
   })
 }
 
