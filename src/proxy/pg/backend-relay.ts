@@ -7,12 +7,13 @@
 import type { PgServer } from '../../net/pg/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
-import { backend, headerBytes } from '../../wire/pg/protocol.ts'
+import { backend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { readError, readParameterStatus, readTextRow } from '../../wire/pg/read.ts'
 import { owed, owedKindMask } from '../../wire/pg/reply-queue.ts'
 import { message } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
 import type { Session } from './session.ts'
+import { takesNotification } from './session-listening.ts'
 
 /**
  * Messages other than rows and COPY data are read whole up to this size: a RowDescription of 1,600
@@ -70,7 +71,7 @@ export class BackendRelay implements TransportHandler {
     }
     if (session.frontend.awaitsStatement) session.frontend.resume()
     if (server.replies.length > 0 || this.#carry !== null || this.#bodyBytes > 0) return
-    if (session.isApplying) session.applied()
+    if (session.errands.underWay === 'settings') session.errands.applied()
     else if (server.isAtRest && session.frontend.isBetweenMessages) session.settle()
     else session.frontend.resume()
   }
@@ -172,7 +173,7 @@ export class BackendRelay implements TransportHandler {
         this.#closed(server, bytes, offset, end)
         return
       case backend.dataRow:
-        if (isWhole) this.#session.truth?.row(readTextRow(bytes, offset + headerBytes, end))
+        if (isWhole) this.#session.errands.row(readTextRow(bytes, offset + headerBytes, end))
         return
       case backend.errorResponse:
         this.#error(server, bytes, offset, isWhole ? end : offset + available)
@@ -181,8 +182,7 @@ export class BackendRelay implements TransportHandler {
         if (isWhole) this.#parameter(server, bytes, offset, end)
         return
       case backend.notificationResponse:
-        // Comes whenever it likes, also amid what is swallowed.
-        if (isWhole && this.#isSwallowing) this.#session.client.send(bytes, offset, end)
+        if (isWhole) this.#notification(server, bytes, offset, end)
         return
       case backend.copyInResponse:
         server.copyIn = replies.enterCopyIn()
@@ -221,9 +221,10 @@ export class BackendRelay implements TransportHandler {
     const session = this.#session
     const tag = server.replies.headTag
     if (tag !== null) session.statements.known(tag)
+    if (session.listening !== null && server.status === txStatus.idle) session.listening.committed()
     this.#shift(server, bytes, end)
     if (!wasInjected) return
-    if (session.truth !== null) session.truthTold()
+    session.errands.queryDone(server)
     if (session.reported !== server.reported) session.tellReported(server)
   }
 
@@ -245,10 +246,12 @@ export class BackendRelay implements TransportHandler {
 
   /** Tags tell when all statements of the server are gone. */
   #complete(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+    this.#session.listening?.completed(bytes, offset + headerBytes)
     if (bytes[offset + headerBytes] !== 0x44 || !this.#session.isPooled) return // 'D'
     const tag = bytes.toString('latin1', offset + headerBytes, end - 1)
     // Somebody deallocated a statement by name: if it was one of ours, our list is wrong.
     if (tag === 'DEALLOCATE') server.spoil()
+    if (tag === 'DISCARD ALL') this.#session.listening?.unlistenAll()
     if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL')
       this.#session.statements.discarded(server)
   }
@@ -267,6 +270,7 @@ export class BackendRelay implements TransportHandler {
       this.#injectedFailed(server, error.message, offset)
       return
     }
+    session.listening?.failed()
     if (error.severity === 'FATAL' || error.severity === 'PANIC') this.#wasTold = true
     const words = session.statements.inClientsWords(bytes, offset, end)
     if (words === null) return
@@ -276,26 +280,28 @@ export class BackendRelay implements TransportHandler {
   }
 
   /**
-   * Something Pontoon injected was refused. A Parse: its error stands for the client's Bind,
-   * which was to follow, so the client gets it. The truth: the server is closed when the client is
-   * done with it. A setting: the server still has those of another client, so the session ends.
+   * Something Pontoon injected was refused. The error of a Parse stands for the client's Bind,
+   * which was to follow, so the client gets it.
    */
   #injectedFailed(server: PgServer, text: string, offset: number): void {
-    const session = this.#session
     const kind = server.replies.head & owedKindMask
-    if (kind !== owed.query) {
-      this.#isSwallowing = false
-      this.#from = offset
+    if (kind === owed.query) {
+      this.#session.errands.failed(server, text)
       return
     }
-    server.spoil()
-    session.context.log.warn(
-      { service: session.context.name, pid: server.pid, error: text },
-      'a query of Pontoon failed on a server',
-    )
-    if (session.truth === null)
-      throw new PontoonError('SETTING_REFUSED', `the session's settings cannot be applied: ${text}`)
-    session.truth.failed = true
+    this.#isSwallowing = false
+    this.#from = offset
+  }
+
+  /** Comes whenever it likes, also amid what is swallowed. */
+  #notification(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+    const session = this.#session
+    const takes = takesNotification(session, bytes, offset, end)
+    if (takes === 'unasked') server.spoil()
+    if (takes === 'yes' && this.#isSwallowing) session.client.send(bytes, offset, end)
+    if (takes === 'yes' || this.#isSwallowing) return
+    this.#forwardTo(bytes, offset)
+    this.#from = end
   }
 
   #parameter(server: PgServer, bytes: Buffer, offset: number, end: number): void {

@@ -7,6 +7,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Log } from '../../shared/log.ts'
 import type { ServiceStats } from '../service.ts'
 import type { Session } from './session.ts'
+import type { SharedListeners } from './shared-listener.ts'
 import type { StatementCatalogue } from './statements.ts'
 
 export interface ServiceContext {
@@ -19,6 +20,7 @@ export interface ServiceContext {
   readonly stats: ServiceStats
   readonly flushes: FlushQueue
   readonly statements: StatementCatalogue
+  readonly listeners: SharedListeners
   /** Sessions with a request under way. */
   activeCount: number
   /** A session has come to rest or has left: whoever drains looks again. */

@@ -99,6 +99,7 @@ export class FrontendRelay implements TransportHandler {
   onDrained(): void {
     this.#session.congestedSinceMs = null
     this.#session.server?.transport.resumeReading()
+    this.#session.listening?.deliver()
     this.resume()
   }
 
@@ -204,8 +205,8 @@ export class FrontendRelay implements TransportHandler {
    * that what follows a read is routed anew; and when too much is owed.
    */
   #mustSettleFirst(): boolean {
-    const { server, onPrimary, context, isApplying, truth } = this.#session
-    if (isApplying || truth !== null) return true
+    const { server, onPrimary, context, errands } = this.#session
+    if (errands.isUnderWay) return true
     if (server === null || server.replies.length === 0 || server.batchOpen || server.copyIn)
       return false
     return !context.gate.isOpen || !onPrimary || server.replies.length >= owedRepliesMax
@@ -214,8 +215,8 @@ export class FrontendRelay implements TransportHandler {
   /** The first message of a request. */
   #start(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
     const session = this.#session
-    if (session.client.isCongested) {
-      // Its answer would pile up behind what the client has not read yet.
+    if (session.client.isCongested || session.errands.isUnderWay) {
+      // Its answer would pile up behind what the client has not read yet; or its server is asked.
       session.client.pauseReading()
       return 'wait'
     }
@@ -388,10 +389,7 @@ export class FrontendRelay implements TransportHandler {
     }
     const effects = sessionEffects(bytes, offset + headerBytes, offset + total - 1)
     if (effects !== 0) {
-      session.effects |= effects
-      if ((effects & (effect.settings | effect.opaque)) !== 0) {
-        session.settingTexts.push(textOf(bytes, offset, total))
-      }
+      session.noteEffects(effects, textOf(bytes, offset, total))
     }
     const discards = (effects & (effect.deallocate | effect.discardAll)) !== 0
     // Outside of a batch nothing can keep it from being run.

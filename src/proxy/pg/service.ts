@@ -44,6 +44,7 @@ import { IdleServerHandler } from './idle-server.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
 import { ProvenSecrets } from './proven-secrets.ts'
 import type { Session } from './session.ts'
+import { SharedListeners } from './shared-listener.ts'
 import { Sides } from './sides.ts'
 import { StatementCatalogue } from './statements.ts'
 import { Welcomer } from './welcome.ts'
@@ -80,6 +81,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly stats = new ServiceStats()
   readonly flushes = new FlushQueue()
   readonly statements = new StatementCatalogue()
+  readonly listeners: SharedListeners
   readonly verifiers = new VerifierCache()
   readonly proven: ProvenSecrets
   readonly gate: Gate
@@ -131,6 +133,12 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       proven: this.proven,
       secrets: secrets ?? new Secrets({ clock, log }),
     })
+    this.listeners = new SharedListeners({
+      open: (kind, handler) => this.#sides.open(kind, handler),
+      primary: () => this.route.primary,
+      clock,
+      log,
+    })
     this.#authQuery = new AuthQuery({
       config: () => this.config.clientAuth.query,
       primary: () => this.route.primary,
@@ -174,6 +182,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     if (movedPrimary) {
       this.#welcomer.forget()
       this.#authQuery.forget()
+      this.listeners.renew()
     }
     this.#classifiers.need(route.reads > 0)
   }
@@ -225,6 +234,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#welcomer.forget()
     for (const { kind, existing } of this.#pools.slots())
       if (database === null || kind.database === database) existing?.reconnect()
+    this.listeners.renew()
   }
 
   endSessions(which: SessionFilter): number {
@@ -288,6 +298,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#adminConsole.close(stopping)
     for (const pool of this.#pools.pools()) pool.close()
     this.#authQuery.close()
+    this.listeners.close()
     if (this.#sweep !== null) clearInterval(this.#sweep)
   }
 
@@ -416,6 +427,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   #sweepOnce(): void {
     for (const pool of this.#pools.pools()) pool.sweep()
     this.#classifiers.sweep()
+    this.listeners.sweep()
     this.#adminConsole.sweep()
     const now = this.clock.nowMs()
     for (const session of this.#sessions) {

@@ -36,7 +36,7 @@ export function needsTruth(effects: number): boolean {
 
 const base = `
 SELECT 's', s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) 'session'
-UNION ALL SELECT 'p', 'listen', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
+UNION ALL SELECT 'l', c, '' FROM pg_catalog.pg_listening_channels() c
 UNION ALL SELECT 'p', 'prepare', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql)
 UNION ALL SELECT 'p', 'hold-cursor', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors c WHERE c.is_holdable)
 UNION ALL SELECT 'p', 'advisory-lock', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks l
@@ -52,6 +52,8 @@ export class SessionTruth {
   #blind = false
   readonly #settings = new Map<string, string>()
   readonly #pins: string[] = []
+  /** Channels that the server listens to. */
+  readonly channels: string[] = []
   failed = false
 
   constructor(effects: number, texts: readonly string[], before: Settings) {
@@ -77,6 +79,7 @@ export class SessionTruth {
     const [kind, name, value] = columns
     if (name === null || name === undefined) return
     if (kind === 'p') this.#pins.push(name)
+    else if (kind === 'l') this.channels.push(name)
     else if (kind === 's') this.#settings.set(settingName(name), value ?? '')
     else if (kind === 'h' && isSet(name, value)) this.#settings.set(name, value ?? '')
   }
@@ -85,11 +88,13 @@ export class SessionTruth {
     return this.#settings
   }
 
+  /** Why the session keeps its server; `listen` only when nothing else keeps it. */
   pinReason(before: string): string {
     if (this.failed) return 'unknown-state'
     if (lastingReasons.has(before)) return before
     if (this.#lasting !== '') return this.#lasting
     if (this.#blind) return 'settings'
+    if (this.#pins.length === 0 && this.channels.length > 0) return 'listen'
     return this.#pins[0] ?? ''
   }
 }

@@ -14,11 +14,10 @@ import type { Transport } from '../../net/transport.ts'
 import type { Seat } from '../../routing/balance.ts'
 import type { Classifier } from '../../routing/classify.ts'
 import type { Route } from '../../routing/route.ts'
+import { effect } from '../../routing/session-effects.ts'
 import { assert, unreachable } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
-import { owed } from '../../wire/pg/reply-queue.ts'
-import { queryMessage } from '../../wire/pg/write.ts'
 import { countIn, type ClientSnapshot, type ClientState, type DatabaseTotals } from '../service.ts'
 import { BackendRelay } from './backend-relay.ts'
 import type { SideChoice } from './choose-side.ts'
@@ -28,8 +27,9 @@ import { fatalResponse } from './errors.ts'
 import { FrontendRelay } from './frontend-relay.ts'
 import { reportedDifferences } from '../../net/pg/reported.ts'
 import type { ServerKinds } from './pool-set.ts'
-import { needsTruth, SessionTruth, truthAgeMaxMs } from './session-truth.ts'
-import { settingsKey, settingsReading, settingsSql, type Settings } from './settings.ts'
+import { SessionErrands } from './session-errands.ts'
+import { SessionListening } from './session-listening.ts'
+import { settingsKey, settingsReading, type Settings } from './settings.ts'
 
 /**
  * idle: no request under way (a pinned session keeps its server). parked: waits for the gate.
@@ -88,7 +88,8 @@ export class Session {
   #wasParked = false
   #linkedAtMs = 0
   #waitSinceMs = 0
-  #kind: 'read' | 'write' = 'write'
+  /** What it does; an errand is Pontoon's own and counts as no transaction. */
+  #kind: 'read' | 'write' | 'errand' = 'write'
   /** Why the server cannot be given back, '' when it can. */
   pinReason = ''
   /** Effects (routing/session-effects.ts) of what ran since the server was last known clean. */
@@ -110,10 +111,9 @@ export class Session {
   congestedSinceMs: number | null = null
   /** Clock milliseconds of the last transaction that may have written, or -Infinity. */
   lastWriteMs = Number.NEGATIVE_INFINITY
-  /** Its settings are being applied: nothing of the client is sent until the server has them. */
-  isApplying = false
-  truth: SessionTruth | null = null
-  #truthAtMs = 0
+  readonly errands: SessionErrands
+  /** Its LISTENs, from the first one on. */
+  listening: SessionListening | null = null
 
   constructor(
     context: ServiceContext,
@@ -136,6 +136,7 @@ export class Session {
     this.openedAtMs = context.clock.nowMs()
     this.#stateSinceMs = this.openedAtMs
     this.#linkedAtMs = this.openedAtMs
+    this.errands = new SessionErrands(this)
     this.frontend = new FrontendRelay(this)
     this.backend = new BackendRelay(this)
     client.handler = this.frontend
@@ -177,8 +178,8 @@ export class Session {
     if (this.server !== null) {
       this.#start(this.context.clock.nowMs())
       if (this.isPooled && this.server.settingsKey !== this.settingsKey)
-        this.#applySettings(this.server)
-      return !this.isApplying
+        this.errands.applySettings(this.server)
+      return !this.errands.isUnderWay
     }
     assert(choice !== null, 'a session without a server says which it needs')
     this.onPrimary = choice.onPrimary
@@ -187,7 +188,7 @@ export class Session {
     const server = pool.take()
     if (server !== null) {
       this.#link(server, 0)
-      return !this.isApplying
+      return !this.errands.isUnderWay
     }
     this.#wait(pool)
     return false
@@ -260,12 +261,12 @@ export class Session {
     this.totals.serverLinks += 1
     this.totals.waitedMs += waitedMs
     this.#start(this.context.clock.nowMs())
-    if (server.settingsKey !== this.settingsKey) this.#applySettings(server)
+    if (server.settingsKey !== this.settingsKey) this.errands.applySettings(server)
     else if (server.reported !== this.reported) this.tellReported(server)
     const begin = this.deferredBegin
     if (begin !== null) {
       this.deferredBegin = null
-      this.#inject(server, begin)
+      this.errands.inject(server, begin)
     }
   }
 
@@ -274,19 +275,6 @@ export class Session {
     this.#wasParked = false
     this.mayHaveEnded = false
     this.#move('active')
-  }
-
-  /** The server has taken the settings: the request goes on. */
-  applied(): void {
-    this.isApplying = false
-    this.frontend.resume()
-  }
-
-  #applySettings(server: PgServer): void {
-    this.isApplying = true
-    this.#inject(server, queryMessage(settingsSql(server.settings, this.settings)))
-    server.settings = this.settings
-    server.settingsKey = this.settingsKey
   }
 
   /** Tells the client which reported parameters differ on this server. */
@@ -304,18 +292,17 @@ export class Session {
     const server = this.server
     assert(server !== null && server.isAtRest, 'only a server at rest settles')
     const now = this.context.clock.nowMs()
-    if (this.isPooled && this.#mustAskTruth(now)) {
-      this.#askTruth(server, now)
-      return
-    }
+    if (this.isPooled && this.errands.runNext(server, now)) return
     if (this.#state === 'active') this.#finish(server, now)
     if (this.isPooled && this.pinReason === '') this.#release(server)
     this.context.settled()
+    this.listening?.deliver()
     if (this.#state === 'idle') this.frontend.resume()
   }
 
   #finish(server: PgServer, now: number): void {
     this.#move('idle')
+    if (this.#kind === 'errand') return
     const { stats } = this.context
     stats.transactions[server.side] += 1
     stats.query[server.side][this.#kind].observe((now - this.#linkedAtMs) / 1_000)
@@ -324,41 +311,38 @@ export class Session {
     this.totals.linkedMs += now - this.#linkedAtMs
   }
 
-  /** The effects are known only by asking; a pinned session is asked again now and then. */
-  #mustAskTruth(now: number): boolean {
-    if (this.truth !== null) return false
-    if (needsTruth(this.effects)) return true
-    return this.pinReason !== '' && now - this.#truthAtMs > truthAgeMaxMs
+  /** A text runs that may change the session. */
+  noteEffects(effects: number, sql: string): void {
+    this.effects |= effects
+    if ((effects & (effect.settings | effect.opaque)) !== 0) this.settingTexts.push(sql)
+    if ((effects & effect.unlisten) !== 0) this.listening?.noteUnlisten(sql)
   }
 
-  #askTruth(server: PgServer, now: number): void {
-    this.#truthAtMs = now
-    this.truth = new SessionTruth(this.effects, this.settingTexts, this.settings)
-    this.effects = 0
-    this.settingTexts = []
-    this.#inject(server, queryMessage(this.truth.sql))
-  }
-
-  /** Sends a simple Query of our own; its replies are swallowed. It drops the unnamed statement. */
-  #inject(server: PgServer, query: Buffer): void {
-    server.unnamedOwner = null
-    server.replies.push(owed.query | owed.injected)
-    server.transport.sendOwned(query)
-  }
-
-  /** The answer to the truth query is complete. */
-  truthTold(): void {
-    const { truth, server } = this
-    assert(truth !== null && server !== null, 'a truth was asked for')
-    this.truth = null
-    this.pinReason = truth.pinReason(this.pinReason)
-    if (truth.failed) return
-    server.settings = truth.settings()
-    server.settingsKey = settingsKey(server.settings)
+  /** What the server says of its settings is what the client has from now on. */
+  takeSettings(server: PgServer, settings: Settings): void {
+    server.settings = settings
+    server.settingsKey = settingsKey(settings)
     // What was reset is again as the client asked for at its startup.
-    this.settings = new Map([...this.#startupSettings, ...server.settings])
+    this.settings = new Map([...this.#startupSettings, ...settings])
     this.settingsKey = settingsKey(this.settings)
     this.reading = settingsReading(this.settings)
+  }
+
+  /** The channels that its server listens to for it. */
+  listens(channels: readonly string[]): void {
+    if (channels.length === 0 && this.listening === null) return
+    this.listening ??= new SessionListening(this)
+    this.listening.told(channels)
+  }
+
+  /** Its LISTENs can leave its server: at once when it rests, else when its request is done. */
+  moveListens(): void {
+    const { server } = this
+    if (this.#state !== 'idle' || server === null || !this.context.gate.isOpen) return
+    if (!this.errands.mayRunOn(server) || this.listening?.mayMove !== true) return
+    this.#kind = 'errand'
+    this.#start(this.context.clock.nowMs())
+    this.settle()
   }
 
   #release(server: PgServer): void {
@@ -429,6 +413,7 @@ export class Session {
     const server = this.server
     if (server !== null) this.#dropServer(server)
     this.statements.leave()
+    this.listening?.leave()
     this.client.end()
     this.context.left(this)
   }

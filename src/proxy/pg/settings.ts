@@ -63,7 +63,7 @@ function resetSql(name: string): string {
   return `RESET ${name.split('.').map(identifier).join('.')}`
 }
 
-function identifier(name: string): string {
+export function identifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 

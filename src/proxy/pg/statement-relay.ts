@@ -4,7 +4,7 @@
  * swallowed (backend-relay.ts). Neighbours: statements.ts, frontend-relay.ts.
  */
 import type { PgServer, StatementTag } from '../../net/pg/server.ts'
-import { effect, sessionEffects } from '../../routing/session-effects.ts'
+import { sessionEffects } from '../../routing/session-effects.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { backend, frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
@@ -224,7 +224,7 @@ export class StatementRelay {
       const unnamed = session.statements.unnamed
       if (kind === owed.bind && unnamed !== null) this.#guardReadOnly(unnamed.sql)
       if (kind === owed.bind && unnamed !== null && unnamed.effects !== 0)
-        this.#noteEffects(unnamed.effects, unnamed.sql)
+        session.noteEffects(unnamed.effects, unnamed.sql)
       server.replies.push(kind)
       return 'forward'
     }
@@ -242,7 +242,7 @@ export class StatementRelay {
     }
     if (kind === owed.bind) this.#guardReadOnly(statement.sql)
     if (kind === owed.bind && statement.effects !== 0)
-      this.#noteEffects(statement.effects, statement.sql)
+      session.noteEffects(statement.effects, statement.sql)
     forwardBefore()
     this.#ensure(server, statement)
     server.replies.push(kind)
@@ -345,11 +345,6 @@ export class StatementRelay {
     if (session.onPrimary || session.identity.classifier.verdict(sql) === 'read') return
     if (session.mayHaveEnded || leavesReadOnly(sql)) throw readOnlyLeft()
     session.mayHaveEnded = mayEndTransaction(sql)
-  }
-
-  #noteEffects(effects: number, sql: string): void {
-    this.#session.effects |= effects
-    if ((effects & (effect.settings | effect.opaque)) !== 0) this.#session.settingTexts.push(sql)
   }
 }
 

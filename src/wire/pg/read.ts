@@ -118,6 +118,20 @@ function wrongNegotiation(reason: string): PontoonError {
   return new PontoonError('SERVER_PROTOCOL', `wrong NegotiateProtocolVersion: ${reason}`)
 }
 
+/** Decodes the body of a NotificationResponse, without the sender's process id. */
+export function readNotification(
+  bytes: Buffer,
+  start: number,
+  end: number,
+): { readonly channel: string; readonly payload: string } {
+  const channelEnd = cstringEnd(bytes, start + 4, end, 'SERVER_PROTOCOL')
+  const payloadEnd = cstringEnd(bytes, channelEnd + 1, end, 'SERVER_PROTOCOL')
+  return {
+    channel: bytes.toString('utf8', start + 4, channelEnd),
+    payload: bytes.toString('utf8', channelEnd + 1, payloadEnd),
+  }
+}
+
 /** Decodes the body of a DataRow in text format; null for SQL NULL. */
 export function readTextRow(bytes: Buffer, start: number, end: number): (string | null)[] {
   if (end - start < 2) throw new PontoonError('SERVER_PROTOCOL', 'a DataRow is too short')

@@ -118,6 +118,23 @@ export function errorResponse(fields: ErrorFields): Buffer {
   return writer.byte(0).finish(backend.errorResponse)
 }
 
+/** NoticeResponse of class 01. */
+export function warning(text: string, detail: string): Buffer {
+  return new MessageWriter()
+    .byte(0x53)
+    .cstring('WARNING')
+    .byte(0x56)
+    .cstring('WARNING')
+    .byte(0x43)
+    .cstring('01000')
+    .byte(0x4d)
+    .cstring(text)
+    .byte(0x44)
+    .cstring(detail)
+    .byte(0)
+    .finish(backend.noticeResponse)
+}
+
 /** NegotiateProtocolVersion: the newest minor version we speak and the options we do not know. */
 export function negotiateProtocolVersion(
   version: number,
