@@ -128,13 +128,20 @@ function describePools({ pools }: ServiceView): string {
       { heading: 'POOL' },
       { heading: 'USER' },
       { heading: 'DATABASE' },
-      ...['ACTIVE', 'IDLE', 'CONNECTING', 'WAITING', 'SIZE'].map(numberColumn),
+      { heading: 'FOR' },
+      ...['ACTIVE', 'IDLE', 'CONNECTING', 'SIZE', 'WAITING', 'OLDEST WAIT'].map(numberColumn),
+      { heading: 'LAST FAILURE' },
     ],
     pools.map((pool) => [
       pool.side,
       pool.user,
       pool.database,
-      ...[pool.active, pool.idle, pool.connecting, pool.waiting, pool.size].map(String),
+      pool.access === 'read' ? 'reads' : 'writes',
+      ...[pool.active, pool.idle + pool.probing, pool.connecting].map(String),
+      pool.minSize > 0 ? `${pool.minSize}-${pool.size}` : String(pool.size),
+      String(pool.waiting),
+      pool.waiting > 0 ? formatDuration(pool.oldestWaitMs) : '',
+      pool.failure,
     ]),
   )
 }

@@ -114,10 +114,11 @@ function liveUsers(running: Users, next: Users): Users {
 }
 
 function liveUser(running: User, next: User): User {
+  const { source: _source, target: _target, ...rest } = next
   const source = liveCredentials(running.source, next.source)
   const target = liveCredentials(running.target, next.target)
   return Object.freeze({
-    ...(next.verifier === undefined ? {} : { verifier: next.verifier }),
+    ...rest,
     ...(source === undefined ? {} : { source }),
     ...(target === undefined ? {} : { target }),
   })

@@ -96,6 +96,13 @@ const userEntry = z.strictObject({
   verifier: secret
     .optional()
     .describe('Plain password, md5 hash or SCRAM-SHA-256 verifier that proves the client.'),
+  poolSize: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe('Servers of this user per side and database; default: `pool.size`.'),
   source: credentials.optional().describe('As whom this user goes out on the source.'),
   target: credentials.optional().describe('As whom this user goes out on the target.'),
 })
@@ -157,6 +164,8 @@ const clientAuth = z.strictObject({
     .describe('For `scram` and `md5`: where the verifiers of users are who are not in `users`.'),
 })
 
+const serversMax = z.number().int().min(1).max(100_000).optional()
+
 const pool = z.strictObject({
   mode: z
     .enum(['session', 'transaction'])
@@ -169,6 +178,24 @@ const pool = z.strictObject({
     .max(10_000)
     .default(20)
     .describe('Servers per side, user and database.'),
+  minSize: z
+    .number()
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(0)
+    .describe(
+      'Servers kept open per user and database on both sides, from the start for `users` and `databases` that are listed.',
+    ),
+  serversMax: serversMax.describe(
+    'Servers per side, all users and databases together; default: no limit.',
+  ),
+  serversPerUserMax: serversMax.describe(
+    'Servers per side and user, all databases together; default: no limit.',
+  ),
+  serversPerDatabaseMax: serversMax.describe(
+    'Servers per side and database, all users together; default: no limit.',
+  ),
   queueMax: z
     .number()
     .int()
@@ -179,10 +206,15 @@ const pool = z.strictObject({
   queueTimeoutMs: durationMs.default(5_000).describe('How long a client waits for a server.'),
   idleTimeoutMs: durationMs
     .default(600_000)
-    .describe('A server that nobody used for this long is closed.'),
+    .describe('A server beyond `minSize` that nobody used for this long is closed.'),
   maxLifetimeMs: durationMs
     .default(3_600_000)
-    .describe('A server is closed at its next release after this long.'),
+    .describe(
+      'A server is closed at its next release after this long, or up to a tenth earlier, so that not all end at once.',
+    ),
+  probeIntervalMs: durationMs
+    .default(30_000)
+    .describe('An idle server that was silent for this long is asked for a sign of life.'),
   holdMs: z
     .number()
     .int()
@@ -209,7 +241,7 @@ const limits = z.strictObject({
     .describe('Largest client message relayed; PostgreSQL itself stops at 1 GiB - 1.'),
   slowReaderMs: durationMs
     .default(60_000)
-    .describe('A client that reads nothing of a waiting result for this long is closed.'),
+    .describe('A client that does not take what waits for it within this long is closed.'),
 })
 
 const routeDefaults = z.strictObject({

@@ -8,6 +8,7 @@ import type { Metric } from 'prom-client'
 import type { Service, ServiceSnapshot } from '../proxy/service.ts'
 import type { BucketHistogram } from '../shared/histogram.ts'
 import { sides } from '../shared/side.ts'
+import type { Side } from '../shared/side.ts'
 
 export type MetricType = 'counter' | 'gauge' | 'histogram'
 
@@ -50,8 +51,60 @@ export const metricFamilies: readonly MetricFamily[] = [
     name: 'pontoon_servers_opened_total',
     help: 'Servers opened since the start.',
     type: 'counter',
-    labels: [],
-    read: (_, { stats }) => [[{}, stats.serversOpenedTotal]],
+    labels: ['side'],
+    read: (_, { stats }) => sides.map((side): Sample => [{ side }, stats.servers[side].opened]),
+  },
+  {
+    name: 'pontoon_server_open_seconds',
+    help: 'How long it took to open a server, login included.',
+    type: 'histogram',
+    labels: ['side'],
+    read: (_, { stats }) =>
+      sides.map((side): Sample => [{ side }, stats.servers[side].openSeconds]),
+  },
+  {
+    name: 'pontoon_server_open_errors_total',
+    help: 'Attempts to open a server that failed, by error code (docs/errors.md).',
+    type: 'counter',
+    labels: ['side', 'code'],
+    read: (_, { stats }) => bySide((side) => byLabel('code', stats.servers[side].openErrors)),
+  },
+  {
+    name: 'pontoon_servers_closed_total',
+    help: 'Servers closed: idle, lifetime, lost, probe (no sign of life), reconnect (asked for, or the name leads elsewhere), shutdown, surplus, unusable, yielded (to another pool).',
+    type: 'counter',
+    labels: ['side', 'reason'],
+    read: (_, { stats }) => bySide((side) => byLabel('reason', stats.servers[side].closed)),
+  },
+  {
+    name: 'pontoon_server_probes_total',
+    help: 'Idle servers that were asked for a sign of life, by result.',
+    type: 'counter',
+    labels: ['side', 'result'],
+    read: (_, { stats }) =>
+      bySide((side) => byLabel('result', Object.entries(stats.servers[side].probes))),
+  },
+  {
+    name: 'pontoon_pool_waiting',
+    help: 'Clients that wait for a server now.',
+    type: 'gauge',
+    labels: ['side'],
+    read: ({ pools }) =>
+      sides.map((side): Sample => [
+        { side },
+        pools.reduce((sum, pool) => sum + (pool.side === side ? pool.waiting : 0), 0),
+      ]),
+  },
+  {
+    name: 'pontoon_pool_wait_oldest_seconds',
+    help: 'How long the client that has waited longest for a server has waited.',
+    type: 'gauge',
+    labels: ['side'],
+    read: ({ pools }) =>
+      sides.map((side): Sample => [
+        { side },
+        Math.max(0, ...pools.map((pool) => (pool.side === side ? pool.oldestWaitMs : 0))) / 1_000,
+      ]),
   },
   {
     name: 'pontoon_client_wait_seconds',
@@ -252,10 +305,16 @@ function byLabel(label: string, entries: Iterable<readonly [string, number]>): r
   return [...entries].map(([name, value]) => [{ [label]: name }, value])
 }
 
+function bySide(read: (side: Side) => readonly Sample[]): readonly Sample[] {
+  return sides.flatMap((side) =>
+    read(side).map(([labels, value]): Sample => [{ side, ...labels }, value]),
+  )
+}
+
 /** Pools are per user and database; the metric sums them, so that its label set stays small. */
 function readServers({ pools }: ServiceSnapshot): readonly Sample[] {
   return sides.flatMap((side) =>
-    (['idle', 'active', 'connecting'] as const).map((state): Sample => {
+    (['idle', 'active', 'probing', 'connecting'] as const).map((state): Sample => {
       const ofSide = pools.filter((pool) => pool.side === side)
       return [{ side, state }, ofSide.reduce((sum, pool) => sum + pool[state], 0)]
     }),

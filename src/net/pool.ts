@@ -3,80 +3,70 @@
  * It owns the idle servers, the count of those out or connecting, and the queue of those who
  * wait. Taking an idle server is synchronous; waiting is a callback, in order of arrival, with a
  * deadline. Who takes a server gives it back or reports it gone, exactly once.
+ *
+ * Everything that happens by itself (deadlines, the warm minimum, old age, probes) happens in
+ * `sweep`, so that taking and giving cost no timer.
  */
 import { assert } from '../shared/assert.ts'
 import type { Clock } from '../shared/clock.ts'
-import { PontoonError, toPontoonError, type ErrorCode } from '../shared/errors.ts'
-import { WaitLine } from '../shared/wait-line.ts'
+import { PontoonError, toPontoonError } from '../shared/errors.ts'
+import { PoolQueue, refuseSoon } from './pool-queue.ts'
+import {
+  backgroundRetryMs,
+  connectingMax,
+  lifetimeJitter,
+  passing,
+  probesMax,
+  retryAfterMs,
+  yieldAfterMs,
+} from './pool-rules.ts'
+import type { CloseReason, Poolable, PoolLimits, PoolOptions, PoolWaiter } from './pool-rules.ts'
+import type { CappedPool } from './server-cap.ts'
 
-export interface Poolable {
-  /** When it was opened, for maxLifetimeMs (clock milliseconds). */
-  readonly openedAtMs: number
-  /** When it was last given back (clock milliseconds). */
-  idleSinceMs: number
-  /** False once it must not serve anybody again. */
-  readonly isUsable: boolean
-  close(): void
+/** A server of the pool. Out: somebody has it. Probing: it is asked for a sign of life. */
+interface Member<Server> {
+  readonly server: Server
+  state: 'out' | 'idle' | 'probing'
+  /** It serves nobody again: a reconnect was asked for. */
+  isRetired: boolean
+  /** Share of maxLifetimeMs that it gets, so that servers opened together do not end together. */
+  readonly lifetimeShare: number
+  /** When it was last known to be alive (clock milliseconds). */
+  seenAtMs: number
 }
 
-export interface PoolLimits {
-  readonly size: number
-  readonly queueMax: number
-  readonly queueTimeoutMs: number
-  readonly idleTimeoutMs: number
-  readonly maxLifetimeMs: number
-  /** How long those who wait are held while no server can be had for a passing reason. */
-  readonly holdMs: number
-}
-
-/** Both are called later, never while `wait` runs. */
-export interface PoolWaiter<Server> {
-  /** Returns false when it does not want the server any more (a gate has closed meanwhile). */
-  onServer(server: Server): boolean
-  onRefused(error: PontoonError): void
-}
-
-interface Queued<Server> {
-  readonly waiter: PoolWaiter<Server>
-  readonly sinceMs: number
-  readonly deadlineMs: number
-}
-
-/** Connections being opened at once, so that a cold start does not storm the database. */
-const connectingMax = 10
-
-/** After a failed attempt the next one waits this long. */
-const retryAfterMs = 250
-
-/** Reasons that pass by themselves: a side that restarts, fails over, or is full at present. */
-const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'CONNECT_FAILED',
-  'CONNECT_TIMEOUT',
-  'DNS_FAILED',
-  'SERVER_LOST',
-  'SERVER_UNAVAILABLE',
-])
-
-export class Pool<Server extends Poolable> {
+export class Pool<Server extends Poolable> implements CappedPool {
   readonly #open: () => Promise<Server>
   readonly #clock: Clock
+  readonly #options: PoolOptions
   #limits: PoolLimits
+  readonly #members = new Map<Server, Member<Server>>()
   /** Most recently used last, so that spare ones grow old and are closed. */
-  readonly #idle: Server[] = []
-  readonly #out = new Set<Server>()
-  readonly #queue = new WaitLine<Queued<Server>>()
+  readonly #idle: Member<Server>[] = []
+  readonly #queue = new PoolQueue<Server>()
+  #outCount = 0
+  #probingCount = 0
   #connecting = 0
   #generation = 0
-  readonly #generationOf = new WeakMap<Server, number>()
   #closed = false
   #retryTimer: NodeJS.Timeout | null = null
   /** Why the last attempt to connect failed; null once a server has been had again. */
   #failure: PontoonError | null = null
+  #failuresInRow = 0
+  /** Attempts that nobody waits for are made from here on (clock milliseconds). */
+  #backgroundAtMs = 0
 
-  constructor(open: () => Promise<Server>, limits: PoolLimits, clock: Clock) {
+  constructor(
+    open: () => Promise<Server>,
+    limits: PoolLimits,
+    clock: Clock,
+    options: PoolOptions = {},
+  ) {
     this.#open = open
     this.#limits = limits
     this.#clock = clock
+    this.#options = options
+    for (const cap of options.caps ?? []) cap.join(this)
   }
 
   get idleCount(): number {
@@ -84,7 +74,11 @@ export class Pool<Server extends Poolable> {
   }
 
   get outCount(): number {
-    return this.#out.size
+    return this.#outCount
+  }
+
+  get probingCount(): number {
+    return this.#probingCount
   }
 
   get connectingCount(): number {
@@ -95,20 +89,35 @@ export class Pool<Server extends Poolable> {
     return this.#queue.size
   }
 
-  /** Every server that is open, for whoever shows them. */
+  /** How long the first who waits has waited; 0 when nobody does. */
+  get oldestWaitMs(): number {
+    const sinceMs = this.#queue.sinceMs
+    return sinceMs === null ? 0 : this.#clock.nowMs() - sinceMs
+  }
+
+  /** It holds nothing and nobody wants anything of it. */
+  get isEmpty(): boolean {
+    return this.#members.size + this.#connecting + this.#queue.size === 0
+  }
+
+  /** Every server that is open, for whoever shows or checks them. */
   *servers(): Generator<{ readonly server: Server; readonly isOut: boolean }> {
-    for (const server of this.#out) yield { server, isOut: true }
-    for (const server of this.#idle) yield { server, isOut: false }
+    for (const { server, state } of this.#members.values()) yield { server, isOut: state === 'out' }
   }
 
   /** False once a reconnect has asked for its end. */
   isCurrent(server: Server): boolean {
-    return this.#generationOf.get(server) === this.#generation
+    return this.#members.get(server)?.isRetired === false
   }
 
   /** Nobody gets a server here at present; whoever has another way takes it. */
   get isDown(): boolean {
-    return this.#failure !== null && this.#out.size === 0 && this.#idle.length === 0
+    return this.#failure !== null && this.#members.size === 0
+  }
+
+  /** Why the last attempt to connect failed, or null. */
+  get failure(): PontoonError | null {
+    return this.#failure
   }
 
   get limits(): PoolLimits {
@@ -124,13 +133,14 @@ export class Pool<Server extends Poolable> {
   take(): Server | null {
     if (this.#queue.size > 0) return null
     for (;;) {
-      const server = this.#idle.pop()
-      if (server === undefined) return null
-      if (server.isUsable) {
-        this.#out.add(server)
-        return server
+      const member = this.#idle.pop()
+      if (member === undefined) return null
+      if (member.server.isUsable) {
+        member.state = 'out'
+        this.#outCount += 1
+        return member.server
       }
-      server.close()
+      this.#drop(member, 'unusable')
     }
   }
 
@@ -151,104 +161,259 @@ export class Pool<Server extends Poolable> {
       )
     }
     const sinceMs = this.#clock.nowMs()
-    const deadlineMs = sinceMs + this.#limits.queueTimeoutMs
-    const place = this.#queue.join({ waiter, sinceMs, deadlineMs })
+    const leave = this.#queue.join(waiter, sinceMs, sinceMs + this.#limits.queueTimeoutMs)
     this.#grow()
-    return () => this.#queue.leave(place)
+    return leave
   }
 
   /** Gives a server back. It goes to the first who waits, or rests. */
   give(server: Server): void {
-    assert(this.#out.delete(server), 'a server is given back once')
-    if (!this.#mayServe(server)) {
-      server.close()
-      this.#grow()
+    const member = this.#members.get(server)
+    assert(member !== undefined && member.state === 'out', 'a server is given back once')
+    const now = this.#clock.nowMs()
+    this.#outCount -= 1
+    const reason = this.#reasonToClose(member, now, this.#members.size)
+    if (reason === null) {
+      this.#serveOrRest(member, now)
       return
     }
-    for (let first = this.#queue.shift(); first !== null; first = this.#queue.shift()) {
-      this.#out.add(server)
-      if (first.waiter.onServer(server)) return
-      this.#out.delete(server)
-    }
-    server.idleSinceMs = this.#clock.nowMs()
-    this.#idle.push(server)
+    this.#drop(member, reason)
+    this.#grow()
   }
 
   /** A server is gone, in use or idle. */
   lost(server: Server): void {
-    this.#out.delete(server)
-    const index = this.#idle.indexOf(server)
-    if (index >= 0) this.#idle.splice(index, 1)
+    const member = this.#members.get(server)
+    if (member === undefined) return
+    if (member.state === 'out') this.#outCount -= 1
+    else if (member.state === 'probing') this.#probingCount -= 1
+    else if (this.#idle.includes(member)) this.#idle.splice(this.#idle.indexOf(member), 1)
+    this.#forget(member, 'lost')
     this.#grow()
   }
 
   /** Closes idle servers now, the others when they come back. */
   reconnect(): void {
     this.#generation += 1
-    for (const server of this.#idle.splice(0)) server.close()
-    this.#grow()
+    this.retire(() => true)
   }
 
-  /** Once a second: deadlines of those who wait, old and idle servers, a way back up. */
+  /** Like reconnect, for those servers that `which` names; returns how many. */
+  retire(which: (server: Server) => boolean): number {
+    let count = 0
+    for (const member of this.#members.values()) {
+      if (member.isRetired || !which(member.server)) continue
+      member.isRetired = true
+      count += 1
+    }
+    if (count > 0) this.#closeIdle((member) => (member.isRetired ? 'reconnect' : null))
+    this.#grow()
+    return count
+  }
+
+  /** The host may be dead: every idle server has to give a sign of life now. */
+  suspect(): void {
+    for (const member of this.#idle) member.seenAtMs = Number.NEGATIVE_INFINITY
+    this.#probe(this.#clock.nowMs(), Number.POSITIVE_INFINITY)
+  }
+
+  /** Several times a second: deadlines, old and idle servers, probes, the warm minimum. */
   sweep(): void {
     const now = this.#clock.nowMs()
-    if (this.isDown && this.#connecting === 0 && this.#retryTimer === null) this.#openOne()
-    for (let queued = this.#queue.first(); queued !== null; queued = this.#queue.first()) {
-      if (queued.deadlineMs > now) break
-      this.#queue.shift()
-      queued.waiter.onRefused(
-        this.isDown && this.#failure !== null ? this.#failure : this.#timeout(),
-      )
-    }
-    for (let index = this.#idle.length - 1; index >= 0; index -= 1) {
-      const server = this.#idle[index]
-      if (server === undefined) continue
-      const isSpare = this.#out.size + this.#idle.length > this.#limits.size
-      const isOld = now - server.idleSinceMs > this.#limits.idleTimeoutMs
-      if (!isSpare && !isOld && this.#isFresh(server)) continue
-      this.#idle.splice(index, 1)
-      server.close()
-    }
+    this.#queue.refuseLate(now, () => (this.isDown ? this.#failure : null) ?? this.#timeout())
+    this.#closeIdle((member, total) => {
+      const isSpare = total > this.#limits.minSize
+      const isOld = now - member.server.idleSinceMs > this.#limits.idleTimeoutMs
+      return isSpare && isOld ? 'idle' : this.#reasonToClose(member, now, total)
+    })
+    this.#probe(now, probesMax)
+    this.#grow()
+    // A way back up, also when nobody waits because there is another way for them.
+    const mayTry = this.#connecting === 0 && this.#retryTimer === null && !this.#closed
+    if (this.isDown && mayTry && now >= this.#backgroundAtMs && this.#hasRoom()) this.#openOne()
   }
 
   /** Refuses those who wait and closes what rests; servers that are out close when given back. */
   close(): void {
     this.#closed = true
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
-    for (const server of this.#idle.splice(0)) server.close()
-    this.#refuseAll(new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down'))
+    this.#closeIdle(() => 'shutdown')
+    for (const member of this.#members.values()) {
+      if (member.state !== 'probing') continue
+      this.#probingCount -= 1
+      this.#drop(member, 'shutdown')
+    }
+    this.#queue.refuse(new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down'))
+    for (const cap of this.#options.caps ?? []) cap.leave(this)
   }
 
-  #mayServe(server: Server): boolean {
-    return this.#isFresh(server) && this.#out.size + this.#idle.length < this.#limits.size
+  // What a cap asks (server-cap.ts).
+
+  spareSinceMs(): number | null {
+    const [oldest] = this.#idle
+    const isSpare = this.#queue.size === 0 && this.#members.size > this.#limits.minSize
+    return oldest === undefined || !isSpare ? null : oldest.server.idleSinceMs
   }
 
-  #isFresh(server: Server): boolean {
-    return (
-      server.isUsable &&
-      !this.#closed &&
-      this.#generationOf.get(server) === this.#generation &&
-      this.#clock.nowMs() - server.openedAtMs < this.#limits.maxLifetimeMs
+  closeSpare(): void {
+    const oldest = this.#idle.shift()
+    if (oldest !== undefined) this.#drop(oldest, 'yielded')
+  }
+
+  waitingSinceMs(): number | null {
+    return this.#queue.sinceMs
+  }
+
+  placeFreed(): void {
+    this.#grow()
+  }
+
+  /** Null when the server may go on; `total` are the servers of the pool with this one. */
+  #reasonToClose(
+    { server, isRetired, lifetimeShare }: Member<Server>,
+    now: number,
+    total: number,
+  ): CloseReason | null {
+    if (!server.isUsable) return 'unusable'
+    if (this.#closed) return 'shutdown'
+    if (isRetired) return 'reconnect'
+    if (total > this.#limits.size) return 'surplus'
+    if (now - server.openedAtMs >= this.#limits.maxLifetimeMs * lifetimeShare) return 'lifetime'
+    return this.#owesItsPlace(now) ? 'yielded' : null
+  }
+
+  /** Another pool under the same cap has waited for a place for longer than anybody here. */
+  #owesItsPlace(now: number): boolean {
+    const { caps } = this.#options
+    if (caps === undefined) return false
+    for (const cap of caps) {
+      if (!cap.isContended) continue
+      if (cap.isOwedBefore(Math.min(this.#queue.sinceMs ?? now, now - yieldAfterMs), this))
+        return true
+    }
+    return false
+  }
+
+  #serveOrRest(member: Member<Server>, now: number): void {
+    for (let first = this.#queue.shift(); first !== null; first = this.#queue.shift()) {
+      member.state = 'out'
+      this.#outCount += 1
+      if (first.onServer(member.server)) return
+      this.#outCount -= 1
+    }
+    member.state = 'idle'
+    member.server.idleSinceMs = now
+    member.seenAtMs = now
+    this.#idle.push(member)
+  }
+
+  /**
+   * Closes the idle servers for which `why` has a reason, the longest idle first; it is told how
+   * many servers there still are. All are chosen before the first is closed: that may let another
+   * pool ask for one of ours.
+   */
+  #closeIdle(why: (member: Member<Server>, total: number) => CloseReason | null): void {
+    const closing = new Map<Member<Server>, CloseReason>()
+    for (const member of this.#idle) {
+      const reason = why(member, this.#members.size - closing.size)
+      if (reason !== null) closing.set(member, reason)
+    }
+    if (closing.size === 0) return
+    const kept = this.#idle.filter((member) => !closing.has(member))
+    this.#idle.splice(0, this.#idle.length, ...kept)
+    for (const [member, reason] of closing) this.#drop(member, reason)
+  }
+
+  #drop(member: Member<Server>, reason: CloseReason): void {
+    member.server.close()
+    this.#forget(member, reason)
+  }
+
+  #forget(member: Member<Server>, reason: CloseReason): void {
+    this.#members.delete(member.server)
+    this.#options.observer?.closed(reason)
+    for (const cap of this.#options.caps ?? []) cap.free()
+  }
+
+  /** Asks those who were quiet for long, the longest idle first. */
+  #probe(now: number, atOnceMax: number): void {
+    const quietBeforeMs = now - this.#limits.probeIntervalMs
+    const quiet = this.#idle.filter(
+      ({ server, seenAtMs }) => server.probe !== undefined && seenAtMs <= quietBeforeMs,
     )
+    for (const member of quiet) {
+      if (this.#probingCount >= atOnceMax) return
+      this.#idle.splice(this.#idle.indexOf(member), 1)
+      member.state = 'probing'
+      this.#probingCount += 1
+      void this.#probeOne(member)
+    }
   }
 
+  async #probeOne(member: Member<Server>): Promise<void> {
+    let isAlive = true
+    try {
+      await member.server.probe?.(this.#limits.probeTimeoutMs)
+    } catch {
+      isAlive = false
+    }
+    this.#options.observer?.probed(isAlive)
+    // It may have been lost meanwhile.
+    if (!this.#members.has(member.server)) return
+    this.#probingCount -= 1
+    if (!isAlive) {
+      this.#drop(member, 'probe')
+      this.suspect()
+      this.#grow()
+      return
+    }
+    const now = this.#clock.nowMs()
+    const reason = this.#reasonToClose(member, now, this.#members.size)
+    if (reason !== null) {
+      this.#drop(member, reason)
+      this.#grow()
+    } else if (this.#queue.size > 0) this.#serveOrRest(member, now)
+    else this.#restAgain(member, now)
+  }
+
+  /** Back to its place among the idle: a probe is no use. */
+  #restAgain(member: Member<Server>, now: number): void {
+    member.state = 'idle'
+    member.seenAtMs = now
+    const { idleSinceMs } = member.server
+    const behind = this.#idle.findIndex(({ server }) => server.idleSinceMs > idleSinceMs)
+    this.#idle.splice(behind < 0 ? this.#idle.length : behind, 0, member)
+  }
+
+  /** Opens what is wanted: one for each who waits, and the warm minimum. */
   #grow(): void {
     if (this.#closed || this.#retryTimer !== null) return
     for (;;) {
-      const total = this.#out.size + this.#idle.length + this.#connecting
-      const wanted = this.#queue.size - this.#connecting
-      if (wanted <= 0 || total >= this.#limits.size || this.#connecting >= connectingMax) return
+      const total = this.#members.size + this.#connecting
+      if (total >= this.#limits.size || this.#connecting >= connectingMax) return
+      if (this.#queue.size <= this.#connecting && !this.#wantsMore(total)) return
+      if (!this.#hasRoom()) return
       this.#openOne()
     }
   }
 
+  #wantsMore(total: number): boolean {
+    return total < this.#limits.minSize && this.#clock.nowMs() >= this.#backgroundAtMs
+  }
+
+  #hasRoom(): boolean {
+    return this.#options.caps?.every((cap) => cap.makeRoom(this)) ?? true
+  }
+
   #openOne(): void {
     this.#connecting += 1
+    for (const cap of this.#options.caps ?? []) cap.take(this)
     void this.#connect()
   }
 
   async #connect(): Promise<void> {
     const generation = this.#generation
+    const begunMs = this.#clock.nowMs()
     let server: Server
     try {
       server = await this.#open()
@@ -257,10 +422,21 @@ export class Pool<Server extends Poolable> {
       this.#connectFailed(toPontoonError(thrown, 'CONNECT_FAILED'))
       return
     }
+    const now = this.#clock.nowMs()
     this.#connecting -= 1
     this.#failure = null
-    this.#generationOf.set(server, generation)
-    this.#out.add(server)
+    this.#failuresInRow = 0
+    this.#backgroundAtMs = 0
+    const random = this.#options.random ?? Math.random
+    this.#members.set(server, {
+      server,
+      state: 'out',
+      isRetired: generation !== this.#generation,
+      lifetimeShare: 1 - lifetimeJitter * random(),
+      seenAtMs: now,
+    })
+    this.#outCount += 1
+    this.#options.observer?.opened(now - begunMs)
     this.give(server)
     this.#grow()
   }
@@ -270,9 +446,21 @@ export class Pool<Server extends Poolable> {
    * then those who wait are held for a while.
    */
   #connectFailed(error: PontoonError): void {
+    const now = this.#clock.nowMs()
+    const isNew = this.#failure?.code !== error.code
     this.#failure = error
-    if (this.#out.size === 0 && this.#idle.length === 0 && this.#connecting === 0)
-      this.#refuseAll(error, passing.has(error.code) ? this.#limits.holdMs : 0)
+    this.#failuresInRow += 1
+    this.#backgroundAtMs = now + backgroundRetryMs(error.code, this.#failuresInRow)
+    for (const cap of this.#options.caps ?? []) cap.free()
+    this.#options.observer?.openFailed(error, isNew)
+    if (error.code === 'CONNECT_TIMEOUT') this.suspect()
+    if (this.#members.size === 0 && this.#connecting === 0) {
+      const { holdMs } = this.#limits
+      this.#queue.refuse(
+        error,
+        passing.has(error.code) && holdMs > 0 ? now - holdMs : Number.POSITIVE_INFINITY,
+      )
+    }
     if (this.#closed || this.#retryTimer !== null) return
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null
@@ -283,27 +471,5 @@ export class Pool<Server extends Poolable> {
   #timeout(): PontoonError {
     const text = `no server became free within ${this.#limits.queueTimeoutMs} ms`
     return new PontoonError('POOL_TIMEOUT', text)
-  }
-
-  /** Refuses those who have waited for at least `heldMs`. */
-  #refuseAll(error: PontoonError, heldMs = 0): void {
-    const youngestMs = this.#clock.nowMs() - heldMs
-    const refused: Queued<Server>[] = []
-    for (let queued = this.#queue.first(); queued !== null; queued = this.#queue.first()) {
-      if (heldMs > 0 && queued.sinceMs > youngestMs) break
-      this.#queue.shift()
-      refused.push(queued)
-    }
-    for (const queued of refused) queued.waiter.onRefused(error)
-  }
-}
-
-function refuseSoon(waiter: PoolWaiter<never>, error: PontoonError): () => void {
-  let hasLeft = false
-  queueMicrotask(() => {
-    if (!hasLeft) waiter.onRefused(error)
-  })
-  return () => {
-    hasLeft = true
   }
 }

@@ -7,6 +7,7 @@ import type { Gate, GateSnapshot } from '../net/gate.ts'
 import type { Route } from '../routing/route.ts'
 import { BucketHistogram } from '../shared/histogram.ts'
 import type { Side } from '../shared/side.ts'
+import { ServerStats } from './server-stats.ts'
 
 export interface Service {
   readonly name: string
@@ -67,11 +68,20 @@ export interface PoolSnapshot {
   readonly side: Side
   readonly user: string
   readonly database: string
+  /** Read: servers that refuse to write, on the side that is not primary. */
+  readonly access: 'write' | 'read'
   readonly idle: number
   readonly active: number
+  /** Idle ones that are asked for a sign of life at this moment. */
+  readonly probing: number
   readonly connecting: number
   readonly waiting: number
+  /** How long the first who waits has waited; milliseconds. */
+  readonly oldestWaitMs: number
   readonly size: number
+  readonly minSize: number
+  /** Code of the error that the last attempt to open a server met, empty when it went well. */
+  readonly failure: string
 }
 
 export interface ServiceSnapshot {
@@ -110,9 +120,16 @@ export class ServiceStats {
   readonly pause = new BucketHistogram()
   preparedStatements = 0
   clientsTotal = 0
-  serversOpenedTotal = 0
+  readonly servers: Readonly<Record<Side, ServerStats>> = {
+    source: new ServerStats(),
+    target: new ServerStats(),
+  }
   /** Totals by the database that clients asked for. */
   readonly databases = new Map<string, DatabaseTotals>()
+
+  get serversOpenedTotal(): number {
+    return this.servers.source.opened + this.servers.target.opened
+  }
 
   /** The totals of a database, made when its first session is. */
   database(name: string): DatabaseTotals {
@@ -142,6 +159,6 @@ export class DatabaseTotals {
 }
 
 /** Adds one to a labelled counter. */
-export function countIn(counters: Map<string, number>, label: string): void {
+export function countIn<Label extends string>(counters: Map<Label, number>, label: Label): void {
   counters.set(label, (counters.get(label) ?? 0) + 1)
 }

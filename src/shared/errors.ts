@@ -92,6 +92,12 @@ const kinds = {
     true,
     'A side takes no sessions at present: it starts, stops, or has no connection left.',
   ),
+  SERVER_IN_RECOVERY: kind(
+    '57P03',
+    502,
+    true,
+    'A server that should take writes is a standby: the name of the side leads to the wrong one, or a failover is under way.',
+  ),
   SERVER_PROTOCOL: kind('08P01', 502, false, 'A side broke the protocol; that server was closed.'),
   SERVER_LOST: kind(
     '08006',

@@ -1,7 +1,7 @@
 /** The pool with servers of cardboard and a clock that the test moves. */
 import t from 'tap'
 import { Pool } from '../../src/net/pool.ts'
-import type { PoolLimits, Poolable } from '../../src/net/pool.ts'
+import type { Poolable, PoolLimits } from '../../src/net/pool-rules.ts'
 import type { Clock } from '../../src/shared/clock.ts'
 import { PontoonError } from '../../src/shared/errors.ts'
 import { present, until } from '../support/pontoon.ts'
@@ -36,11 +36,14 @@ class CardboardServer implements Poolable {
 
 const limits: PoolLimits = {
   size: 2,
+  minSize: 0,
   queueMax: 3,
   queueTimeoutMs: 100,
   idleTimeoutMs: 1_000,
   maxLifetimeMs: 10_000,
   holdMs: 0,
+  probeIntervalMs: 100_000,
+  probeTimeoutMs: 1_000,
 }
 
 class Bench {

@@ -11,7 +11,8 @@ import { cancelRequest, terminateMessage } from '../../wire/pg/write.ts'
 import { txStatus } from '../../wire/pg/protocol.ts'
 import type { Endpoint } from '../address.ts'
 import type { FlushQueue } from '../flush-queue.ts'
-import type { Poolable } from '../pool.ts'
+import type { Poolable } from '../pool-rules.ts'
+import { askServer } from './ask.ts'
 import type { ReportedIntern } from './reported.ts'
 import type { ServerTls } from '../tls.ts'
 import { Transport, type TransportHandler } from '../transport.ts'
@@ -62,6 +63,8 @@ export class PgServer implements Poolable {
   readonly pid: number
   readonly secret: Buffer
   readonly openedAtMs: number
+  /** Address of its host; null over a Unix socket. */
+  readonly address: string | null
   readonly transport: Transport
   readonly replies = new ReplyQueue<StatementTag>()
   /** ParameterStatus values as last reported; replaced, never altered. */
@@ -98,6 +101,7 @@ export class PgServer implements Poolable {
     this.secret = loggedIn.secret
     this.reported = origin.reportedIntern.get(loggedIn.reported)
     this.loginNotices = loggedIn.notices
+    this.address = loggedIn.socket.remoteAddress ?? null
     this.openedAtMs = origin.clock.nowMs()
     this.transport = attach(loggedIn.socket, loggedIn, origin.flushes, origin.idleHandler(this))
   }
@@ -145,6 +149,10 @@ export class PgServer implements Poolable {
   rest(): void {
     this.transport.handler = this.#origin.idleHandler(this)
     this.transport.resumeReading()
+  }
+
+  async probe(timeoutMs: number): Promise<void> {
+    await askServer(this, '', timeoutMs)
   }
 
   close(): void {

@@ -5,6 +5,7 @@
  */
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
+import type { Clock } from '../../shared/clock.ts'
 import { sides, type Side } from '../../shared/side.ts'
 import type { PoolSnapshot } from '../service.ts'
 
@@ -45,18 +46,24 @@ export class PoolSlot {
 }
 
 /** The four pools that sessions of one user, database and parameters may use. */
-export type ServerKinds = Readonly<Record<Side, Readonly<Record<Access, PoolSlot>>>>
+export interface ServerKinds extends Readonly<Record<Side, Readonly<Record<Access, PoolSlot>>>> {
+  /** When a client last had to do with them (clock milliseconds). */
+  usedAtMs: number
+}
 
 export class PoolSet {
   readonly #make: (kind: ServerKind) => Pool<PgServer>
+  readonly #clock: Clock
   readonly #kinds = new Map<string, ServerKinds>()
 
-  constructor(make: (kind: ServerKind) => Pool<PgServer>) {
+  constructor(make: (kind: ServerKind) => Pool<PgServer>, clock: Clock) {
     this.#make = make
+    this.#clock = clock
   }
 
   kinds(user: string, database: string, parameters: ReadonlyMap<string, string>): ServerKinds {
     const key = JSON.stringify([user, database, ...parameters])
+    const usedAtMs = this.#clock.nowMs()
     let kinds = this.#kinds.get(key)
     if (kinds === undefined) {
       const slot = (side: Side, access: Access): PoolSlot =>
@@ -64,19 +71,32 @@ export class PoolSet {
       kinds = {
         source: { write: slot('source', 'write'), read: slot('source', 'read') },
         target: { write: slot('target', 'write'), read: slot('target', 'read') },
+        usedAtMs,
       }
       this.#kinds.set(key, kinds)
     }
+    kinds.usedAtMs = usedAtMs
     return kinds
   }
 
-  *slots(): Generator<PoolSlot> {
-    for (const kinds of this.#kinds.values()) {
-      for (const side of sides) {
-        yield kinds[side].write
-        yield kinds[side].read
-      }
+  /**
+   * Closes and forgets the pools that no client has had to do with since `beforeMs`: users,
+   * databases and startup parameters come from clients, so they must not pile up.
+   */
+  forgetUnused(beforeMs: number): void {
+    for (const [key, kinds] of this.#kinds) {
+      if (kinds.usedAtMs >= beforeMs || slotsOf(kinds).some(isBusy)) continue
+      for (const { existing } of slotsOf(kinds)) existing?.close()
+      this.#kinds.delete(key)
     }
+  }
+
+  all(): Iterable<ServerKinds> {
+    return this.#kinds.values()
+  }
+
+  *slots(): Generator<PoolSlot> {
+    for (const kinds of this.#kinds.values()) yield* slotsOf(kinds)
   }
 
   *pools(): Generator<Pool<PgServer>> {
@@ -91,13 +111,28 @@ export class PoolSet {
         side: kind.side,
         user: kind.user,
         database: kind.database,
+        access: kind.access,
         idle: existing.idleCount,
         active: existing.outCount,
+        probing: existing.probingCount,
         connecting: existing.connectingCount,
         waiting: existing.waitingCount,
+        oldestWaitMs: existing.oldestWaitMs,
         size: existing.limits.size,
+        minSize: existing.limits.minSize,
+        failure: existing.failure?.code ?? '',
       })
     }
     return snapshots
   }
+}
+
+function slotsOf(kinds: ServerKinds): readonly PoolSlot[] {
+  return sides.flatMap((side) => [kinds[side].write, kinds[side].read])
+}
+
+function isBusy({ existing }: PoolSlot): boolean {
+  return (
+    existing !== null && existing.outCount + existing.connectingCount + existing.waitingCount > 0
+  )
 }

@@ -11,8 +11,6 @@ import { Gate } from '../../net/gate.ts'
 import { Listener } from '../../net/listener.ts'
 import { login } from '../../net/pg/login.ts'
 import { openQueryConnection, type Rows } from '../../net/pg/query.ts'
-import type { PgServer } from '../../net/pg/server.ts'
-import { Pool, type PoolLimits } from '../../net/pool.ts'
 import { Secrets } from '../../net/secrets/secrets.ts'
 import { clientTlsContext } from '../../net/tls.ts'
 import { SessionDealer } from '../../routing/balance.ts'
@@ -40,13 +38,14 @@ import { isConsoleDatabase, provingDatabase } from './console/access.ts'
 import { AdminConsole } from './console/console.ts'
 import type { ServiceContext } from './context.ts'
 import { fatalResponse } from './errors.ts'
-import { IdleServerHandler } from './idle-server.ts'
+import { PoolMaker } from './pool-maker.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
 import { ProvenSecrets } from './proven-secrets.ts'
 import type { Session } from './session.ts'
 import { SharedListeners } from './shared-listener.ts'
 import { Sides } from './sides.ts'
 import { StatementCatalogue } from './statements.ts'
+import { Upkeep } from './upkeep.ts'
 import { Welcomer } from './welcome.ts'
 
 export interface PostgresServiceOptions {
@@ -60,8 +59,6 @@ export interface PostgresServiceOptions {
   /** Who carries out what the console asks for; without it the console only shows. */
   readonly consoleActions?: ConsoleActions
 }
-
-const sweepEveryMs = 1_000
 
 /** How long a client that was refused may take to go. */
 const refusalMs = 5_000
@@ -103,7 +100,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly #sessions = new Set<Session>()
   readonly #drains = new Set<() => void>()
   #nextId = 1
-  #sweep: NodeJS.Timeout | null = null
+  readonly #upkeep: Upkeep
   #isClosing = false
 
   constructor({
@@ -145,7 +142,16 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       connect: (side, query) => openQueryConnection(this.#sides.lookUpOptions(side, query)),
       clock,
     })
-    this.#pools = new PoolSet((kind) => this.#makePool(kind))
+    const maker = this.#poolMaker()
+    this.#pools = new PoolSet((kind) => maker.make(kind), clock)
+    this.#upkeep = new Upkeep({
+      config: () => this.config,
+      clock,
+      pools: this.#pools,
+      maker,
+      sessions: this.#sessions,
+      eachSecond: () => this.#eachSecond(),
+    })
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
       clock,
@@ -173,7 +179,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   async listen(): Promise<void> {
     await this.#listener.open(parseListen(this.config.listen))
-    this.#sweep = setInterval(() => this.#sweepOnce(), sweepEveryMs)
+    this.#upkeep.start()
   }
 
   applyRoute(route: Route): void {
@@ -185,14 +191,14 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       this.listeners.renew()
     }
     this.#classifiers.need(route.reads > 0)
+    this.#upkeep.applyLimits()
   }
 
   applyConfig(config: ServiceConfig): readonly string[] {
     this.config = config
     this.proven.doubtAll()
     this.#authQuery.forget()
-    for (const { kind, existing } of this.#pools.slots())
-      if (existing !== null) existing.limits = limitsOf(config, kind)
+    this.#upkeep.applyLimits()
     return []
   }
 
@@ -299,7 +305,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     for (const pool of this.#pools.pools()) pool.close()
     this.#authQuery.close()
     this.listeners.close()
-    if (this.#sweep !== null) clearInterval(this.#sweep)
+    this.#upkeep.stop()
   }
 
   /** Waits until no session has a request under way, at most `waitMs`. */
@@ -392,20 +398,17 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#logins.add(new ClientLogin(this, socket))
   }
 
-  #makePool(kind: ServerKind): Pool<PgServer> {
-    const pool: Pool<PgServer> = new Pool(
-      async () => {
-        const server = await this.#sides.open(
-          kind,
-          (opened) => new IdleServerHandler(opened, (lost) => pool.lost(lost)),
-        )
-        this.stats.serversOpenedTotal += 1
-        return server
-      },
-      limitsOf(this.config, kind),
-      this.clock,
-    )
-    return pool
+  #poolMaker(): PoolMaker {
+    return new PoolMaker({
+      name: this.name,
+      config: () => this.config,
+      route: () => this.route,
+      clock: this.clock,
+      log: this.log,
+      stats: this.stats,
+      sides: this.#sides,
+      suspected: () => undefined,
+    })
   }
 
   async #askCatalog(user: string, database: string, sql: string): Promise<Rows> {
@@ -424,8 +427,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     }
   }
 
-  #sweepOnce(): void {
-    for (const pool of this.#pools.pools()) pool.sweep()
+  #eachSecond(): void {
     this.#classifiers.sweep()
     this.listeners.sweep()
     this.#adminConsole.sweep()
@@ -458,9 +460,4 @@ function refuse(socket: Socket, error: PontoonError): void {
   socket.once('close', () => clearTimeout(timer))
   socket.resume()
   socket.end(fatalResponse(error))
-}
-
-/** A read that finds its side down goes to the primary at once instead of being held. */
-function limitsOf({ pool }: ServiceConfig, { access }: ServerKind): PoolLimits {
-  return access === 'read' ? { ...pool, holdMs: 0 } : pool
 }

@@ -44,7 +44,7 @@ type Reported = ReadonlyMap<string, string>
 
 export class Welcomer {
   readonly #parts: WelcomeParts
-  readonly #reported = new Map<PoolSlot, Map<string, Reported>>()
+  #reported = new WeakMap<PoolSlot, Map<string, Reported>>()
   /** ParameterStatus messages, ready to be sent. */
   readonly #messages = new WeakMap<Reported, Buffer>()
 
@@ -54,7 +54,7 @@ export class Welcomer {
 
   /** Servers may answer otherwise now: another primary, or a reconnect. */
   forget(): void {
-    this.#reported.clear()
+    this.#reported = new WeakMap()
   }
 
   async run(

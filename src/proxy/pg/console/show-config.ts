@@ -26,8 +26,9 @@ const settings: readonly Setting[] = [
   ['max_client_conn', (config) => config.limits.clientsMax, true],
   ['max_packet_size', (config) => config.limits.messageBytesMax, true],
   // 0: no limit of this kind, as in PgBouncer.
-  ['max_db_connections', () => 0, false],
-  ['max_user_connections', () => 0, false],
+  ['max_db_connections', (config) => config.pool.serversPerDatabaseMax ?? 0, true],
+  ['max_user_connections', (config) => config.pool.serversPerUserMax ?? 0, true],
+  ['min_pool_size', (config) => config.pool.minSize, true],
   ['pool_mode', (config) => config.pool.mode, false],
   ['query_wait_timeout', (config) => seconds(config.pool.queueTimeoutMs), true],
   ['server_connect_timeout', (config) => seconds(config.source.connectTimeoutMs), true],

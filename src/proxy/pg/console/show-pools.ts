@@ -1,4 +1,5 @@
 /** SHOW POOLS, DATABASES, USERS and LISTS: sums over sessions and pools. */
+import { userEntry } from '../credentials.ts'
 import { columnsOf, table, type Columns, type Row } from './result.ts'
 import { databaseNames, listenPort, ownName, secondsAndMicros, type ConsoleView } from './view.ts'
 
@@ -9,6 +10,7 @@ interface PoolSums {
   active: number
   beingCanceled: number
   idle: number
+  probing: number
   connecting: number
   longestWaitMs: number
 }
@@ -28,7 +30,7 @@ export function showPools(view: ConsoleView): Buffer[] {
   const { mode } = view.context.config.pool
   const rows: Row[] = []
   for (const { database, user, sums } of poolSums(view).values()) {
-    const { clientsActive, clientsWaiting, active, beingCanceled, idle, connecting } = sums
+    const { clientsActive, clientsWaiting, active, beingCanceled, idle, probing, connecting } = sums
     rows.push([
       database,
       user,
@@ -41,7 +43,7 @@ export function showPools(view: ConsoleView): Buffer[] {
       beingCanceled,
       idle,
       0,
-      0,
+      probing,
       connecting,
       ...secondsAndMicros(sums.longestWaitMs),
       mode,
@@ -71,6 +73,7 @@ function poolSums(view: ConsoleView): Sums {
       if (isOut && server.cancelsInFlight > 0) sums.beingCanceled += 1
     sums.active += existing.outCount
     sums.idle += existing.idleCount
+    sums.probing += existing.probingCount
     sums.connecting += existing.connectingCount
   }
   return all
@@ -81,7 +84,11 @@ function sumsOf(all: Sums, database: string, user: string): PoolSums {
   let entry = all.get(key)
   if (entry === undefined) {
     const zero = { clientsActive: 0, clientsWaiting: 0, active: 0, beingCanceled: 0 }
-    entry = { database, user, sums: { ...zero, idle: 0, connecting: 0, longestWaitMs: 0 } }
+    entry = {
+      database,
+      user,
+      sums: { ...zero, idle: 0, probing: 0, connecting: 0, longestWaitMs: 0 },
+    }
     all.set(key, entry)
   }
   return entry.sums
@@ -109,12 +116,12 @@ export function showDatabases(view: ConsoleView): Buffer[] {
     side.database ?? name,
     side.user ?? null,
     config.pool.size,
-    0,
+    config.pool.minSize,
     0,
     lifetime,
     null,
     null,
-    0,
+    config.pool.serversPerDatabaseMax ?? 0,
     serverCount(view, 'database', name),
     0,
     clientCount(view, 'database', name),
@@ -152,12 +159,13 @@ const userColumns: Columns = [
 ]
 
 export function showUsers(view: ConsoleView): Buffer[] {
+  const { config } = view.context
   const rows = [...userNames(view)].map((name) => [
     name,
+    userEntry(config, name)?.poolSize ?? null,
     null,
     null,
-    null,
-    0,
+    config.pool.serversPerUserMax ?? 0,
     serverCount(view, 'user', name),
     0,
     clientCount(view, 'user', name),
@@ -209,7 +217,8 @@ function serverCount(
   let count = 0
   for (const { kind, existing } of pools.slots()) {
     if (existing === null || (by !== 'all' && kind[by] !== name)) continue
-    count += existing.outCount + existing.idleCount + existing.connectingCount
+    const { outCount, idleCount, probingCount, connectingCount } = existing
+    count += outCount + idleCount + probingCount + connectingCount
   }
   return count
 }

@@ -1,0 +1,128 @@
+/** Makes the pools of a service: how servers are opened, their limits, and what is counted. */
+import type { ServiceConfig } from '../../config/schema.ts'
+import { Pool } from '../../net/pool.ts'
+import type { PoolLimits, PoolObserver } from '../../net/pool-rules.ts'
+import { ServerCap } from '../../net/server-cap.ts'
+import type { PgServer } from '../../net/pg/server.ts'
+import type { Route } from '../../routing/route.ts'
+import type { Clock } from '../../shared/clock.ts'
+import type { PontoonError } from '../../shared/errors.ts'
+import type { Log } from '../../shared/log.ts'
+import { countIn, type ServiceStats } from '../service.ts'
+import { userEntry } from './credentials.ts'
+import { IdleServerHandler } from './idle-server.ts'
+import type { ServerKind } from './pool-set.ts'
+import type { Sides } from './sides.ts'
+import { refuseStandby } from './standby.ts'
+
+export interface PoolMakerParts {
+  readonly name: string
+  config(): ServiceConfig
+  route(): Route
+  readonly clock: Clock
+  readonly log: Log
+  readonly stats: ServiceStats
+  readonly sides: Sides
+  /** The host of a side may be dead: a connect was not answered, or an idle server was not. */
+  suspected(kind: ServerKind): void
+}
+
+export class PoolMaker {
+  readonly #parts: PoolMakerParts
+  readonly #caps = new Map<string, ServerCap>()
+
+  constructor(parts: PoolMakerParts) {
+    this.#parts = parts
+  }
+
+  make(kind: ServerKind): Pool<PgServer> {
+    const pool: Pool<PgServer> = new Pool(
+      () => this.#open(kind, (server) => pool.lost(server)),
+      this.limitsOf(kind),
+      this.#parts.clock,
+      { caps: this.#capsOf(kind), observer: this.#observe(kind) },
+    )
+    return pool
+  }
+
+  async #open(kind: ServerKind, onLost: (server: PgServer) => void): Promise<PgServer> {
+    const { sides } = this.#parts
+    const server = await sides.open(kind, (opened) => new IdleServerHandler(opened, onLost))
+    if (kind.access === 'write')
+      await refuseStandby(server, this.#parts.config()[kind.side].connectTimeoutMs)
+    return server
+  }
+
+  limitsOf(kind: ServerKind): PoolLimits {
+    const config = this.#parts.config()
+    const { pool } = config
+    const size = userEntry(config, kind.user)?.poolSize ?? pool.size
+    return {
+      ...pool,
+      size,
+      minSize: this.#isKeptWarm(kind) ? Math.min(pool.minSize, size) : 0,
+      // A read that finds its side down goes to the primary at once instead of being held.
+      holdMs: kind.access === 'read' ? 0 : pool.holdMs,
+      probeTimeoutMs: config[kind.side].connectTimeoutMs,
+    }
+  }
+
+  /**
+   * Servers for writes on both sides, so that a switch finds them; for reads where they are used.
+   * Those with startup parameters of their own serve few.
+   */
+  #isKeptWarm({ access, side, parameters }: ServerKind): boolean {
+    if (parameters.size > 0 || this.#parts.config().pool.mode === 'session') return false
+    const { primary, reads } = this.#parts.route()
+    return access === 'write' || (side !== primary && reads > 0)
+  }
+
+  #capsOf({ side, user, database }: ServerKind): readonly ServerCap[] {
+    for (const [key, { isUnused }] of this.#caps) if (isUnused) this.#caps.delete(key)
+    const most = Number.POSITIVE_INFINITY
+    const pool = (): ServiceConfig['pool'] => this.#parts.config().pool
+    return [
+      this.#cap([side], () => pool().serversMax ?? most),
+      this.#cap([side, 'user', user], () => pool().serversPerUserMax ?? most),
+      this.#cap([side, 'database', database], () => pool().serversPerDatabaseMax ?? most),
+    ]
+  }
+
+  #cap(names: readonly string[], max: () => number): ServerCap {
+    const key = JSON.stringify(names)
+    let cap = this.#caps.get(key)
+    if (cap === undefined) {
+      cap = new ServerCap(max)
+      this.#caps.set(key, cap)
+    }
+    return cap
+  }
+
+  #observe(kind: ServerKind): PoolObserver {
+    const stats = this.#parts.stats.servers[kind.side]
+    return {
+      opened: (tookMs) => {
+        stats.opened += 1
+        stats.openSeconds.observe(tookMs / 1_000)
+      },
+      openFailed: (error, isNew) => {
+        countIn(stats.openErrors, error.code)
+        if (isNew) this.#warn(kind, error)
+        if (error.code === 'CONNECT_TIMEOUT') this.#parts.suspected(kind)
+      },
+      closed: (reason) => countIn(stats.closed, reason),
+      probed: (isAlive) => {
+        stats.probes[isAlive ? 'alive' : 'dead'] += 1
+        if (!isAlive) this.#parts.suspected(kind)
+      },
+    }
+  }
+
+  #warn({ side, user, database }: ServerKind, { code, message }: PontoonError): void {
+    const { log, name } = this.#parts
+    log.warn(
+      { service: name, side, user, database, code, error: message },
+      'a server cannot be opened; it is tried again',
+    )
+  }
+}
