@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { parseWholeNumber, UsageError } from '../command-line.ts'
+import { integers, number, oneOf } from './option-values.ts'
 
 export const workloadNames = ['select', 'tpcb'] as const
 export const protocolNames = ['simple', 'extended', 'prepared'] as const
@@ -100,31 +101,4 @@ function parseValues(argv: readonly string[]) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
-}
-
-function oneOf<Name extends string>(
-  option: string,
-  text: string | undefined,
-  names: readonly Name[],
-): readonly Name[] {
-  if (text === undefined) return names
-  return text.split(',').map((part) => {
-    const found = names.find((name) => name === part.trim())
-    if (found === undefined) {
-      throw new UsageError(`--${option}: ${part} is none of ${names.join(', ')}`)
-    }
-    return found
-  })
-}
-
-function integers(option: string, text: string): readonly number[] {
-  return text.split(',').map((part) => parseWholeNumber(option, part.trim(), 1))
-}
-
-function number(option: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (!(value >= min && value <= max)) {
-    throw new UsageError(`--${option}: ${text} is not between ${min} and ${max}`)
-  }
-  return value
 }

@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../../test/support/free-port.ts'
 import { giveTo, unprivilegedUser } from '../../test/support/system-user.ts'
+import { untilAnswering } from './peer.ts'
 import type { Peer, ProxySettings } from './peer.ts'
 import { makeProxyFolder, startProxy } from './proxy-process.ts'
 
@@ -37,15 +38,21 @@ export async function startPgbouncer(settings: ProxySettings): Promise<Peer> {
   writeFileSync(userFile, `"${settings.user}" ""\n`)
   writeFileSync(configFile, configuration(settings, port, userFile, version))
   giveTo(user, configFile, userFile)
-  return startProxy({
+  const target = {
+    port,
+    user: settings.user,
+    database: settings.database,
+    sslmode: 'disable',
+  } as const
+  const started = await startProxy({
     name: 'pgbouncer',
-    version,
     command: binary,
     args: ['-q', configFile],
     folder,
     user,
-    target: { port, user: settings.user, database: settings.database, sslmode: 'disable' },
+    untilAnswering: (isRunning) => untilAnswering(target, isRunning),
   })
+  return { name: 'pgbouncer', version, target, ...started }
 }
 
 function configuration(

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import manifest from '../../package.json' with { type: 'json' }
 import { freePort } from '../../test/support/free-port.ts'
+import { untilAnswering } from './peer.ts'
 import type { Peer, ProxySettings } from './peer.ts'
 import { makeProxyFolder, startProxy } from './proxy-process.ts'
 
@@ -21,15 +22,21 @@ export async function startPontoon(settings: ProxySettings): Promise<Peer> {
   const folder = makeProxyFolder('pontoon', undefined)
   const configFile = join(folder, 'database.yml')
   writeFileSync(configFile, stringify(configuration(settings, port, adminPort, folder)))
-  return startProxy({
+  const target = {
+    port,
+    user: settings.user,
+    database: settings.database,
+    sslmode: 'disable',
+  } as const
+  const started = await startProxy({
     name: 'pontoon',
-    version: manifest.version,
     command: process.execPath,
     args: [main, 'serve', '--config', configFile],
     folder,
     user: undefined,
-    target: { port, user: settings.user, database: settings.database, sslmode: 'disable' },
+    untilAnswering: (isRunning) => untilAnswering(target, isRunning),
   })
+  return { name: 'pontoon', version: manifest.version, target, ...started }
 }
 
 function configuration(settings: ProxySettings, port: number, adminPort: number, folder: string) {

@@ -1,6 +1,6 @@
 /**
  * Starts a proxy as a child with its log in a file, waits until it answers, and stops it.
- * Neighbours: pgbouncer.ts and pontoon.ts say what to start; child-processes.ts keeps the promise
+ * Neighbours: pgbouncer.ts, twemproxy.ts and the Pontoons say what to start; child-processes.ts keeps the promise
  * that nothing outlives the benchmark.
  */
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
@@ -10,30 +10,35 @@ import { startChild } from '../../test/support/child-processes.ts'
 import { giveTo } from '../../test/support/system-user.ts'
 import type { SystemUser } from '../../test/support/system-user.ts'
 import { endChild } from '../processes.ts'
-import { untilAnswering } from './peer.ts'
-import type { Peer } from './peer.ts'
-import type { PeerName } from './options.ts'
 
 export interface ProxyCommand {
-  readonly name: PeerName
-  readonly version: string
+  readonly name: string
   readonly command: string
   readonly args: readonly string[]
   readonly folder: string
   readonly user: SystemUser | undefined
-  readonly target: Peer['target']
+  /** Resolves when it serves; given up when the process ends. */
+  untilAnswering(isRunning: () => boolean): Promise<void>
+}
+
+export interface ProxyProcess {
+  /** The process whose CPU time counts as the proxy's. */
+  readonly proxyPid: number
+  /** What it has logged so far, for the message of a failed run. */
+  log(): string
+  stop(): Promise<void>
 }
 
 const logTailCharacters = 4_000
 
 /** A folder for the proxy's files that its user can read and write. */
-export function makeProxyFolder(name: PeerName, user: SystemUser | undefined): string {
+export function makeProxyFolder(name: string, user: SystemUser | undefined): string {
   const folder = mkdtempSync(join(tmpdir(), `pontoon-bench-${name}-`))
   giveTo(user, folder)
   return folder
 }
 
-export async function startProxy(proxy: ProxyCommand): Promise<Peer> {
+export async function startProxy(proxy: ProxyCommand): Promise<ProxyProcess> {
   const logFile = join(proxy.folder, 'log')
   const log = openSync(logFile, 'a')
   const removeFolder = () => rmSync(proxy.folder, { recursive: true, force: true })
@@ -44,10 +49,7 @@ export async function startProxy(proxy: ProxyCommand): Promise<Peer> {
     removeFolder,
   )
   closeSync(log)
-  const peer: Peer = {
-    name: proxy.name,
-    version: proxy.version,
-    target: proxy.target,
+  const started: ProxyProcess = {
     proxyPid: child.pid,
     log: () => readFileSync(logFile, 'utf8').slice(-logTailCharacters),
     stop: async () => {
@@ -56,11 +58,11 @@ export async function startProxy(proxy: ProxyCommand): Promise<Peer> {
     },
   }
   try {
-    await untilAnswering(proxy.target, () => child.isRunning())
+    await proxy.untilAnswering(() => child.isRunning())
   } catch (error) {
-    const words = peer.log()
-    await peer.stop()
+    const words = started.log()
+    await started.stop()
     throw new Error(`${proxy.name} does not answer: ${String(error)}\n${words}`, { cause: error })
   }
-  return peer
+  return started
 }

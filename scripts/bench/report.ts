@@ -6,6 +6,7 @@ import { peerNames } from './options.ts'
 import type { PeerName } from './options.ts'
 import type { Run } from './run.ts'
 import { median, ratio } from '../statistics.ts'
+import { alignColumns, digits, groupBy } from './table.ts'
 
 export interface Medians {
   readonly tps: number | undefined
@@ -42,20 +43,6 @@ export function summarise(runs: readonly Run[]): readonly SummaryRow[] {
   })
 }
 
-/** Map.groupBy, which Node 20 does not have. */
-function groupBy<Value, Key>(
-  values: readonly Value[],
-  keyOf: (value: Value) => Key,
-): Map<Key, Value[]> {
-  const groups = new Map<Key, Value[]>()
-  for (const value of values) {
-    const group = groups.get(keyOf(value))
-    if (group === undefined) groups.set(keyOf(value), [value])
-    else group.push(value)
-  }
-  return groups
-}
-
 function mediansOf(runs: readonly Run[]): Medians {
   const of = (pick: (run: Run) => number | undefined) =>
     median(runs.map(pick).filter((value) => value !== undefined))
@@ -84,6 +71,8 @@ function ratiosOf(byPeer: ReadonlyMap<PeerName, readonly Run[]>): SummaryRow['ra
   }
 }
 
+const textColumns: ReadonlySet<number> = new Set([0, 1, 3])
+
 /** A table in Markdown, aligned so that it reads well on a terminal too. */
 export function formatTable(rows: readonly SummaryRow[]): string {
   const present = peerNames.filter((peer) => rows.some((row) => row.peers[peer] !== undefined))
@@ -95,7 +84,7 @@ export function formatTable(rows: readonly SummaryRow[]): string {
       if (medians !== undefined) cells.push(formatRow(row, peer, medians))
     }
   }
-  return alignColumns(cells)
+  return alignColumns(cells, textColumns)
 }
 
 function formatRow(row: SummaryRow, peer: PeerName, medians: Medians): string[] {
@@ -105,28 +94,4 @@ function formatRow(row: SummaryRow, peer: PeerName, medians: Medians): string[] 
   const latencies = [digits(medians.p50Ms, 3), digits(medians.p99Ms, 3)]
   const costs = [digits(medians.cpuUsPerQuery, 1), digits(ofPgbouncer, 2), digits(ofDirect, 2)]
   return [...names, digits(medians.tps, 0), ...latencies, ...costs]
-}
-
-function digits(value: number | undefined, count: number): string {
-  return value?.toFixed(count) ?? '-'
-}
-
-const textColumns = new Set([0, 1, 3])
-
-function alignColumns(cells: readonly (readonly string[])[]): string {
-  const widths = (cells[0] ?? []).map((_, column) =>
-    Math.max(...cells.map((row) => row[column]?.length ?? 0)),
-  )
-  const line = (row: readonly string[]) => {
-    const padded = row.map((cell, column) => {
-      const width = widths[column] ?? 0
-      return textColumns.has(column) ? cell.padEnd(width) : cell.padStart(width)
-    })
-    return `| ${padded.join(' | ')} |`
-  }
-  const rule = widths.map((width, column) =>
-    textColumns.has(column) ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`,
-  )
-  const [head = [], ...body] = cells
-  return [line(head), `| ${rule.join(' | ')} |`, ...body.map(line)].join('\n')
 }

@@ -33,6 +33,8 @@ export interface RedisOptions {
   readonly users?: Readonly<Record<string, string>>
   /** Then the port speaks TLS only. */
   readonly tls?: RedisTls
+  /** A second port, which speaks TLS beside the plain one. */
+  readonly also?: { readonly tls: RedisTls; readonly port: number }
   /** Run as Sentinel. */
   readonly sentinel?: boolean
   /** Default: a free one. */
@@ -215,14 +217,18 @@ export class RedisServer {
   }
 
   #configText(): string {
-    const { tls, password, users = {}, config = [] } = this.#options
+    const { tls, also, password, users = {}, config = [] } = this.#options
     const lines = [
       `bind ${this.host}`,
       `dir ${this.folder}`,
       `logfile ${this.#logFile}`,
       'daemonize no',
       ...(this.#options.sentinel === true ? [] : ['save ""', 'appendonly no']),
-      ...(tls === undefined ? [`port ${this.#port}`] : tlsLines(tls, this.#port, this.#copyOf)),
+      `port ${tls === undefined ? this.#port : 0}`,
+      ...(tls === undefined
+        ? []
+        : [...tlsLines(tls, this.#port, this.#copyOf), 'tls-replication yes', 'tls-cluster yes']),
+      ...(also === undefined ? [] : tlsLines(also.tls, also.port, this.#copyOf)),
       ...(password === undefined ? [] : [`requirepass ${password}`]),
       ...Object.entries(users).map(([name, rules]) => `user ${name} ${rules}`),
       ...config,
@@ -249,13 +255,10 @@ function tlsLines(
   copyOf: (name: string, text: string) => string,
 ): string[] {
   return [
-    'port 0',
     `tls-port ${port}`,
     `tls-cert-file ${copyOf('server.crt', certificate.cert)}`,
     `tls-key-file ${copyOf('server.key', certificate.key)}`,
     `tls-ca-cert-file ${copyOf('ca.crt', ca.cert)}`,
     `tls-auth-clients ${clientCertificates === true ? 'yes' : 'no'}`,
-    'tls-replication yes',
-    'tls-cluster yes',
   ]
 }

@@ -1,0 +1,169 @@
+/**
+ * Measures: starts Redis and the proxies, then lets every peer have its turn in every round of
+ * every combination, as ../run.ts does for PostgreSQL. All peers of a combination run within
+ * seconds of each other, so that their ratios hold on a machine whose speed changes.
+ */
+import { unreachable } from '../../../src/shared/assert.ts'
+import { createAuthority } from '../../../test/support/certificates.ts'
+import type { Authority } from '../../../test/support/certificates.ts'
+import { freePort } from '../../../test/support/free-port.ts'
+import { startRedis } from '../../../test/support/redis.ts'
+import type { RedisServer } from '../../../test/support/redis.ts'
+import { ensureTools } from '../../lib/requirements.ts'
+import { cpuTimeUs } from '../cpu-time.ts'
+import { rotate } from '../matrix.ts'
+import { combinations, describeCombination } from './options.ts'
+import type { Combination, RedisBenchOptions, RedisPeerName } from './options.ts'
+import type { RedisPeer, RedisProxySettings } from './peers.ts'
+import { startPontoon } from './pontoon.ts'
+import { runRedisBenchmark } from './redis-benchmark.ts'
+import type { LoadResult } from './redis-benchmark.ts'
+import { startTwemproxy } from './twemproxy.ts'
+
+export interface RedisRun extends Combination, LoadResult {
+  readonly peer: RedisPeerName
+  readonly round: number
+  /** CPU time of the proxy process per command; undefined without a proxy. */
+  readonly cpuUsPerCommand: number | undefined
+}
+
+export interface RedisMeasurement {
+  readonly runs: readonly RedisRun[]
+  readonly versions: Readonly<Record<string, string>>
+}
+
+/** For Redis beside the clients of a run: connections of the proxies, and ours. */
+const spareConnections = 200
+/** Enough to know a peer's speed from; nothing is measured yet. */
+const warmupRequests = 20_000
+const requestsMax = 10_000_000
+
+export async function measure(
+  options: RedisBenchOptions,
+  progress: (line: string) => void,
+  signal: AbortSignal,
+): Promise<RedisMeasurement> {
+  const twemproxy = options.peers.includes('twemproxy') ? (['nutcracker'] as const) : []
+  await ensureTools(['redis-server', 'redis-benchmark', ...twemproxy])
+  const authority = await createAuthority()
+  const peers: RedisPeer[] = []
+  let redis: RedisServer | undefined
+  try {
+    const tlsPort = await freePort()
+    redis = await startBenchRedis(options, authority, tlsPort)
+    const settings: RedisProxySettings = {
+      redisPort: redis.port,
+      redisTlsPort: tlsPort,
+      caFile: authority.ca.certPath,
+      poolSize: options.poolSize,
+      clientsMax: Math.max(...options.clients) + spareConnections,
+    }
+    for (const name of options.peers) {
+      signal.throwIfAborted()
+      peers.push(await startPeer(name, redis, settings))
+    }
+    return await measureAll(peers, options, progress, signal)
+  } finally {
+    for (const peer of peers.toReversed()) await peer.stop()
+    await redis?.stop()
+    authority.remove()
+  }
+}
+
+async function startBenchRedis(
+  options: RedisBenchOptions,
+  authority: Authority,
+  tlsPort: number,
+): Promise<RedisServer> {
+  const connections = Math.max(...options.clients) + spareConnections
+  return startRedis({
+    also: { tls: { certificate: await authority.server(), ca: authority.ca }, port: tlsPort },
+    config: [`maxclients ${connections}`],
+  })
+}
+
+async function startPeer(
+  name: RedisPeerName,
+  redis: RedisServer,
+  settings: RedisProxySettings,
+): Promise<RedisPeer> {
+  switch (name) {
+    case 'direct':
+      return {
+        name,
+        version: await redis.version(),
+        port: redis.port,
+        proxyPid: undefined,
+        log: () => redis.log(),
+        // Redis is stopped by whoever started it, after the proxies in front of it.
+        stop: () => Promise.resolve(),
+      }
+    case 'twemproxy':
+      return startTwemproxy(settings)
+    case 'pontoon':
+    case 'pontoon-tls':
+      return startPontoon(settings, name)
+    default:
+      return unreachable(name)
+  }
+}
+
+async function measureAll(
+  peers: readonly RedisPeer[],
+  options: RedisBenchOptions,
+  progress: (line: string) => void,
+  signal: AbortSignal,
+): Promise<RedisMeasurement> {
+  const runs: RedisRun[] = []
+  for (const combination of combinations(options)) {
+    const requests = new Map<RedisPeerName, number>()
+    for (const peer of peers) {
+      const warm = await measureOne(peer, combination, -1, warmupRequests, options, signal)
+      const wanted = Math.round(warm.perSecond * options.seconds)
+      requests.set(peer.name, Math.min(requestsMax, Math.max(warmupRequests, wanted)))
+    }
+    for (let round = 0; round < options.rounds; round += 1) {
+      for (const peer of rotate(peers, round)) {
+        const count = requests.get(peer.name) ?? warmupRequests
+        const run = await measureOne(peer, combination, round, count, options, signal)
+        runs.push(run)
+        progress(describeRun(run, options.rounds))
+      }
+    }
+  }
+  return { runs, versions: Object.fromEntries(peers.map(({ name, version }) => [name, version])) }
+}
+
+async function measureOne(
+  peer: RedisPeer,
+  combination: Combination,
+  round: number,
+  requests: number,
+  options: RedisBenchOptions,
+  signal: AbortSignal,
+): Promise<RedisRun> {
+  const { keys, valueBytes } = options
+  const settings = { port: peer.port, requests, keys, valueBytes }
+  const pid = peer.proxyPid
+  try {
+    const cpuBeforeUs = pid === undefined ? 0 : cpuTimeUs(pid)
+    const result = await runRedisBenchmark(combination, settings, signal)
+    const cpuUsPerCommand =
+      pid === undefined ? undefined : (cpuTimeUs(pid) - cpuBeforeUs) / requests
+    return { ...combination, peer: peer.name, round, ...result, cpuUsPerCommand }
+  } catch (error) {
+    if (signal.aborted) throw error
+    const what = `${describeCombination(combination)} through ${peer.name} failed`
+    throw new Error(`${what}: ${String(error)}\nlog of ${peer.name}:\n${peer.log()}`, {
+      cause: error,
+    })
+  }
+}
+
+function describeRun(run: RedisRun, rounds: number): string {
+  const cpu =
+    run.cpuUsPerCommand === undefined ? '' : `  ${run.cpuUsPerCommand.toFixed(2)} µs CPU/command`
+  const latency = `p50 ${run.p50Ms} ms  p99 ${run.p99Ms} ms`
+  const rate = `${run.peer.padEnd(11)} ${Math.round(run.perSecond)}/s`
+  return `${describeCombination(run)}  round ${run.round + 1}/${rounds}  ${rate}  ${latency}${cpu}`
+}
