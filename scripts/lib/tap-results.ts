@@ -20,6 +20,8 @@ interface Level {
 const pointPattern = /^( *)(not ok|ok)\b(?: \d+)?(?: - (.*))?$/
 const subtestPattern = /^( *)# Subtest: (.*)$/
 const directivePattern = /\s+# (skip|todo)\b/i
+/** Times are of no interest where nothing ran. */
+const skipNoisePattern = /\s+# (?:time=\S+|skip)/gi
 
 export class TapResults {
   readonly #print: (line: string) => void
@@ -108,18 +110,26 @@ export class TapResults {
       this.#failed += 1
       this.#print(`not ok ${this.#path(depth, description)}`)
     } else if (directive === 'SKIP') {
-      this.#skipped += 1
+      this.#skip(depth, description)
     }
   }
 
   #count(indent: number, failed: boolean, directive: string | undefined, text: string): void {
     this.#lastPoint = { indent, failed }
-    if (directive !== undefined) this.#skipped += 1
+    if (directive !== undefined) this.#skip(indent / 4, text)
     else if (!failed) this.#passed += 1
     else {
       this.#failed += 1
       this.#print(`not ok ${this.#path(indent / 4, text)}`)
     }
+  }
+
+  /** Said aloud: a check that did not run must not look like one that passed. */
+  #skip(depth: number, text: string): void {
+    this.#skipped += 1
+    const parents = this.#levels.slice(0, depth).map((level) => level.name)
+    const reason = text.replace(skipNoisePattern, ':')
+    this.#print(`skip  ${[...parents, reason].join(' > ')}`)
   }
 
   #path(depth: number, description: string): string {

@@ -82,7 +82,7 @@ not ok 1 - a.test.ts # time=3ms
 await tap.test(
   'a file without tests is a failure, a skipped or unfinished point is neither',
   async (t) => {
-    const { counts } = read(`# Subtest: a.test.ts
+    const { counts, printed } = read(`# Subtest: a.test.ts
     1..0 # no tests found
 ok 1 - a.test.ts # SKIP no tests found
 
@@ -93,6 +93,7 @@ ok 1 - a.test.ts # SKIP no tests found
     1..3
 ok 2 - b.test.ts # time=1ms`)
     t.same(counts, { passed: 1, failed: 1, skipped: 2 })
+    t.ok(printed.includes('skip  b.test.ts > b: later'), 'a skipped point is told with its reason')
   },
 )
 
