@@ -10,6 +10,8 @@ import type { ProbeReport, ProbeStep } from '../net/pg/probe.ts'
 import { toPontoonError } from '../shared/errors.ts'
 import { sides } from '../shared/side.ts'
 import type { Side } from '../shared/side.ts'
+import { certificateWarnings, checkClientTls } from './check-certificates.ts'
+import type { CertificateReport } from './check-certificates.ts'
 import { configFilesOf, configOption } from './config-files.ts'
 import { exitCodes } from './command.ts'
 import type { Command, CommandInput, ExitCode } from './command.ts'
@@ -19,8 +21,9 @@ export const check: Command = {
   name: 'check',
   summary: 'Check the configuration and reach both sides of every service.',
   details:
-    'For each side: name, TCP, TLS with the certificate, login of every role that the\n' +
-    'configuration names, version and round trip. Exit code 1 if anything is wrong.',
+    'The certificate shown to clients; for each side: name, TCP, TLS with its certificate, login\n' +
+    'of every role that the configuration names, version and round trip. Exit code 1 if anything\n' +
+    'is wrong.',
   positionals: [],
   options: { ...configOption, offline: { help: 'Check the configuration only.' } },
   examples: [
@@ -52,12 +55,16 @@ async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
     sides.map((side): Place => ({ name, service, side, secrets })),
   )
   const reports = args.has('offline') ? [] : await Promise.all(places.map(checkSide))
-  const ok = reports.every((report) => report.ok)
+  const certificates = services.flatMap(
+    ([name, service]) => checkClientTls(name, service.clientTls) ?? [],
+  )
+  const ok = [...reports, ...certificates].every((report) => report.ok)
   const names = services.map(([name]) => name)
-  output.result({ ok, files, services: names, warnings, sides: reports }, () =>
+  output.result({ ok, files, services: names, warnings, certificates, sides: reports }, () =>
     [
       `${files.join(', ')}: valid, ${names.length === 1 ? 'service' : 'services'} ${names.join(', ')}`,
       ...warnings.map((warning) => `warning: ${warning}`),
+      ...certificates.map(describeCertificate),
       ...reports.map(describeSide),
       ...(reports.length > 0 ? [verdict(reports)] : []),
     ].join('\n'),
@@ -120,16 +127,6 @@ async function reachStep({ service, side, secrets }: Place): Promise<ProbeStep> 
   }
 }
 
-const dayMs = 86_400_000
-const expiresSoonDays = 30
-
-function certificateWarnings(expires: Date | null): readonly string[] {
-  if (expires === null) return []
-  const days = Math.floor((expires.getTime() - Date.now()) / dayMs)
-  if (days < 0) return [`the certificate has expired ${-days} days ago`]
-  return days < expiresSoonDays ? [`the certificate expires in ${days} days`] : []
-}
-
 /** What the pools of one sidecar may grow to, against what the server has room for. */
 function connectionWarnings(
   service: ServiceConfig,
@@ -150,6 +147,15 @@ const stepNames: Readonly<Record<ProbeStep['name'], string>> = {
   tls: 'TLS',
   login: 'login',
   query: 'query',
+}
+
+function describeCertificate({ service, ok, text, code, warnings }: CertificateReport): string {
+  return [
+    '',
+    `${service} clients`,
+    line(ok ? 'ok' : 'FAILED', 'TLS', code === null ? text : `${text} [${code}]`),
+    ...warnings.map((warning) => line('warning', '', warning)),
+  ].join('\n')
 }
 
 function describeSide({ service, side, endpoint, steps, warnings }: SideReport): string {

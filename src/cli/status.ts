@@ -73,8 +73,15 @@ function describeService(view: ServiceView): string {
     ['clients', describeCounts(view.clients)],
     ['pinned', describeCounts(view.pinned)],
     ['errors', describeCounts({ ...view.totals.ownErrors, ...sqlstates(view) })],
+    ...certificateFacts(view),
   ])
   return [facts, describeSides(view), describePools(view)].filter(Boolean).join('\n\n')
+}
+
+function certificateFacts({ certificates = [] }: ServiceView): [string, string][] {
+  return certificates.flatMap(({ problem }): [string, string][] =>
+    problem === null ? [] : [['certificate', problem]],
+  )
 }
 
 function describeGate(gate: ServiceView['gate']): string {

@@ -207,6 +207,24 @@ export const metricFamilies: readonly MetricFamily[] = [
     labels: [],
     read: (_, { stats }) => [[{}, stats.preparedStatements]],
   },
+  {
+    name: 'pontoon_certificate_expires_at',
+    help: 'When the certificate that is shown on a leg ends (Unix time); leg is client, source or target.',
+    type: 'gauge',
+    labels: ['leg'],
+    read: ({ certificates = [] }) =>
+      certificates.flatMap(({ leg, expiresMs }): Sample[] =>
+        expiresMs === null ? [] : [[{ leg }, expiresMs / 1_000]],
+      ),
+  },
+  {
+    name: 'pontoon_certificate_unusable',
+    help: '1 while the TLS files of a leg have changed but cannot be used.',
+    type: 'gauge',
+    labels: ['leg'],
+    read: ({ certificates = [] }) =>
+      certificates.map(({ leg, problem }) => [{ leg }, problem === null ? 0 : 1]),
+  },
 ]
 
 /** Copies of one scrape: each service is looked at once, not once per family. */

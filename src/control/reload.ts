@@ -7,6 +7,7 @@ import { loadConfig } from '../config/load.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Service } from '../proxy/service.ts'
+import { certificateProblems } from './certificates.ts'
 import type { EventFeed } from './events.ts'
 import type { ProcessLog } from './logging.ts'
 import type { Actor, Operator } from './operator.ts'
@@ -84,7 +85,7 @@ export class Reloader {
       applied: changes.live.filter((path) => !refused.includes(path)),
       needRestart: [...new Set([...changes.needRestart, ...refused])],
       forNewServices: changes.forNewServices,
-      warnings,
+      warnings: [...warnings, ...certificateProblems(services.values())],
     }
   }
 }

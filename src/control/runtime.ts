@@ -19,6 +19,7 @@ import { AccessGuard } from './admin/access.ts'
 import type { AdminContext } from './admin/context.ts'
 import { startAdmin, startProbe } from './admin/server.ts'
 import type { HttpListener } from './admin/server.ts'
+import { certificateProblems } from './certificates.ts'
 import { ControlConsole } from './console.ts'
 import { EventFeed } from './events.ts'
 import { Health } from './health.ts'
@@ -99,7 +100,10 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   const onAction = (): void => picture.look()
   const operator = new Operator({ services, profiles, store, audit, events, log, onAction })
   const reloader = new Reloader({ ...options, services, operator, events })
-  const health = new Health(() => sides.notes(services.values()))
+  const health = new Health(() => [
+    ...sides.notes(services.values()),
+    ...certificateProblems(services.values()),
+  ])
   const context: AdminContext = {
     version,
     services,

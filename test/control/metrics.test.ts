@@ -116,7 +116,10 @@ void t.test('every label of a sample is declared, and the other way round', asyn
   service.stats.ownErrors.set('INTERNAL', 1)
   service.stats.servers.source.openErrors.set('CONNECT_FAILED', 1)
   service.stats.servers.source.closed.set('lost', 1)
-  service.snapshotExtra = { pinned: { LISTEN: 1 } }
+  service.snapshotExtra = {
+    pinned: { LISTEN: 1 },
+    certificates: [{ leg: 'client', expiresMs: 1, problem: null }],
+  }
   for (const { name, labels, read } of metricFamilies) {
     const samples = read(service.snapshot(), service)
     test.ok(samples.length > 0, `${name} has samples`)

@@ -48,3 +48,26 @@ void t.test('new tokens count at once, old ones no more', async (test) => {
   test.equal((await request('/v1/services', { token: 'viewer-token-1' })).status, 401)
   test.equal((await request('/v1/services', { token: 'viewer-token-2' })).status, 200)
 })
+
+void t.test('TLS files that cannot be used are told', async (test) => {
+  const { runtime, service, request } = await startFixture(test)
+  const problem = 'TLS files of the client leg of orders: the new certificate has expired already'
+  service.snapshotExtra = {
+    certificates: [
+      { leg: 'client', expiresMs: 1_700_000_000_000, problem },
+      { leg: 'target', expiresMs: null, problem: null },
+    ],
+  }
+  const { warnings } = await runtime.reload('test')
+  test.match(warnings, [`${problem}; the ones before stay in use`])
+  const { json } = await request('/health/ready')
+  test.match(json, { ok: true, reasons: [`${problem}; the ones before stay in use`] })
+  const { text } = await request('/metrics')
+  test.match(text, 'pontoon_certificate_unusable{service="orders",leg="client"} 1\n')
+  test.match(text, 'pontoon_certificate_unusable{service="orders",leg="target"} 0\n')
+  const expiry = 'pontoon_certificate_expires_at{service="orders",leg="client"} 1700000000\n'
+  test.match(text, expiry)
+  test.notMatch(text, 'expires_at{service="orders",leg="target"}', 'it shows no certificate')
+  const view = await request('/v1/services/orders')
+  test.match(view.json, { certificates: [{ leg: 'client', problem }, { leg: 'target' }] })
+})

@@ -106,7 +106,7 @@ class Probe {
     const parameters = { user, database, application_name: 'pontoon check' }
     return {
       endpoint: this.#side,
-      tls: serverTls(this.#side.tls, this.#side.host),
+      tls: serverTls(this.#side.tls, this.#side.host).made,
       parameters: new Map(Object.entries(parameters)),
       password,
       timeoutMs: this.#side.connectTimeoutMs,

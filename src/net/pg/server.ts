@@ -50,7 +50,8 @@ export interface StatementTag {
 export interface ServerOrigin {
   readonly side: Side
   readonly endpoint: Endpoint
-  readonly tls: ServerTls
+  /** As it is now: what the server was opened with may be out of date at a cancel request. */
+  readonly tls: (side: Side) => ServerTls
   readonly clock: Clock
   readonly flushes: FlushQueue
   readonly reportedIntern: ReportedIntern
@@ -173,7 +174,7 @@ export class PgServer implements Poolable {
     let socket: Socket | null = null
     try {
       const { endpoint, tls } = this.#origin
-      const connected = await connectSide(endpoint, tls, timeoutMs)
+      const connected = await connectSide(endpoint, tls(this.side), timeoutMs)
       socket = connected.socket
       const leftMs = Math.max(1, deadlineMs - performance.now())
       await deliver(socket, cancelRequest(this.pid, this.secret), leftMs)

@@ -4,12 +4,12 @@
  * has not finished within limits.loginTimeoutMs is closed.
  */
 import type { Socket } from 'node:net'
-import type { SecureContext, TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import type { ServiceConfig } from '../../config/schema.ts'
 import { adoptAccepted } from '../../net/accepted.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
-import { upgradeToClient } from '../../net/tls.ts'
+import { upgradeToClient, type ClientHandshake, type ClientTls } from '../../net/tls.ts'
 import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import {
@@ -36,7 +36,8 @@ export interface LoginHost {
   readonly context: ServiceContext
   readonly verifiers: VerifierCache
   readonly proven: ProvenSecrets
-  readonly tls: SecureContext | null
+  /** Null when clients may not use TLS. */
+  readonly tls: ClientTls | null
   /** Settles once the request is delivered, or is not going to be. Never rejects. */
   cancel(pid: number, secret: Buffer): Promise<void>
   /** Null when nobody of that name may log in. */
@@ -229,12 +230,12 @@ export class ClientLogin implements TransportHandler {
     else this.transport.sendOwned(Buffer.from('N'))
   }
 
-  #upgrade(context: SecureContext): void {
+  #upgrade(tls: ClientTls): void {
     this.transport.socket.removeAllListeners('data')
     this.transport.sendOwned(Buffer.from('S'))
     this.transport.flush()
     this.#hasAskedForGss = true
-    this.#shakeHands(context, null)
+    this.#shakeHands(tls, {})
   }
 
   /**
@@ -249,7 +250,7 @@ export class ClientLogin implements TransportHandler {
       throw new PontoonError('CLIENT_PROTOCOL', 'the client begins with TLS, which is not offered')
     const early = this.#buffer
     this.#buffer = Buffer.alloc(0)
-    const secure = this.#shakeHands(tls, early)
+    const secure = this.#shakeHands(tls, { early })
     secure.once('secure', () => {
       if (secure.alpnProtocol === alpnProtocol) return
       this.#log(new PontoonError('CLIENT_PROTOCOL', 'the client began with TLS without ALPN'))
@@ -258,10 +259,9 @@ export class ClientLogin implements TransportHandler {
     })
   }
 
-  #shakeHands(context: SecureContext, early: Buffer | null): TLSSocket {
+  #shakeHands(tls: ClientTls, handshake: ClientHandshake): TLSSocket {
     const plain = this.transport
-    const asksForCertificate = this.#host.context.config.clientTls.clientCa !== undefined
-    const secure = upgradeToClient(plain.socket, context, asksForCertificate, early)
+    const secure = upgradeToClient(plain.socket, tls, { ...handshake, alpn: alpnProtocol })
     plain.handler = ignoring
     this.#isSecure = true
     this.#isShakingHands = true

@@ -12,7 +12,7 @@ import { Listener } from '../../net/listener.ts'
 import { login } from '../../net/pg/login.ts'
 import { openQueryConnection, type Rows } from '../../net/pg/query.ts'
 import { Secrets } from '../../net/secrets/secrets.ts'
-import { clientTlsContext } from '../../net/tls.ts'
+import type { ClientTls } from '../../net/tls.ts'
 import { SessionDealer } from '../../routing/balance.ts'
 import type { Route } from '../../routing/route.ts'
 import type { Clock } from '../../shared/clock.ts'
@@ -38,6 +38,7 @@ import { isConsoleDatabase, provingDatabase } from './console/access.ts'
 import { AdminConsole } from './console/console.ts'
 import type { ServiceContext } from './context.ts'
 import { fatalResponse } from './errors.ts'
+import { LegTls } from './leg-tls.ts'
 import { PoolMaker } from './pool-maker.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
 import { ProvenSecrets } from './proven-secrets.ts'
@@ -85,8 +86,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly context: ServiceContext = this
   config: ServiceConfig
   route: Route
-  tls: LoginHost['tls']
   activeCount = 0
+  readonly #tls: LegTls
   readonly #sides: Sides
   readonly #authQuery: AuthQuery
   readonly #pools: PoolSet
@@ -122,9 +123,10 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       this.stats.pause.observe(pausedMs / 1_000)
       for (const look of this.#drains) look()
     })
-    this.tls = clientTlsContext(config.clientTls)
+    this.#tls = new LegTls(name, config, clock, log)
     this.#sides = new Sides({
       config: () => this.config,
+      tls: (side) => this.#tls.side(side),
       clock,
       flushes: this.flushes,
       proven: this.proven,
@@ -177,6 +179,10 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#classifiers.need(route.reads > 0)
   }
 
+  get tls(): ClientTls | null {
+    return this.#tls.client
+  }
+
   async listen(): Promise<void> {
     await this.#listener.open(parseListen(this.config.listen))
     this.#upkeep.start()
@@ -196,6 +202,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   applyConfig(config: ServiceConfig): readonly string[] {
     this.config = config
+    this.#tls.look(true)
     this.proven.doubtAll()
     this.#authQuery.forget()
     this.#upkeep.applyLimits()
@@ -276,6 +283,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       pools: this.#pools.snapshots(),
       pinned,
       listening: this.#listener.addresses,
+      certificates: this.#tls.snapshots(),
     }
   }
 
@@ -430,6 +438,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   #eachSecond(): void {
     this.#classifiers.sweep()
     this.listeners.sweep()
+    this.#tls.look()
     this.#adminConsole.sweep()
     const now = this.clock.nowMs()
     for (const session of this.#sessions) {

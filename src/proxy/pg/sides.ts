@@ -5,7 +5,7 @@ import { login, type LoginOptions } from '../../net/pg/login.ts'
 import { ReportedIntern } from '../../net/pg/reported.ts'
 import { PgServer } from '../../net/pg/server.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
-import { serverTls, type ServerTls } from '../../net/tls.ts'
+import type { ServerTls } from '../../net/tls.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Side } from '../../shared/side.ts'
@@ -16,6 +16,8 @@ import type { ProvenSecrets } from './proven-secrets.ts'
 
 export interface SidesParts {
   config(): ServiceConfig
+  /** As the certificate files are now. */
+  readonly tls: (side: Side) => ServerTls
   readonly clock: Clock
   readonly flushes: FlushQueue
   readonly proven: ProvenSecrets
@@ -25,17 +27,10 @@ export interface SidesParts {
 export class Sides {
   readonly #parts: SidesParts
   readonly #reportedIntern = new ReportedIntern()
-  readonly #tls: Readonly<Record<Side, ServerTls>>
   readonly #versions = { source: new ProtocolVersion(), target: new ProtocolVersion() }
 
-  /** Throws CONFIG_INVALID when a certificate cannot be used. */
   constructor(parts: SidesParts) {
     this.#parts = parts
-    const { source, target } = parts.config()
-    this.#tls = {
-      source: serverTls(source.tls, source.host),
-      target: serverTls(target.tls, target.host),
-    }
   }
 
   /** How to log in as a kind of server; `password` stands in for the configured one. */
@@ -53,7 +48,7 @@ export class Sides {
       parameters.set('options', readOnlyOptions(parameters.get('options')))
     return {
       endpoint: { host: side.host, port: side.port },
-      tls: this.#tls[kind.side],
+      tls: this.#parts.tls(kind.side),
       parameters,
       password: password ?? credentials.password,
       timeoutMs: side.connectTimeoutMs,
@@ -73,7 +68,7 @@ export class Sides {
     }
     return {
       endpoint,
-      tls: this.#tls[name],
+      tls: this.#parts.tls(name),
       parameters: new Map(Object.entries(parameters)),
       password: this.#parts.secrets.of({ password }, { ...endpoint, user }) ?? null,
       timeoutMs: side.connectTimeoutMs,
@@ -89,11 +84,11 @@ export class Sides {
     const loggedIn = await this.#versions[kind.side].login(protocolVersion, (minor) =>
       login({ ...options, minor }),
     )
-    const { clock, flushes } = this.#parts
+    const { clock, flushes, tls } = this.#parts
     return new PgServer(loggedIn, {
       side: kind.side,
       endpoint: options.endpoint,
-      tls: options.tls,
+      tls,
       clock,
       flushes,
       reportedIntern: this.#reportedIntern,
