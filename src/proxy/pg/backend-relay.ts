@@ -69,7 +69,10 @@ export class BackendRelay implements TransportHandler {
       session.fail(toPontoonError(thrown))
       return
     }
-    if (session.frontend.awaitsStatement) session.frontend.resume()
+    const { awaitsStatement, isLeaving } = session.frontend
+    if (awaitsStatement || (isLeaving && !server.isAtRest)) session.frontend.resume()
+    // It was only waiting to leave.
+    if (session.server !== server) return
     if (server.replies.length > 0 || this.#carry !== null || this.#bodyBytes > 0) return
     if (session.errands.underWay === 'settings') session.errands.applied()
     else if (server.isAtRest && session.frontend.isBetweenMessages) session.settle()

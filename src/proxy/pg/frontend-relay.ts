@@ -40,6 +40,8 @@ export class FrontendRelay implements TransportHandler {
   #queryTag: StatementTag | null = null
   /** The next message waits until it is known what its statement name stands for. */
   awaitsStatement = false
+  /** Terminate has come and waits for replies. */
+  isLeaving = false
   /** Start of the bytes that go to the server as they are. */
   #from = 0
 
@@ -175,8 +177,11 @@ export class FrontendRelay implements TransportHandler {
   #step(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
     const session = this.#session
     if (type === frontend.terminate) {
-      // As the server does: what was asked before is answered first.
-      if (session.state === 'active' && (session.server?.replies.length ?? 0) > 0) {
+      // As the server does: what was asked before is answered first, but no batch without Sync.
+      if (session.state === 'active' && session.server?.replies.owesReady === true) {
+        // The server says itself what it thinks of a goodbye amid COPY data.
+        if (session.server.copyIn) return 'forward'
+        this.isLeaving = true
         session.client.pauseReading()
         return 'wait'
       }
@@ -241,7 +246,7 @@ export class FrontendRelay implements TransportHandler {
     type: number,
     total: number,
   ): Step | null {
-    if (type === frontend.sync && this.#session.server === null) {
+    if (type === frontend.sync && total === headerBytes && this.#session.server === null) {
       const status = this.#session.deferredBegin === null ? txStatus.idle : txStatus.inTransaction
       this.#session.client.sendOwned(readyForQuery(status))
       return 'replaced'

@@ -39,13 +39,19 @@ export function settingsReading(settings: Settings): string {
   return settingsKey(new Map([...settings].filter(([name]) => readingNames.has(name))))
 }
 
+/** What the last client allowed its own statements must not cut short ours. */
+const timeoutNames = new Set(['statement_timeout', 'transaction_timeout'])
+
 /** SQL that turns a server with `from` into one with `to`. */
 export function settingsSql(from: Settings, to: Settings): string {
   const statements: string[] = []
   for (const name of from.keys())
+    if (timeoutNames.has(name) && from.get(name) !== to.get(name)) statements.push(resetSql(name))
+  for (const name of from.keys())
     if (identityNames.has(name) && !to.has(name)) statements.push(resetSql(name))
   for (const name of from.keys())
-    if (!identityNames.has(name) && !to.has(name)) statements.push(resetSql(name))
+    if (!identityNames.has(name) && !timeoutNames.has(name) && !to.has(name))
+      statements.push(resetSql(name))
   const changed = [...to].filter(([name, value]) => from.get(name) !== value)
   const ordered = [
     ...changed.filter(([name]) => !identityNames.has(name)),

@@ -28,6 +28,8 @@ export const owed = {
 
 export const owedKindMask = 15
 
+const readyKinds: ReadonlySet<number> = new Set([owed.sync, owed.query, owed.functionCall])
+
 /** Replies one server may owe before its client is read no further. */
 export const owedRepliesMax = 65_536
 
@@ -66,6 +68,15 @@ export class ReplyQueue<Tag> {
       const tag = this.#tags[(this.#head + index) & (this.#kinds.length - 1)]
       if (tag !== null && tag !== undefined) yield tag
     }
+  }
+
+  /** Something that ends with ReadyForQuery is owed: it comes without more from the client. */
+  get owesReady(): boolean {
+    for (let index = 0; index < this.#length; index += 1) {
+      const kind = this.#kinds[(this.#head + index) & (this.#kinds.length - 1)] ?? owed.none
+      if (readyKinds.has(kind & owedKindMask)) return true
+    }
+    return false
   }
 
   /** Records that a message was sent. Returns false when the server is going to ignore it. */

@@ -108,6 +108,14 @@ void t.test('differences become SQL', (test) => {
   test.end()
 })
 
+void t.test('the timeout of the last client is gone before anything else', async (test) => {
+  const short = map({ a: '1', statement_timeout: '1' })
+  test.match(settingsSql(short, map({})), /^RESET "statement_timeout"; RESET "a"$/)
+  const other = settingsSql(short, map({ a: '2', statement_timeout: '5' }))
+  test.match(other, /^RESET "statement_timeout"; SELECT .*set_config\(E'statement_timeout', E'5'/)
+  test.notMatch(settingsSql(short, map({ statement_timeout: '1' })), /statement_timeout/)
+})
+
 void t.test('the identity changes last and is given up first', (test) => {
   const sql = settingsSql(map({ role: 'r', a: '1' }), map({ b: '2' }))
   test.ok(sql.indexOf('RESET "role"') < sql.indexOf('RESET "a"'))

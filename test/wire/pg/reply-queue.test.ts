@@ -173,3 +173,23 @@ void t.test('a COPY that fails may leave its Sync to be answered', (test) => {
   test.notOk(done.mayHaveStraySync, 'a COPY that went well has swallowed its Sync')
   test.end()
 })
+
+void t.test(
+  'only what ends with ReadyForQuery comes without more from the client',
+  async (test) => {
+    const queue = new ReplyQueue<string>()
+    test.notOk(queue.owesReady)
+    for (const kind of [owed.parse, owed.bind, owed.execute, owed.copyEnd]) queue.push(kind)
+    test.notOk(queue.owesReady, 'a batch without Sync')
+    queue.push(owed.sync)
+    queue.push(owed.parse)
+    test.ok(queue.owesReady, 'a batch with Sync, and more')
+    for (let count = 0; count < 4; count += 1) queue.shift()
+    test.notOk(queue.owesReady)
+    for (const kind of [owed.query | owed.injected, owed.functionCall]) {
+      const other = new ReplyQueue<string>()
+      other.push(kind)
+      test.ok(other.owesReady)
+    }
+  },
+)
