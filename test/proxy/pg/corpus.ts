@@ -10,7 +10,6 @@ import {
   copyData,
   copyDone,
   copyFail,
-  describePortal,
   describeStatement,
   execute,
   flush,
@@ -21,27 +20,15 @@ import {
   query,
   sync,
 } from '../../support/pg-frontend.ts'
-
-export interface ScriptStep {
-  readonly send: readonly Buffer[]
-  /** Types to wait for, one after the other. */
-  readonly until: readonly string[]
-}
-
-export interface Script {
-  readonly name: string
-  readonly steps: readonly ScriptStep[]
-}
-
-const step = (until: string, ...send: readonly Buffer[]): ScriptStep => ({
-  send,
-  until: until.split(''),
-})
-
-const simple = (sql: string): ScriptStep => step('Z', query(sql))
+import { copyScripts, copySetup } from './corpus-copy.ts'
+import { errorScripts, errorSetup } from './corpus-errors.ts'
+import { batch, simple, step } from './corpus-script.ts'
+import type { Script } from './corpus-script.ts'
+import { sessionScripts, sessionSetup } from './corpus-session.ts'
+import { typesSetup } from './corpus-types.ts'
 
 /** What makes a table refuse any COPY before its first line is read. */
-export const refusingSetup = `
+const refusingSetup = `
   CREATE TABLE refusing (id int);
   CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'refused before the first line'; END $$;
@@ -56,20 +43,20 @@ const addByFunctionCall = message(
   int16(0),
 )
 
-const batch = (sql: string, ...values: readonly string[]): readonly Buffer[] => [
-  parse(sql),
-  bind({ values }),
-  describePortal(),
-  execute(),
-  sync(),
-]
-
-/** The table is made beforehand, so that its number is the same for everyone. */
-export const corpusSetup = 'CREATE TABLE copied (id int PRIMARY KEY, name text)'
+/** Objects are made beforehand, so that their numbers are the same for everyone. */
+export const corpusSetup = [
+  'CREATE TABLE copied (id int PRIMARY KEY, name text)',
+  refusingSetup,
+  copySetup,
+  errorSetup,
+  sessionSetup,
+  typesSetup,
+].join(';')
 
 const copyTable = simple('TRUNCATE copied')
 
-export const corpus: readonly Script[] = [
+/** Of every kind a little. */
+export const basics: readonly Script[] = [
   {
     name: 'simple queries',
     steps: [
@@ -133,6 +120,7 @@ export const corpus: readonly Script[] = [
   },
   {
     name: 'an implicit transaction spans a pipeline',
+    uses: 'copied',
     steps: [
       simple('TRUNCATE copied'),
       step(
@@ -205,6 +193,7 @@ export const corpus: readonly Script[] = [
   },
   {
     name: 'COPY in',
+    uses: 'copied',
     steps: [
       copyTable,
       step('G', query('COPY copied FROM STDIN')),
@@ -218,6 +207,7 @@ export const corpus: readonly Script[] = [
   },
   {
     name: 'COPY in, failing early, its data still on the way',
+    uses: 'copied',
     steps: [
       copyTable,
       step('G', query('COPY copied FROM STDIN')),
@@ -228,6 +218,7 @@ export const corpus: readonly Script[] = [
   },
   {
     name: 'COPY in by the extended protocol',
+    uses: 'copied',
     steps: [
       copyTable,
       // A Sync that is sent along is ignored in COPY mode.
@@ -244,6 +235,7 @@ export const corpus: readonly Script[] = [
   },
   {
     name: 'COPY in, everything in one write',
+    uses: 'copied',
     steps: [
       copyTable,
       step(
@@ -269,4 +261,12 @@ export const corpus: readonly Script[] = [
       simple('SELECT 2'),
     ],
   },
+]
+
+/** Those for the types are made by corpus-types.ts. */
+export const corpus: readonly Script[] = [
+  ...basics,
+  ...copyScripts,
+  ...errorScripts,
+  ...sessionScripts,
 ]
