@@ -5,15 +5,8 @@
  */
 import { connect, type Socket } from 'node:net'
 import { PontoonError, type ErrorCode } from '../shared/errors.ts'
+import { sharedReadBuffer } from './read-buffer.ts'
 import { endpointName, isUnixHost, unixSocketPath, type Endpoint } from './address.ts'
-
-export const readBufferBytes = 64 * 1024
-
-/**
- * All plain sockets of the process read into this one: a handler never keeps the bytes, and
- * reads are handled one at a time.
- */
-export const sharedReadBuffer = Buffer.allocUnsafeSlow(readBufferBytes)
 
 /** Receives the reads of a socket; replaced once the owner is known. */
 export interface ReadSink {

@@ -3,10 +3,15 @@
  * (flush-queue.ts), and back-pressure is reported as a pair of calls. Both legs of a session are
  * transports, plain or TLS.
  *
- * Bytes given to a handler are valid only during the call: the buffer is used again.
+ * Bytes given to a handler are valid only during the call: the buffer is used again. What a
+ * handler sends of them leaves before that, or is copied.
  */
+import { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
+import { bytesOf, copyBytes } from '../shared/bytes.ts'
 import type { FlushQueue } from './flush-queue.ts'
+import { RawHandle } from './raw-handle.ts'
+import { sharedReadBuffer } from './read-buffer.ts'
 
 export interface TransportHandler {
   /** `bytes[0, end)` arrived; whoever wants to keep them copies them. */
@@ -22,29 +27,66 @@ export interface TransportHandler {
 /** Unwritten bytes at which a peer counts as congested. */
 export const congestedBytes = 256 * 1024
 
-/** Small writes are joined into one buffer up to this size, larger ones go as they are. */
-const joinBytesMax = 64 * 1024
-
 /** How long a peer may take to close its half after we have closed ours. */
 const lingerMs = 5_000
+
+/** Writes up to this size are put together in one buffer that all transports use in turn. */
+const scratchBytes = 16 * 1024
+
+let scratch = Buffer.allocUnsafeSlow(scratchBytes)
+
+/** Its beginnings of up to this many bytes are kept by their length: a view a write adds up. */
+const viewBytesMax = 1_024
+let views: (Buffer | undefined)[] = []
+
+function scratchView(length: number): Buffer {
+  if (length > viewBytesMax) return scratch.subarray(0, length)
+  const view = (views[length] ??= scratch.subarray(0, length))
+  return view
+}
+
+/** The kernel did not take all of it: it is in use until it has. */
+function replaceScratch(): void {
+  scratch = Buffer.allocUnsafeSlow(scratchBytes)
+  views = []
+}
 
 export class Transport {
   readonly socket: Socket
   handler: TransportHandler
   readonly #flushes: FlushQueue
+  readonly #raw: RawHandle | null
+  /** Waits for the flush: the first part, and whether nobody changes it after that… */
   #first: Buffer | null = null
+  #firstStart = 0
+  #firstEnd = 0
+  #isFirstOwned = false
+  /** …and the parts behind it. */
   #rest: Buffer[] = []
+  /** Bytes of the raw write under way; what is flushed meanwhile waits in the backlog. */
+  #inFlightBytes = 0
+  #backlog: Buffer[] = []
+  #backlogBytes = 0
+  #isReading = false
   #closed = false
   #isEnding = false
   #isPaused = false
   #isCongested = false
   #endAfterFlush = false
   #lastError: Error | null = null
+  readonly #onWritten = (error: Error | null): void => this.#written(error)
 
-  constructor(socket: Socket, flushes: FlushQueue, handler: TransportHandler) {
+  /** With `raw` null, Node's streams carry the bytes. */
+  constructor(
+    socket: Socket,
+    flushes: FlushQueue,
+    handler: TransportHandler,
+    raw: RawHandle | null = RawHandle.of(socket),
+  ) {
     this.socket = socket
     this.#flushes = flushes
     this.handler = handler
+    this.#raw = raw
     socket.on('error', (error) => {
       this.#lastError = error
     })
@@ -53,17 +95,27 @@ export class Transport {
       this.#closed = true
       this.handler.onClosed(this.#lastError)
     })
-    socket.on('drain', () => {
-      if (!this.#isCongested) return
-      this.#isCongested = false
-      this.#handle(() => this.handler.onDrained())
-    })
+    if (this.#raw === null) socket.on('drain', () => this.#drained())
   }
 
-  /** Starts reading with 'data' events; sockets made with `onread` call `receive` themselves. */
-  readEvents(): this {
-    this.socket.on('data', (bytes: Buffer) => this.receive(bytes, bytes.length))
+  /** Starts reading. Nothing else may have read from the socket since this tick began. */
+  startReading(): this {
+    const raw = this.#raw
+    this.#isReading = true
+    if (raw === null) {
+      this.socket.on('data', (bytes: Buffer) => this.receive(bytes, bytes.length))
+      return this
+    }
+    raw.readInto(sharedReadBuffer, this)
+    // Flowing, or the end of the stream would go unnoticed.
+    this.socket.resume()
+    this.socket.read(0)
     return this
+  }
+
+  /** A read into the shared buffer. */
+  onRead(end: number): void {
+    this.receive(sharedReadBuffer, end)
   }
 
   /** Entry of every read. */
@@ -89,67 +141,147 @@ export class Transport {
     return this.#isCongested
   }
 
-  /** Sends a copy of `bytes[start, end)`. */
+  /** Sends `bytes[start, end)`, which must not change before the present event ends. */
   send(bytes: Buffer, start: number, end: number): void {
-    if (end <= start) return
-    const copy = Buffer.allocUnsafe(end - start)
-    bytes.copy(copy, 0, start, end)
-    this.sendOwned(copy)
+    if (end <= start || this.#closed || this.#isEnding) return
+    if (this.#first === null) this.#hold(bytes, start, end, false)
+    else this.#rest.push(bytes.subarray(start, end))
   }
 
   /** Sends a buffer that nobody changes any more. */
   sendOwned(bytes: Buffer): void {
     if (this.#closed || this.#isEnding) return
-    if (this.#first === null) {
-      this.#first = bytes
-      this.#flushes.mark(this)
-    } else {
-      this.#rest.push(bytes)
-    }
+    if (this.#first === null) this.#hold(bytes, 0, bytes.length, true)
+    else this.#rest.push(bytes)
+  }
+
+  #hold(bytes: Buffer, start: number, end: number, isOwned: boolean): void {
+    this.#first = bytes
+    this.#firstStart = start
+    this.#firstEnd = end
+    this.#isFirstOwned = isOwned
+    this.#flushes.mark(this)
   }
 
   flush(): void {
     const first = this.#first
     if (first === null) return
     this.#first = null
+    const raw = this.#raw
     if (this.#closed || this.socket.destroyed) {
       this.#rest.length = 0
       return
     }
-    if (this.#rest.length === 0) this.socket.write(first)
-    else this.#writeJoined(first)
-    if (this.#endAfterFlush) {
-      this.socket.end()
-    } else if (!this.#isCongested && this.socket.writableLength > congestedBytes) {
+    if (raw === null) this.#writeToStream(first)
+    else if (this.#inFlightBytes > 0) this.#keep(this.#joined(first))
+    else if (this.#rest.length === 0 && this.#isFirstOwned) this.#write(raw, first)
+    else this.#writeScratch(raw, first)
+    if (this.#endAfterFlush) this.#endNow()
+    else if (!this.#isCongested && this.#unwrittenBytes > congestedBytes) {
       this.#isCongested = true
       this.handler.onCongested()
     }
   }
 
-  #writeJoined(first: Buffer): void {
-    const parts = [first, ...this.#rest]
-    this.#rest = []
-    let total = 0
-    for (const part of parts) total += part.length
-    if (total <= joinBytesMax) {
-      this.socket.write(Buffer.concat(parts, total))
+  get #unwrittenBytes(): number {
+    return this.#raw === null
+      ? this.socket.writableLength
+      : this.#inFlightBytes + this.#backlogBytes
+  }
+
+  /** Puts the parts together where they need not be allocated, unless they are many. */
+  #writeScratch(raw: RawHandle, first: Buffer): void {
+    let total = this.#firstEnd - this.#firstStart
+    for (const part of this.#rest) total += part.length
+    if (total > scratchBytes) {
+      this.#write(raw, this.#joined(first))
       return
     }
-    this.socket.cork()
-    for (const part of parts) this.socket.write(part)
-    this.socket.uncork()
+    let at = this.#firstEnd - this.#firstStart
+    copyBytes(first, this.#firstStart, this.#firstEnd, scratch, 0)
+    if (this.#rest.length > 0) {
+      for (const part of this.#rest) {
+        copyBytes(part, 0, part.length, scratch, at)
+        at += part.length
+      }
+      this.#rest = []
+    }
+    this.#write(raw, scratchView(at))
+    if (this.#inFlightBytes > 0) replaceScratch()
+  }
+
+  #write(raw: RawHandle, bytes: Buffer): void {
+    const result = raw.write(bytes, this.#onWritten)
+    if (result === null) return
+    if (result === 'later') this.#inFlightBytes = bytes.length
+    else this.destroy(result)
+  }
+
+  /** A copy of all parts, for whoever keeps it. */
+  #joined(first: Buffer): Buffer {
+    const parts = [first.subarray(this.#firstStart, this.#firstEnd), ...this.#rest]
+    this.#rest = []
+    return Buffer.concat(parts)
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#backlog.push(bytes)
+    this.#backlogBytes += bytes.length
+  }
+
+  #written(error: Error | null): void {
+    this.#inFlightBytes = 0
+    const raw = this.#raw
+    if (raw === null || this.#closed || this.socket.destroyed) return
+    if (error !== null) {
+      this.destroy(error)
+      return
+    }
+    if (this.#backlogBytes > 0) {
+      const bytes = Buffer.concat(this.#backlog, this.#backlogBytes)
+      this.#backlog = []
+      this.#backlogBytes = 0
+      this.#write(raw, bytes)
+    }
+    if (this.#inFlightBytes > 0) return
+    if (this.#endAfterFlush) this.#endNow()
+    else this.#drained()
+  }
+
+  #drained(): void {
+    if (!this.#isCongested) return
+    this.#isCongested = false
+    this.#flushes.enter()
+    try {
+      this.handler.onDrained()
+    } finally {
+      this.#flushes.leave()
+    }
+  }
+
+  #writeToStream(first: Buffer): void {
+    const parts = [
+      this.#isFirstOwned ? first : bytesOf(first, this.#firstStart, this.#firstEnd),
+      ...this.#rest,
+    ]
+    let total = 0
+    for (const part of parts) total += part.length
+    this.#rest = []
+    this.socket.write(parts.length === 1 ? (parts[0] ?? '') : Buffer.concat(parts, total))
   }
 
   pauseReading(): void {
     if (this.#isPaused) return
     this.#isPaused = true
-    this.socket.pause()
+    if (this.#raw === null || !this.#isReading) this.socket.pause()
+    else if (!this.#closed && !this.socket.destroyed) this.#raw.stopReading()
   }
 
   resumeReading(): void {
     if (!this.#isPaused || this.#closed) return
     this.#isPaused = false
-    this.socket.resume()
+    if (this.#raw === null || !this.#isReading) this.socket.resume()
+    else if (!this.socket.destroyed) this.#raw.startReading()
   }
 
   /**
@@ -159,7 +291,7 @@ export class Transport {
   end(): void {
     if (this.#closed || this.#isEnding) return
     this.#isEnding = true
-    if (this.#first === null) this.socket.end()
+    if (this.#first === null) this.#endNow()
     else this.#endAfterFlush = true
     this.resumeReading()
     // A peer that never closes its half must not hold the socket for ever, whatever it sends.
@@ -167,18 +299,15 @@ export class Transport {
     this.socket.once('close', () => clearTimeout(timer))
   }
 
+  /** Closes our half once nothing is left to write. */
+  #endNow(): void {
+    this.#endAfterFlush = this.#inFlightBytes > 0
+    if (!this.#endAfterFlush) this.socket.end()
+  }
+
   /** Closes at once; queued bytes are lost. The handler is told as always. */
   destroy(error?: Error): void {
     if (error !== undefined) this.#lastError ??= error
     this.socket.destroy()
-  }
-
-  #handle(action: () => void): void {
-    this.#flushes.enter()
-    try {
-      action()
-    } finally {
-      this.#flushes.leave()
-    }
   }
 }

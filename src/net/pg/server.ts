@@ -104,7 +104,11 @@ export class PgServer implements Poolable {
     this.loginNotices = loggedIn.notices
     this.address = loggedIn.socket.remoteAddress ?? null
     this.openedAtMs = origin.clock.nowMs()
-    this.transport = attach(loggedIn.socket, loggedIn, origin.flushes, origin.idleHandler(this))
+    this.transport = new Transport(
+      loggedIn.socket,
+      origin.flushes,
+      origin.idleHandler(this),
+    ).startReading()
   }
 
   get isUsable(): boolean {
@@ -202,16 +206,4 @@ function deliver(socket: Socket, bytes: Buffer, timeoutMs: number): Promise<void
     socket.resume()
     socket.end(bytes)
   })
-}
-
-function attach(
-  socket: Socket,
-  loggedIn: LoggedIn,
-  flushes: FlushQueue,
-  handler: TransportHandler,
-): Transport {
-  const transport = new Transport(socket, flushes, handler)
-  if (loggedIn.dialled === null) transport.readEvents()
-  else loggedIn.dialled.deliverTo(transport)
-  return transport
 }

@@ -6,8 +6,6 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { ServiceConfig } from '../../config/schema.ts'
-import { adoptAccepted } from '../../net/accepted.ts'
-import type { FlushQueue } from '../../net/flush-queue.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { upgradeToClient, type ClientHandshake, type ClientTls } from '../../net/tls.ts'
 import { assert } from '../../shared/assert.ts'
@@ -88,7 +86,7 @@ export class ClientLogin implements TransportHandler {
     this.#host = host
     this.address =
       socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`
-    this.transport = openTransport(socket, host.context.flushes, this)
+    this.transport = new Transport(socket, host.context.flushes, this).startReading()
     const timeoutMs = host.context.config.limits.loginTimeoutMs
     this.#timer = setTimeout(
       () =>
@@ -268,7 +266,7 @@ export class ClientLogin implements TransportHandler {
     secure.once('secure', () => {
       this.#isShakingHands = false
     })
-    this.transport = new Transport(secure, this.#host.context.flushes, this).readEvents()
+    this.transport = new Transport(secure, this.#host.context.flushes, this).startReading()
     return secure
   }
 
@@ -389,18 +387,6 @@ export class ClientLogin implements TransportHandler {
       this.#fail(toPontoonError(thrown))
     }
   }
-}
-
-function openTransport(
-  accepted: Socket,
-  flushes: FlushQueue,
-  handler: TransportHandler,
-): Transport {
-  const { socket, deliverTo } = adoptAccepted(accepted)
-  const transport = new Transport(socket, flushes, handler)
-  if (deliverTo === null) transport.readEvents()
-  else deliverTo(transport)
-  return transport
 }
 
 /** Takes the place of the login on the plain socket below a TLS one. */

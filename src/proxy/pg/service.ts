@@ -15,7 +15,7 @@ import { Secrets } from '../../net/secrets/secrets.ts'
 import type { ClientTls } from '../../net/tls.ts'
 import { SessionDealer } from '../../routing/balance.ts'
 import type { Route } from '../../routing/route.ts'
-import type { Clock } from '../../shared/clock.ts'
+import { EventClock, type Clock } from '../../shared/clock.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { terminateMessage } from '../../wire/pg/write.ts'
@@ -77,7 +77,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly clock: Clock
   readonly log: Log
   readonly stats = new ServiceStats()
-  readonly flushes = new FlushQueue()
+  readonly flushes: FlushQueue
   readonly statements = new StatementCatalogue()
   readonly listeners: SharedListeners
   readonly verifiers = new VerifierCache()
@@ -116,10 +116,12 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.name = name
     this.config = config
     this.route = route
-    this.clock = clock
+    const eventClock = new EventClock(clock)
+    this.clock = eventClock
+    this.flushes = new FlushQueue(eventClock)
     this.proven = new ProvenSecrets(clock)
     this.log = log
-    this.gate = new Gate(clock, (pausedMs) => {
+    this.gate = new Gate(eventClock, (pausedMs) => {
       this.stats.pause.observe(pausedMs / 1_000)
       for (const look of this.#drains) look()
     })
@@ -127,7 +129,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#sides = new Sides({
       config: () => this.config,
       tls: (side) => this.#tls.side(side),
-      clock,
+      clock: eventClock,
       flushes: this.flushes,
       proven: this.proven,
       secrets: secrets ?? new Secrets({ clock, log }),

@@ -1,0 +1,174 @@
+/** Bytes through real sockets, with raw handles and without: order, back-pressure, ends. */
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { createHash } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { FlushQueue } from '../../src/net/flush-queue.ts'
+import { RawHandle } from '../../src/net/raw-handle.ts'
+import { Transport, type TransportHandler } from '../../src/net/transport.ts'
+import { until } from '../support/pontoon.ts'
+
+type Kind = 'raw handles' | 'streams'
+
+class Recorder implements TransportHandler {
+  readonly #hash = createHash('sha256')
+  bytes = 0
+  congested = 0
+  drained = 0
+  closed = 0
+  error: Error | null = null
+
+  onBytes(bytes: Buffer, end: number): void {
+    this.bytes += end
+    this.#hash.update(bytes.subarray(0, end))
+  }
+  onCongested(): void {
+    this.congested += 1
+  }
+  onDrained(): void {
+    this.drained += 1
+  }
+  onClosed(error: Error | null): void {
+    this.closed += 1
+    this.error = error
+  }
+  digest(): string {
+    return this.#hash.digest('hex')
+  }
+}
+
+interface Pair {
+  readonly transport: Transport
+  readonly handler: Recorder
+  readonly peer: Socket
+}
+
+async function pairOf(kind: Kind, test: Test): Promise<Pair> {
+  const server = createServer({ pauseOnConnect: false })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const peer = connect({ port, host: '127.0.0.1' })
+  const accepted = await new Promise<Socket>((resolve) => server.once('connection', resolve))
+  test.teardown(() => {
+    peer.destroy()
+    accepted.destroy()
+    server.close()
+  })
+  const handler = new Recorder()
+  const raw = kind === 'raw handles' ? RawHandle.of(accepted) : null
+  const transport = new Transport(accepted, new FlushQueue(), handler, raw).startReading()
+  return { transport, handler, peer }
+}
+
+const pieces = Array.from({ length: 4_000 }, (_, index) =>
+  Buffer.alloc(1 + ((index * 7_919) % 3_000), index & 0xff),
+)
+const piecesBytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
+const piecesDigest = createHash('sha256').update(Buffer.concat(pieces)).digest('hex')
+
+for (const kind of ['raw handles', 'streams'] as const) {
+  void t.test(kind, async (whole) => {
+    await whole.test('a Node like this one has raw handles', async (test) => {
+      const { peer } = await pairOf(kind, test)
+      test.not(RawHandle.of(peer), null)
+    })
+
+    await whole.test('what is sent to a slow reader arrives whole and in order', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      peer.pause()
+      const transient = Buffer.alloc(3_000)
+      for (const piece of pieces) {
+        // The same buffer each time: what is sent of it must be copied or gone by the flush.
+        piece.copy(transient)
+        transport.send(transient, 0, piece.length)
+        transport.flush()
+      }
+      await until(() => handler.congested === 1, 'it is congested', 20_000)
+      test.equal(handler.drained, 0)
+      const hash = createHash('sha256')
+      let got = 0
+      peer.on('data', (bytes: Buffer) => {
+        got += bytes.length
+        hash.update(bytes)
+      })
+      peer.resume()
+      await until(() => got === piecesBytes, 'all pieces came', 20_000)
+      test.equal(hash.digest('hex'), piecesDigest)
+      await until(() => handler.drained === 1, 'it has drained', 20_000)
+    })
+
+    await whole.test('parts of one flush stay in order', async (test) => {
+      const { transport, peer } = await pairOf(kind, test)
+      transport.send(Buffer.from('xab'), 1, 3)
+      transport.sendOwned(Buffer.from('cd'))
+      transport.send(Buffer.from('efx'), 0, 2)
+      transport.sendOwned(Buffer.alloc(100_000, 'g'))
+      transport.end()
+      let got = ''
+      peer.on('data', (bytes: Buffer) => (got += bytes.toString('latin1')))
+      await once(peer, 'end')
+      test.equal(got, `abcdef${'g'.repeat(100_000)}`)
+    })
+
+    await whole.test('an end waits for what is not written yet', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      peer.pause()
+      for (let index = 0; index < 300; index += 1) transport.sendOwned(Buffer.alloc(64 * 1024, 'x'))
+      transport.flush()
+      transport.sendOwned(Buffer.from('last words'))
+      transport.end()
+      let got = 0
+      let last = ''
+      peer.on('data', (bytes: Buffer) => {
+        got += bytes.length
+        last = (last + bytes.toString('latin1')).slice(-10)
+      })
+      peer.resume()
+      await once(peer, 'end')
+      test.equal(got, 300 * 64 * 1024 + 10)
+      test.equal(last, 'last words')
+      peer.end()
+      await until(() => handler.closed === 1, 'it is closed', 20_000)
+      test.equal(handler.error, null)
+    })
+
+    await whole.test('a paused transport reads nothing until it is resumed', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      peer.write('before')
+      await until(() => handler.bytes === 6, 'the first bytes came', 20_000)
+      transport.pauseReading()
+      await new Promise((resolve) => setImmediate(resolve))
+      const sent = Buffer.alloc(20 * 1024 * 1024, 'y')
+      peer.write(sent)
+      await until(() => peer.writableLength > 0, 'the peer is held up', 20_000)
+      const readWhilePaused = handler.bytes
+      // Streams hold what their event had read already.
+      test.ok(readWhilePaused <= 6 + 64 * 1024, `${readWhilePaused} bytes were read`)
+      transport.resumeReading()
+      await until(() => handler.bytes === 6 + sent.length, 'all bytes came', 20_000)
+      peer.end()
+      await until(() => handler.closed === 1, 'it is closed', 20_000)
+      const expected = createHash('sha256').update('before').update(sent).digest('hex')
+      test.equal(handler.digest(), expected)
+    })
+
+    await whole.test('a peer that vanishes is told once, whatever is under way', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      peer.pause()
+      for (let index = 0; index < 300; index += 1) transport.sendOwned(Buffer.alloc(64 * 1024, 'x'))
+      transport.flush()
+      await until(() => handler.congested === 1, 'it is congested', 20_000)
+      peer.resetAndDestroy()
+      await until(() => handler.closed === 1, 'it is closed', 20_000)
+      test.ok(handler.error instanceof Error)
+      test.equal(transport.isClosed, true)
+      transport.sendOwned(Buffer.from('into the void'))
+      transport.flush()
+      transport.end()
+      await new Promise((resolve) => setImmediate(resolve))
+      test.equal(handler.closed, 1)
+    })
+  })
+}
