@@ -11,8 +11,13 @@ export class ClientStatements {
   readonly #catalogue: StatementCatalogue
   readonly #named = new Map<string, Statement>()
   unnamed: UnnamedStatement | null = null
-  /** Statements and names whose last change is not confirmed, and how many Syncs came before it. */
+  /**
+   * Statements and names whose last change is not confirmed, and how many Syncs came before it.
+   * Unnamed statements, which come with every query of many drivers, carry this themselves.
+   */
   readonly #awaited = new Map<PreparedTag | string, { count: number; syncs: number }>()
+  /** Unnamed statements that are awaited. */
+  #awaitedUnnamed = 0
   #syncs = 0
   /** Queries under way that may close all statements. */
   #discards = 0
@@ -23,7 +28,11 @@ export class ClientStatements {
 
   /** Whether a change is not confirmed yet that lies behind a Sync, so that names may mislead. */
   get hasAwaited(): boolean {
-    return (this.#syncs > 0 && this.#awaited.size > 0) || this.#discards > 0
+    return (this.#syncs > 0 && this.#isAwaiting) || this.#discards > 0
+  }
+
+  get #isAwaiting(): boolean {
+    return this.#awaitedUnnamed > 0 || this.#awaited.size > 0
   }
 
   get size(): number {
@@ -58,6 +67,12 @@ export class ClientStatements {
   }
 
   #await(key: PreparedTag | string): void {
+    if (typeof key !== 'string' && isUnnamed(key)) {
+      if (key.awaitedCount === 0) this.#awaitedUnnamed += 1
+      key.awaitedCount += 1
+      key.awaitedSyncs = this.#syncs
+      return
+    }
     const count = this.#awaited.get(key)?.count ?? 0
     this.#awaited.set(key, { count: count + 1, syncs: this.#syncs })
   }
@@ -79,17 +94,30 @@ export class ClientStatements {
   }
 
   #awaitNoMore(key: PreparedTag | string): void {
+    if (typeof key !== 'string' && isUnnamed(key)) {
+      if (key.awaitedCount === 0) return
+      key.awaitedCount -= 1
+      if (key.awaitedCount === 0) {
+        this.#awaitedUnnamed -= 1
+        this.#forgetSyncs()
+      }
+      return
+    }
     const awaited = this.#awaited.get(key)
     if (awaited === undefined) return
     if (awaited.count === 1) {
       this.#awaited.delete(key)
-      // Counted only to compare changes that are under way.
-      if (this.#awaited.size === 0) this.#syncs = 0
+      this.#forgetSyncs()
     } else this.#awaited.set(key, { ...awaited, count: awaited.count - 1 })
   }
 
+  /** They are counted only to compare changes that are under way. */
+  #forgetSyncs(): void {
+    if (!this.#isAwaiting) this.#syncs = 0
+  }
+
   synced(): void {
-    if (this.#awaited.size > 0) this.#syncs += 1
+    if (this.#isAwaiting) this.#syncs += 1
   }
 
   /**
@@ -107,6 +135,8 @@ export class ClientStatements {
 
   /** Whether its last change is not confirmed and lies behind a Sync. */
   isFromBeforeSync(key: PreparedTag | string): boolean {
+    if (typeof key !== 'string' && isUnnamed(key))
+      return key.awaitedCount > 0 && key.awaitedSyncs < this.#syncs
     const awaited = this.#awaited.get(key)
     return awaited !== undefined && awaited.syncs < this.#syncs
   }

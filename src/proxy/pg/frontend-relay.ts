@@ -149,7 +149,7 @@ export class FrontendRelay implements TransportHandler {
       offset += available
       if (step === 'replaced') this.#from = offset
     }
-    this.#forwardTo(bytes, offset)
+    this.forwardTo(bytes, offset)
     return offset
   }
 
@@ -164,7 +164,7 @@ export class FrontendRelay implements TransportHandler {
   }
 
   /** Forwards the untouched bytes before `offset`. */
-  #forwardTo(bytes: Buffer, offset: number): void {
+  forwardTo(bytes: Buffer, offset: number): void {
     const from = this.#from
     this.#from = offset
     if (offset <= from) return
@@ -185,7 +185,7 @@ export class FrontendRelay implements TransportHandler {
         session.client.pauseReading()
         return 'wait'
       }
-      this.#forwardTo(bytes, offset)
+      this.forwardTo(bytes, offset)
       session.close()
       return 'stop'
     }
@@ -362,7 +362,6 @@ export class FrontendRelay implements TransportHandler {
       Math.min(total, available),
       total,
       type,
-      () => this.#forwardTo(bytes, offset),
     )
     this.awaitsStatement = step === 'wait'
     if (this.awaitsStatement) {

@@ -6,7 +6,7 @@
  *   → Session.settle (ReadyForQuery, nothing owed) → pool
  *
  * The session holds the state that both relays share and the only ways to link and unlink a
- * server. States and their legal moves are in `sessionMoves`.
+ * server. States and their legal moves are in `sessionMoves` (session-state.ts).
  */
 import type { PgServer, StatementTag } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
@@ -27,23 +27,10 @@ import { fatalResponse } from './errors.ts'
 import { FrontendRelay } from './frontend-relay.ts'
 import { reportedDifferences } from '../../net/pg/reported.ts'
 import type { ServerKinds } from './pool-set.ts'
+import { assertMove, type SessionState } from './session-state.ts'
 import { SessionErrands } from './session-errands.ts'
 import { SessionListening } from './session-listening.ts'
 import { settingsKey, settingsReading, type Settings } from './settings.ts'
-
-/**
- * idle: no request under way (a pinned session keeps its server). parked: waits for the gate.
- * waiting: queues for a server. active: a server works for it. closed: gone.
- */
-export type SessionState = 'idle' | 'parked' | 'waiting' | 'active' | 'closed'
-
-export const sessionMoves: Readonly<Record<SessionState, readonly SessionState[]>> = {
-  idle: ['parked', 'waiting', 'active', 'closed'],
-  parked: ['idle', 'closed'],
-  waiting: ['active', 'idle', 'closed'],
-  active: ['idle', 'closed'],
-  closed: [],
-}
 
 /** Kinds of sessions remembered per statement. */
 const parsedForMax = 100
@@ -114,6 +101,8 @@ export class Session {
   readonly errands: SessionErrands
   /** Its LISTENs, from the first one on. */
   listening: SessionListening | null = null
+  #parseKey = ''
+  #parseKeyOf = ''
 
   constructor(
     context: ServiceContext,
@@ -361,7 +350,11 @@ export class Session {
 
   /** Sessions with the same key read a text alike. */
   get parseKey(): string {
-    return `${this.identity.user}\n${this.identity.database}\n${this.settingsKey}`
+    if (this.#parseKeyOf !== this.settingsKey || this.#parseKey === '') {
+      this.#parseKeyOf = this.settingsKey
+      this.#parseKey = `${this.identity.user}\n${this.identity.database}\n${this.settingsKey}`
+    }
+    return this.#parseKey
   }
 
   /** A Parse has succeeded on a server. */
@@ -470,10 +463,7 @@ export class Session {
   }
 
   #move(to: SessionState): void {
-    assert(
-      sessionMoves[this.#state].includes(to),
-      `a session cannot go from ${this.#state} to ${to}`,
-    )
+    assertMove(this.#state, to)
     if (this.#state === 'active') this.context.activeCount -= 1
     if (to === 'active') this.context.activeCount += 1
     this.#state = to

@@ -3,8 +3,10 @@
  * ours, and a statement that this server has not prepared yet is prepared on the way, its reply
  * swallowed (backend-relay.ts). Neighbours: statements.ts, frontend-relay.ts.
  */
+import { Buffer } from 'node:buffer'
 import type { PgServer, StatementTag } from '../../net/pg/server.ts'
 import { sessionEffects } from '../../routing/session-effects.ts'
+import { bytesOf, copyBytes, equalBytes } from '../../shared/bytes.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { backend, frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
@@ -51,8 +53,7 @@ export class StatementRelay {
 
   /**
    * Relays the message at `offset`, of which `available` of `total` bytes are here.
-   * `forwardBefore` sends the untouched bytes ahead of it; it is called before anything is
-   * injected or replaced.
+   * Before anything is injected or replaced, the untouched bytes ahead of it are sent.
    */
   relay(
     server: PgServer,
@@ -61,25 +62,15 @@ export class StatementRelay {
     available: number,
     total: number,
     type: number,
-    forwardBefore: () => void,
   ): 'forward' | 'replaced' | 'wait' {
     const end = offset + available
     if (this.#isUncertain(bytes, offset, end, type)) return 'wait'
     switch (type) {
       case frontend.parse:
-        return this.#parse(server, bytes, offset, end, forwardBefore)
+        return this.#parse(server, bytes, offset, end)
       case frontend.bind: {
         const portalEnd = cstringEnd(bytes, offset + headerBytes, end, 'CLIENT_PROTOCOL')
-        return this.#named(
-          server,
-          bytes,
-          offset,
-          end,
-          total,
-          portalEnd + 1,
-          owed.bind,
-          forwardBefore,
-        )
+        return this.#named(server, bytes, offset, end, total, portalEnd + 1, owed.bind)
       }
       case frontend.describe:
         if (bytes[offset + headerBytes] !== statementLetter)
@@ -92,11 +83,10 @@ export class StatementRelay {
           total,
           offset + headerBytes + 1,
           owed.describe,
-          forwardBefore,
         )
       default:
         if (bytes[offset + headerBytes] !== statementLetter) return this.#plain(server, owed.close)
-        return this.#close(server, bytes, offset, end, forwardBefore)
+        return this.#close(server, bytes, offset, end)
     }
   }
 
@@ -148,37 +138,20 @@ export class StatementRelay {
     return 'forward'
   }
 
-  #parse(
-    server: PgServer,
-    bytes: Buffer,
-    offset: number,
-    end: number,
-    forwardBefore: () => void,
-  ): 'forward' | 'replaced' {
+  #parse(server: PgServer, bytes: Buffer, offset: number, end: number): 'forward' | 'replaced' {
     const session = this.#session
     const nameStart = offset + headerBytes
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
-    const sqlEnd = cstringEnd(bytes, nameEnd + 1, end, 'CLIENT_PROTOCOL')
-    const effects = sessionEffects(bytes, nameEnd + 1, sqlEnd)
     session.totals.clientParses += 1
     if (nameEnd === nameStart) {
-      const unnamed = new Unnamed(
-        Buffer.from(bytes.subarray(offset, end)),
-        effects,
-        session.statements.unnamed,
-      )
-      session.statements.unnamed = unnamed
-      server.unnamedOwner = unnamed
-      this.#pushParse(server, owed.parse, {
-        change: 'made',
-        statement: unnamed,
-        clientName: '',
-      })
+      this.#parseUnnamed(server, bytes, offset, end)
       return 'forward'
     }
+    const sqlEnd = cstringEnd(bytes, nameEnd + 1, end, 'CLIENT_PROTOCOL')
+    const effects = sessionEffects(bytes, nameEnd + 1, sqlEnd)
     const name = bytes.toString('latin1', nameStart, nameEnd)
     const sql = bytes.toString('utf8', nameEnd + 1, sqlEnd)
-    forwardBefore()
+    this.#session.frontend.forwardTo(bytes, offset)
     const known = session.statements.get(name)
     if (known !== undefined) {
       // The client reuses a name without Close: let the server refuse it, as it would directly.
@@ -205,6 +178,25 @@ export class StatementRelay {
     return 'replaced'
   }
 
+  #parseUnnamed(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+    const { statements } = this.#session
+    const { unnamed: last } = statements
+    // Most drivers send the same few texts over and over.
+    const isAgain = last !== null && equalBytes(bytes, offset, end, last.parse)
+    const unnamed = isAgain
+      ? new Unnamed(last.parse, last.effects, last)
+      : this.#newUnnamed(bytes, offset, end, last)
+    statements.unnamed = unnamed
+    server.unnamedOwner = unnamed
+    this.#pushParse(server, owed.parse, { change: 'made', statement: unnamed, clientName: '' })
+  }
+
+  #newUnnamed(bytes: Buffer, offset: number, end: number, last: UnnamedStatement | null): Unnamed {
+    const sqlStart = offset + headerBytes + 1
+    const sqlEnd = cstringEnd(bytes, sqlStart, end, 'CLIENT_PROTOCOL')
+    return new Unnamed(bytesOf(bytes, offset, end), sessionEffects(bytes, sqlStart, sqlEnd), last)
+  }
+
   /** Bind, or Describe of a statement: its name starts at `nameStart`. */
   #named(
     server: PgServer,
@@ -214,13 +206,12 @@ export class StatementRelay {
     total: number,
     nameStart: number,
     kind: number,
-    forwardBefore: () => void,
   ): 'forward' | 'replaced' {
     const session = this.#session
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
     if (kind === owed.bind) session.totals.binds += 1
     if (nameEnd === nameStart) {
-      this.#ensureUnnamed(server, forwardBefore)
+      this.#ensureUnnamed(server, bytes, offset)
       const unnamed = session.statements.unnamed
       if (kind === owed.bind && unnamed !== null) this.#guardReadOnly(unnamed.sql)
       if (kind === owed.bind && unnamed !== null && unnamed.effects !== 0)
@@ -234,7 +225,7 @@ export class StatementRelay {
       // Made by SQL PREPARE (then the session is pinned), or unknown.
       server.replies.push(kind)
       if (!isNameOfOurs(name)) return 'forward'
-      forwardBefore()
+      this.#session.frontend.forwardTo(bytes, offset)
       server.transport.sendOwned(
         renamed(bytes, offset, nameStart, nameEnd, end, total, nobodysName),
       )
@@ -243,7 +234,7 @@ export class StatementRelay {
     if (kind === owed.bind) this.#guardReadOnly(statement.sql)
     if (kind === owed.bind && statement.effects !== 0)
       session.noteEffects(statement.effects, statement.sql)
-    forwardBefore()
+    session.frontend.forwardTo(bytes, offset)
     this.#ensure(server, statement)
     server.replies.push(kind)
     server.transport.sendOwned(
@@ -252,13 +243,7 @@ export class StatementRelay {
     return 'replaced'
   }
 
-  #close(
-    server: PgServer,
-    bytes: Buffer,
-    offset: number,
-    end: number,
-    forwardBefore: () => void,
-  ): 'forward' | 'replaced' {
+  #close(server: PgServer, bytes: Buffer, offset: number, end: number): 'forward' | 'replaced' {
     const session = this.#session
     const nameStart = offset + headerBytes + 1
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
@@ -276,7 +261,7 @@ export class StatementRelay {
       return 'forward'
     }
     // The statement stays for others; the client gets its CloseComplete all the same.
-    forwardBefore()
+    this.#session.frontend.forwardTo(bytes, offset)
     if (statement === undefined) server.replies.push(owed.close)
     else {
       session.statements.close(name)
@@ -309,10 +294,10 @@ export class StatementRelay {
     }
   }
 
-  #ensureUnnamed(server: PgServer, forwardBefore: () => void): void {
+  #ensureUnnamed(server: PgServer, bytes: Buffer, offset: number): void {
     const { unnamed } = this.#session.statements
     if (server.unnamedOwner === unnamed) return
-    forwardBefore()
+    this.#session.frontend.forwardTo(bytes, offset)
     server.unnamedOwner = unnamed
     if (unnamed === null) {
       // Somebody else's is there: the client must get "does not exist", not a stranger's statement.
@@ -360,6 +345,8 @@ class Unnamed implements UnnamedStatement {
   readonly parse: Buffer
   readonly effects: number
   fate: UnnamedStatement['fate'] = 'pending'
+  awaitedCount = 0
+  awaitedSyncs = 0
   previous: UnnamedStatement | null
 
   constructor(parse: Buffer, effects: number, previous: UnnamedStatement | null) {
@@ -387,9 +374,9 @@ function renamed(
 ): Buffer {
   const grown = name.length - (nameEnd - nameStart)
   const changed = Buffer.allocUnsafe(end - offset + grown)
-  bytes.copy(changed, 0, offset, nameStart)
+  copyBytes(bytes, offset, nameStart, changed, 0)
   changed.writeInt32BE(total - 1 + grown, 1)
-  name.copy(changed, nameStart - offset)
-  bytes.copy(changed, nameStart - offset + name.length, nameEnd, end)
+  copyBytes(name, 0, name.length, changed, nameStart - offset)
+  copyBytes(bytes, nameEnd, end, changed, nameStart - offset + name.length)
   return changed
 }

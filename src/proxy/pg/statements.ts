@@ -31,6 +31,9 @@ export interface UnnamedStatement extends PreparedTag {
   fate: 'pending' | 'made' | 'void' | 'failed'
   /** The one that it replaces, which stays if its Parse is void; null once that is known. */
   previous: UnnamedStatement | null
+  /** Changes of it that are not confirmed, and how many Syncs came before the last of them. */
+  awaitedCount: number
+  awaitedSyncs: number
   /** The Parse message as the client sent it. */
   readonly parse: Buffer
   readonly sql: string

@@ -6,9 +6,14 @@
 import { PontoonError, type ErrorCode } from '../../shared/errors.ts'
 import { cancelKeyBytes, startupCode } from './protocol.ts'
 
+const nearBytes = 128
+
 /** Index of the NUL that ends the string at `start`; throws when there is none before `end`. */
 export function cstringEnd(bytes: Buffer, start: number, end: number, code: ErrorCode): number {
-  const index = bytes.indexOf(0, start)
+  // Names and most texts are short: a call out of JavaScript would cost more than the search.
+  const near = Math.min(end, start + nearBytes)
+  for (let at = start; at < near; at += 1) if (bytes[at] === 0) return at
+  const index = near < end ? bytes.indexOf(0, near) : -1
   if (index < 0 || index >= end) throw new PontoonError(code, 'a string in a message has no end')
   return index
 }

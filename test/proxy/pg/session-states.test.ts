@@ -1,7 +1,7 @@
 /** The state diagram in docs/architecture.md is the table of legal moves. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { sessionMoves } from '../../../src/proxy/pg/session.ts'
+import { sessionMoves } from '../../../src/proxy/pg/session-state.ts'
 
 void t.test('the diagram shows the moves that the code allows', (test) => {
   const page = readFileSync(new URL('../../../docs/architecture.md', import.meta.url), 'utf8')
