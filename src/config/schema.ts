@@ -96,6 +96,13 @@ const userEntry = z.strictObject({
   verifier: secret
     .optional()
     .describe('Plain password, md5 hash or SCRAM-SHA-256 verifier that proves the client.'),
+  clientsMax: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .optional()
+    .describe('Clients of this user at once; default: `limits.clientsPerUserMax`.'),
   poolSize: z
     .number()
     .int()
@@ -224,8 +231,16 @@ const pool = z.strictObject({
     .describe('While a side restarts or fails over, new transactions wait this long for it.'),
 })
 
+const clientsMax = z.number().int().min(1).max(1_000_000)
+
 const limits = z.strictObject({
-  clientsMax: z.number().int().min(1).max(1_000_000).default(10_000).describe('Clients at once.'),
+  clientsMax: clientsMax.default(10_000).describe('Clients at once.'),
+  clientsPerUserMax: clientsMax
+    .optional()
+    .describe('Clients of one user at once; default: no limit of its own.'),
+  clientsPerDatabaseMax: clientsMax
+    .optional()
+    .describe('Clients of one database at once; default: no limit of its own.'),
   loginTimeoutMs: durationMs
     .default(10_000)
     .describe('A client must have logged in after this long.'),
@@ -242,6 +257,32 @@ const limits = z.strictObject({
   slowReaderMs: durationMs
     .default(60_000)
     .describe('A client that does not take what waits for it within this long is closed.'),
+  queryTimeoutMs: durationMs
+    .optional()
+    .describe('A query that runs longer is cancelled; default: no limit.'),
+  cancelGraceMs: durationMs
+    .default(5_000)
+    .describe('A server that goes on for this long after it was asked to cancel is closed.'),
+  transactionTimeoutMs: durationMs
+    .optional()
+    .describe('A transaction open for longer is ended with its session; default: no limit.'),
+  idleInTransactionMs: durationMs
+    .optional()
+    .describe(
+      'A session that is silent in an open transaction for this long is ended; default: no limit.',
+    ),
+  clientIdleMs: durationMs
+    .optional()
+    .describe(
+      'A client that is silent outside of a transaction for this long is closed; default: no limit.',
+    ),
+  bufferBytesMax: bytes
+    .min(16_777_216)
+    .max(1_099_511_627_776)
+    .default(536_870_912)
+    .describe(
+      'Bytes held for all clients of the service together; beyond it, whoever holds most is closed.',
+    ),
 })
 
 const routeDefaults = z.strictObject({

@@ -5,6 +5,7 @@
  */
 import { Registry, collectDefaultMetrics } from 'prom-client'
 import type { Metric } from 'prom-client'
+import { limitHits } from '../proxy/limit-hits.ts'
 import type { Service, ServiceSnapshot } from '../proxy/service.ts'
 import type { BucketHistogram } from '../shared/histogram.ts'
 import { sides } from '../shared/side.ts'
@@ -164,6 +165,13 @@ export const metricFamilies: readonly MetricFamily[] = [
     type: 'counter',
     labels: ['code'],
     read: (_, { stats }) => byLabel('code', stats.ownErrors),
+  },
+  {
+    name: 'pontoon_limit_hits_total',
+    help: 'How often a limit of the configuration was reached, by the key that sets it.',
+    type: 'counter',
+    labels: ['limit'],
+    read: (_, { stats }) => byLabel('limit', limitHits(stats)),
   },
   {
     name: 'pontoon_route_epoch',

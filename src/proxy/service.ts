@@ -129,6 +129,8 @@ export class ServiceStats {
     target: { read: new BucketHistogram(), write: new BucketHistogram() },
   }
   readonly pause = new BucketHistogram()
+  /** Queries cancelled because they ran longer than limits.queryTimeoutMs. */
+  queriesCancelled = 0
   preparedStatements = 0
   clientsTotal = 0
   readonly servers: Readonly<Record<Side, ServerStats>> = {

@@ -134,6 +134,32 @@ const kinds = {
   CLIENT_TLS_REQUIRED: kind('28000', 403, true, 'The service takes clients over TLS only.'),
   CLIENT_LOGIN_TIMEOUT: kind('08P01', 408, true, 'The client did not finish its startup in time.'),
   CLIENT_SLOW_READER: kind('57P05', 408, false, 'The client did not read its result in time.'),
+  CLIENT_IDLE: kind('57P05', 408, true, 'The client was silent for longer than clientIdleMs.'),
+  QUERY_TIMEOUT: kind(
+    '57014',
+    504,
+    false,
+    'A query ran longer than queryTimeoutMs and its server did not obey the cancel request.',
+  ),
+  TRANSACTION_TIMEOUT: kind(
+    '25P04',
+    504,
+    false,
+    'A transaction was open for longer than transactionTimeoutMs.',
+  ),
+  IDLE_IN_TRANSACTION: kind(
+    '25P03',
+    408,
+    false,
+    'The client was silent in an open transaction for longer than idleInTransactionMs.',
+  ),
+  BUFFER_LIMIT: kind(
+    '53200',
+    503,
+    false,
+    'The clients of the service hold more than bufferBytesMax; this one held most.',
+  ),
+  STARTUP_TOO_LARGE: kind('08P01', 413, true, 'A startup packet is longer than startupBytesMax.'),
   STARTUP_PARAMETER: kind(
     '22023',
     400,
@@ -147,6 +173,8 @@ const kinds = {
     'A side does not take a setting of the session; its request was not begun.',
   ),
   CLIENT_LIMIT: kind('53300', 429, true, 'The service has as many clients as it may.'),
+  CLIENT_USER_LIMIT: kind('53300', 429, true, 'The user has as many clients as it may.'),
+  CLIENT_DATABASE_LIMIT: kind('53300', 429, true, 'The database has as many clients as it may.'),
   MESSAGE_TOO_LARGE: kind('54000', 413, true, 'A message is longer than the limit.'),
 
   READ_ONLY_LEFT: kind(

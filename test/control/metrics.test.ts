@@ -48,6 +48,8 @@ void t.test('counters and gauges carry the exact values', async (test) => {
     'pontoon_bytes_total{service="orders",direction="to_clients"}': 1_000,
     'pontoon_server_errors_total{service="orders",sqlstate_class="42"}': 2,
     'pontoon_errors_total{service="orders",code="POOL_TIMEOUT"}': 4,
+    'pontoon_limit_hits_total{service="orders",limit="pool.queueTimeoutMs"}': 4,
+    'pontoon_limit_hits_total{service="orders",limit="limits.queryTimeoutMs"}': 0,
     'pontoon_clients{service="orders",state="idle"}': 2,
     'pontoon_servers{service="orders",side="source",state="idle"}': 4,
     'pontoon_servers{service="orders",side="source",state="active"}': 2,

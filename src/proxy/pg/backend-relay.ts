@@ -50,6 +50,11 @@ export class BackendRelay implements TransportHandler {
     return this.#bodyBytes === 0 || this.#isSwallowing
   }
 
+  /** Bytes of the server that are kept here. */
+  get heldBytes(): number {
+    return this.#carry?.length ?? 0
+  }
+
   onBytes(chunk: Buffer, length: number): void {
     const session = this.#session
     const { server } = session

@@ -66,7 +66,7 @@ const maxEarlyBytes = 128 * 1024
 
 export class ClientLogin implements TransportHandler {
   readonly #host: LoginHost
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout
   readonly address: string
   transport: Transport
   #state: LoginState = 'startup'
@@ -79,6 +79,8 @@ export class ClientLogin implements TransportHandler {
   #isBusy = false
   #auth: ClientAuth | null = null
   #startup: StartupIdentity | null = null
+  /** A paused gate has held up the welcome. */
+  wasParked = false
   /** Told when the client goes away while the welcome waits for a server. */
   onGone: (() => void) | null = null
 
@@ -87,17 +89,28 @@ export class ClientLogin implements TransportHandler {
     this.address =
       socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`
     this.transport = new Transport(socket, host.context.flushes, this).startReading()
-    const timeoutMs = host.context.config.limits.loginTimeoutMs
-    this.#timer = setTimeout(
-      () =>
-        this.#fail(
-          new PontoonError(
-            'CLIENT_LOGIN_TIMEOUT',
-            `the login was not finished within ${timeoutMs} ms`,
-          ),
-        ),
-      timeoutMs,
-    )
+    this.#timer = this.#startTimer()
+  }
+
+  #startTimer(): NodeJS.Timeout {
+    const { loginTimeoutMs } = this.#host.context.config.limits
+    return setTimeout(() => this.#late(loginTimeoutMs), loginTimeoutMs)
+  }
+
+  /** A pause that holds it up is not the client's fault: it has its time again afterwards. */
+  #late(afterMs: number): void {
+    if (this.#state === 'welcoming' && this.wasParked) {
+      this.wasParked = !this.#host.context.gate.isOpen
+      this.#timer = this.#startTimer()
+      return
+    }
+    const text = `the login was not finished within ${afterMs} ms`
+    this.#fail(new PontoonError('CLIENT_LOGIN_TIMEOUT', text))
+  }
+
+  /** Bytes of the client that are kept here. */
+  get heldBytes(): number {
+    return this.#buffer.length
   }
 
   get isOpen(): boolean {
@@ -192,7 +205,10 @@ export class ClientLogin implements TransportHandler {
     const length = buffer.readInt32BE(0)
     const { startupBytesMax } = this.#host.context.config.limits
     if (length < 8 || length > startupBytesMax)
-      throw new PontoonError('CLIENT_PROTOCOL', 'invalid length of startup packet')
+      throw new PontoonError(
+        length < 8 ? 'CLIENT_PROTOCOL' : 'STARTUP_TOO_LARGE',
+        'invalid length of startup packet',
+      )
     if (buffer.length < length) return false
     this.#buffer = buffer.subarray(length)
     if (buffer.readInt32BE(4) === startupCode.cancel) this.#state = 'cancelling'

@@ -55,6 +55,11 @@ export class FrontendRelay implements TransportHandler {
     return this.#passBytes === 0
   }
 
+  /** Bytes of the client that are kept here. */
+  get heldBytes(): number {
+    return this.#held?.length ?? 0
+  }
+
   onBytes(bytes: Buffer, end: number): void {
     const session = this.#session
     session.context.stats.bytesFromClients += end

@@ -20,6 +20,7 @@ import { PontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { terminateMessage } from '../../wire/pg/write.ts'
 import {
+  countIn,
   ServiceStats,
   type ClientSnapshot,
   type ClientState,
@@ -37,13 +38,16 @@ import { VerifierCache } from './client-scram.ts'
 import { isConsoleDatabase, provingDatabase } from './console/access.ts'
 import { AdminConsole } from './console/console.ts'
 import type { ServiceContext } from './context.ts'
-import { fatalResponse } from './errors.ts'
 import { LegTls } from './leg-tls.ts'
+import { holdBuffersTo } from './buffer-limit.ts'
+import { ClientCounts } from './client-counts.ts'
 import { PoolMaker } from './pool-maker.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
 import { ProvenSecrets } from './proven-secrets.ts'
 import type { Session } from './session.ts'
 import { SharedListeners } from './shared-listener.ts'
+import { Refusals } from './refusals.ts'
+import { SessionLimits } from './session-limits.ts'
 import { Sides } from './sides.ts'
 import { StatementCatalogue } from './statements.ts'
 import { Upkeep } from './upkeep.ts'
@@ -60,9 +64,6 @@ export interface PostgresServiceOptions {
   /** Who carries out what the console asks for; without it the console only shows. */
   readonly consoleActions?: ConsoleActions
 }
-
-/** How long a client that was refused may take to go. */
-const refusalMs = 5_000
 
 const catalogTimeoutMs = 10_000
 
@@ -101,6 +102,9 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly #sessions = new Set<Session>()
   readonly #drains = new Set<() => void>()
   #nextId = 1
+  readonly #clientCounts = new ClientCounts()
+  readonly #refusals = new Refusals()
+  readonly #sessionLimits = new SessionLimits(this)
   readonly #upkeep: Upkeep
   #isClosing = false
 
@@ -148,14 +152,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     })
     const maker = this.#poolMaker()
     this.#pools = new PoolSet((kind) => maker.make(kind), clock)
-    this.#upkeep = new Upkeep({
-      config: () => this.config,
-      clock,
-      pools: this.#pools,
-      maker,
-      sessions: this.#sessions,
-      eachSecond: () => this.#eachSecond(),
-    })
+    this.#upkeep = this.#makeUpkeep(maker)
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
       clock,
@@ -344,6 +341,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   left(session: Session): void {
     this.#sessions.delete(session)
+    this.#clientCounts.leave(session.identity)
     this.#cancels.remove(session)
     this.#dealer.leave(session.identity.seat)
     if (this.#drains.size > 0) for (const look of this.#drains) look()
@@ -363,11 +361,17 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       this.#adminConsole.open(underWay, startup)
       return
     }
-    const session = await this.#welcomer.run(underWay, startup, (made) => {
-      this.#sessions.add(made)
-      this.#cancels.add(made)
-      this.stats.clientsTotal += 1
-    })
+    this.#clientCounts.enter(this.config, startup)
+    let session: Session | null = null
+    try {
+      session = await this.#welcomer.run(underWay, startup, (made) => {
+        this.#sessions.add(made)
+        this.#cancels.add(made)
+        this.stats.clientsTotal += 1
+      })
+    } finally {
+      if (session === null) this.#clientCounts.leave(startup)
+    }
     if (session !== null && this.#isClosing)
       session.fail(new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down'))
   }
@@ -402,10 +406,32 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     // Errors before the transport listens must not end the process.
     socket.on('error', () => undefined)
     if (this.#sessions.size + this.#logins.size >= this.config.limits.clientsMax) {
-      refuse(socket, new PontoonError('CLIENT_LIMIT', 'sorry, too many clients already'))
+      countIn(this.stats.ownErrors, 'CLIENT_LIMIT')
+      const error = new PontoonError('CLIENT_LIMIT', 'sorry, too many clients already')
+      this.#refusals.refuse(socket, error)
       return
     }
     this.#logins.add(new ClientLogin(this, socket))
+  }
+
+  #makeUpkeep(maker: PoolMaker): Upkeep {
+    return new Upkeep({
+      config: () => this.config,
+      clock: this.clock,
+      pools: this.#pools,
+      maker,
+      sessions: this.#sessions,
+      eachTick: () => {
+        this.#sessionLimits.look(this.#sessions)
+        holdBuffersTo(this.config.limits.bufferBytesMax, this.#sessions, this.#logins)
+      },
+      eachSecond: () => {
+        this.#classifiers.sweep()
+        this.listeners.sweep()
+        this.#tls.look()
+        this.#adminConsole.sweep()
+      },
+    })
   }
 
   #poolMaker(): PoolMaker {
@@ -437,25 +463,6 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     }
   }
 
-  #eachSecond(): void {
-    this.#classifiers.sweep()
-    this.listeners.sweep()
-    this.#tls.look()
-    this.#adminConsole.sweep()
-    const now = this.clock.nowMs()
-    for (const session of this.#sessions) {
-      const since = session.congestedSinceMs
-      if (since !== null && now - since > this.config.limits.slowReaderMs) {
-        session.abandon(
-          new PontoonError(
-            'CLIENT_SLOW_READER',
-            `the client read nothing for ${this.config.limits.slowReaderMs} ms`,
-          ),
-        )
-      }
-    }
-  }
-
   #closeIdle(): void {
     const stopping = new PontoonError(
       'SHUTTING_DOWN',
@@ -463,12 +470,4 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     )
     for (const session of this.#sessions) if (session.isAtRest) session.fail(stopping)
   }
-}
-
-/** Tells a socket that nobody serves why, and sees it closed whatever the client does. */
-function refuse(socket: Socket, error: PontoonError): void {
-  const timer = setTimeout(() => socket.destroy(), refusalMs)
-  socket.once('close', () => clearTimeout(timer))
-  socket.resume()
-  socket.end(fatalResponse(error))
 }

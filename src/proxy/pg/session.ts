@@ -136,6 +136,11 @@ export class Session {
     return this.#linkedAtMs
   }
 
+  /** Since when it is in its present state (clock milliseconds). */
+  get stateSinceMs(): number {
+    return this.#stateSinceMs
+  }
+
   get state(): SessionState {
     return this.#state
   }

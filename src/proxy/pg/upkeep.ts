@@ -16,6 +16,8 @@ export interface UpkeepParts {
   readonly pools: PoolSet
   readonly maker: PoolMaker
   readonly sessions: ReadonlySet<Session>
+  /** Several times a second, for what is measured. */
+  eachTick(): void
   /** Once a second, for what others have to look at. */
   eachSecond(): void
 }
@@ -60,6 +62,7 @@ export class Upkeep {
     this.#ticks += 1
     const { pools } = this.#parts
     for (const pool of pools.pools()) pool.sweep()
+    this.#parts.eachTick()
     if (this.#ticks % ticksPerSecond === 0) {
       this.#warmUsed()
       this.#parts.eachSecond()

@@ -226,6 +226,7 @@ function acquire(
     const next = (): void => {
       if (!login.isOpen) return
       if (!context.gate.isOpen) {
+        login.wasParked = true
         leave = context.gate.park(next)
         return
       }

@@ -38,6 +38,7 @@ export class ReplyQueue<Tag> {
   #tags: (Tag | null)[] = Array.from({ length: 16 }, () => null)
   #head = 0
   #length = 0
+  #answered = 0
   /** After an error in an extended batch the server ignores everything until Sync. */
   #skipping = false
   /** Syncs that the running COPY was expected to swallow. */
@@ -47,6 +48,11 @@ export class ReplyQueue<Tag> {
 
   get length(): number {
     return this.#length
+  }
+
+  /** Changes with every reply that is over; for whoever wants to see whether anything moves. */
+  get answered(): number {
+    return this.#answered
   }
 
   get isSkipping(): boolean {
@@ -106,6 +112,7 @@ export class ReplyQueue<Tag> {
     this.#tags[this.#head] = null
     this.#head = (this.#head + 1) & (this.#kinds.length - 1)
     this.#length -= 1
+    this.#answered = (this.#answered + 1) | 0
   }
 
   /** CopyDone or CopyFail was sent before the server said that it is in COPY mode. */

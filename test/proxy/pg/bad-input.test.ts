@@ -64,7 +64,11 @@ for (const [name, bytes] of Object.entries(garbage)) {
   void t.test(`${name} is refused`, async (test) => {
     const wire = await raw()
     await wire.send(bytes)
-    test.match(await refusal(wire), { S: 'FATAL', C: '08P01', D: /CLIENT_PROTOCOL/ })
+    test.match(await refusal(wire), {
+      S: 'FATAL',
+      C: '08P01',
+      D: /CLIENT_PROTOCOL|STARTUP_TOO_LARGE/,
+    })
   })
 }
 

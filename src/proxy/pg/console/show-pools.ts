@@ -123,7 +123,7 @@ export function showDatabases(view: ConsoleView): Buffer[] {
     null,
     config.pool.serversPerDatabaseMax ?? 0,
     serverCount(view, 'database', name),
-    0,
+    config.limits.clientsPerDatabaseMax ?? 0,
     clientCount(view, 'database', name),
     gate.isOpen ? 0 : 1,
     0,
@@ -167,7 +167,7 @@ export function showUsers(view: ConsoleView): Buffer[] {
     null,
     config.pool.serversPerUserMax ?? 0,
     serverCount(view, 'user', name),
-    0,
+    userEntry(config, name)?.clientsMax ?? config.limits.clientsPerUserMax ?? 0,
     clientCount(view, 'user', name),
   ])
   return table(userColumns, rows)
