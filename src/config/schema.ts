@@ -241,6 +241,13 @@ const limits = z.strictObject({
   clientsPerDatabaseMax: clientsMax
     .optional()
     .describe('Clients of one database at once; default: no limit of its own.'),
+  replicationClientsMax: z
+    .number()
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(10)
+    .describe('Replication connections at once; each has a WAL sender of its own.'),
   loginTimeoutMs: durationMs
     .default(10_000)
     .describe('A client must have logged in after this long.'),

@@ -29,6 +29,7 @@ import type { ServiceContext } from './context.ts'
 import { userEntry } from './credentials.ts'
 import { fatalResponse } from './errors.ts'
 import type { ProvenSecrets } from './proven-secrets.ts'
+import { physicalDatabase, replicationKind, type ReplicationKind } from './replication.ts'
 
 export interface LoginHost {
   readonly context: ServiceContext
@@ -50,6 +51,7 @@ export interface StartupIdentity {
   readonly user: string
   readonly database: string
   readonly parameters: ReadonlyMap<string, string>
+  readonly replication: ReplicationKind | null
   /** Length of the secret that the client's version of the protocol provides for. */
   readonly cancelKeyBytes: number
 }
@@ -298,9 +300,12 @@ export class ClientLogin implements TransportHandler {
         'CLIENT_NOT_ALLOWED',
         'no PostgreSQL user name specified in startup packet',
       )
+    const { parameters } = packet
+    const replication = replicationKind(parameters)
     // The server, too, takes an empty name for none.
-    const database = packet.parameters.get('database') || user
-    this.#startup = { user, database, parameters: packet.parameters, cancelKeyBytes: keyBytes }
+    const named = parameters.get('database') || user
+    const database = replication === 'physical' ? physicalDatabase : named
+    this.#startup = { user, database, parameters, replication, cancelKeyBytes: keyBytes }
     if (config.clientAuth.mode === 'passthrough' && !this.#isSecure && !isLocal(this.address)) {
       throw new PontoonError('CLIENT_TLS_REQUIRED', 'a password is taken over TLS or loopback only')
     }

@@ -11,7 +11,7 @@ import type { Log } from '../../shared/log.ts'
 import { countIn, type ServiceStats } from '../service.ts'
 import { userEntry } from './credentials.ts'
 import { IdleServerHandler } from './idle-server.ts'
-import type { ServerKind } from './pool-set.ts'
+import { isReplication, type ServerKind } from './pool-set.ts'
 import type { Sides } from './sides.ts'
 import { refuseStandby } from './standby.ts'
 
@@ -40,7 +40,7 @@ export class PoolMaker {
       () => this.#open(kind, (server) => pool.lost(server)),
       this.limitsOf(kind),
       this.#parts.clock,
-      { caps: this.#capsOf(kind), observer: this.#observe(kind) },
+      { caps: isReplication(kind) ? [] : this.#capsOf(kind), observer: this.#observe(kind) },
     )
     return pool
   }
@@ -48,7 +48,8 @@ export class PoolMaker {
   async #open(kind: ServerKind, onLost: (server: PgServer) => void): Promise<PgServer> {
     const { sides } = this.#parts
     const server = await sides.open(kind, (opened) => new IdleServerHandler(opened, onLost))
-    if (kind.access === 'write')
+    // A standby sends WAL as well, and a WAL sender takes no queries.
+    if (kind.access === 'write' && !isReplication(kind))
       await refuseStandby(server, this.#parts.config()[kind.side].connectTimeoutMs)
     return server
   }
@@ -56,7 +57,9 @@ export class PoolMaker {
   limitsOf(kind: ServerKind): PoolLimits {
     const config = this.#parts.config()
     const { pool } = config
-    const size = userEntry(config, kind.user)?.poolSize ?? pool.size
+    const size = isReplication(kind)
+      ? config.limits.replicationClientsMax
+      : (userEntry(config, kind.user)?.poolSize ?? pool.size)
     return {
       ...pool,
       size,

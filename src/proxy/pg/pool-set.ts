@@ -23,6 +23,11 @@ export interface ServerKind {
   readonly access: Access
 }
 
+/** Its servers are WAL senders, each for one client. */
+export function isReplication({ parameters }: ServerKind): boolean {
+  return parameters.has('replication')
+}
+
 /** A kind with its pool, made when first used. */
 export class PoolSlot {
   readonly kind: ServerKind

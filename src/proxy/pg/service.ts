@@ -343,6 +343,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#sessions.delete(session)
     this.#clientCounts.leave(session.identity)
     this.#cancels.remove(session)
+    this.#welcomer.left(session)
     this.#dealer.leave(session.identity.seat)
     if (this.#drains.size > 0) for (const look of this.#drains) look()
   }

@@ -48,6 +48,8 @@ export interface SessionIdentity {
   readonly classifier: Classifier
   /** The pools it may take servers from. */
   readonly kinds: ServerKinds
+  /** It speaks to a WAL sender, which stays with it. */
+  readonly isReplication: boolean
 }
 
 export class Session {
@@ -56,7 +58,7 @@ export class Session {
   readonly client: Transport
   readonly frontend: FrontendRelay
   readonly backend: BackendRelay
-  /** False in session pooling: bytes pass unaltered and the server stays. */
+  /** False in session pooling and for replication: bytes pass unaltered and the server stays. */
   readonly isPooled: boolean
   /** What all sessions of its database have done. */
   readonly totals: DatabaseTotals
@@ -120,7 +122,8 @@ export class Session {
     this.reading = settingsReading(settings)
     this.reported = reported
     this.statements = new ClientStatements(context.statements)
-    this.isPooled = context.config.pool.mode === 'transaction'
+    this.isPooled = context.config.pool.mode === 'transaction' && !identity.isReplication
+    if (identity.isReplication) this.pinReason = 'replication'
     this.totals = context.stats.database(identity.database)
     this.openedAtMs = context.clock.nowMs()
     this.#stateSinceMs = this.openedAtMs

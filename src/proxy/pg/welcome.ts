@@ -1,13 +1,15 @@
 /**
  * The last step of a login: finds out what the server would report to this client and makes the
  * session. In transaction pooling the answer is remembered per pool and settings, so that only
- * the first client of its kind needs a server; in session pooling the client gets its server now.
+ * the first client of its kind needs a server; in session pooling, and for replication in either
+ * mode, the client gets its server now.
  */
 import type { PgServer } from '../../net/pg/server.ts'
 import { VerbatimError } from '../../net/pg/verbatim-error.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import type { SessionDealer } from '../../routing/balance.ts'
+import { Classifier } from '../../routing/classify.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { backend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { readError, readParameterStatus } from '../../wire/pg/read.ts'
@@ -24,6 +26,7 @@ import type { ClassifierSet } from './classifiers.ts'
 import type { ClientLogin, StartupIdentity } from './client-login.ts'
 import type { ServiceContext } from './context.ts'
 import type { PoolSet, PoolSlot } from './pool-set.ts'
+import { ReplicationClients } from './replication.ts'
 import { Session } from './session.ts'
 import { settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
 
@@ -44,6 +47,7 @@ type Reported = ReadonlyMap<string, string>
 
 export class Welcomer {
   readonly #parts: WelcomeParts
+  readonly #replicationClients = new ReplicationClients()
   #reported = new WeakMap<PoolSlot, Map<string, Reported>>()
   /** ParameterStatus messages, ready to be sent. */
   readonly #messages = new WeakMap<Reported, Buffer>()
@@ -62,18 +66,32 @@ export class Welcomer {
     startup: StartupIdentity,
     onMade: (session: Session) => void,
   ): Promise<Session | null> {
-    if (
-      startup.parameters.has('replication') &&
-      isTrue(startup.parameters.get('replication') ?? '')
-    ) {
-      throw new PontoonError(
-        'CLIENT_NOT_ALLOWED',
-        'replication connections do not go through Pontoon yet; connect to the server itself',
-      )
-    }
+    if (startup.replication !== null) return this.#replicating(login, startup, onMade)
     return this.#parts.context.config.pool.mode === 'transaction'
       ? this.#pooled(login, startup, onMade)
       : this.#owned(login, startup, onMade)
+  }
+
+  /** A session has ended. */
+  left({ identity }: Session): void {
+    if (identity.isReplication) this.#replicationClients.leave()
+  }
+
+  async #replicating(
+    login: ClientLogin,
+    startup: StartupIdentity,
+    onMade: (session: Session) => void,
+  ): Promise<Session | null> {
+    this.#replicationClients.enter(this.#parts.context.config.limits.replicationClientsMax)
+    let isMade = false
+    try {
+      return await this.#owned(login, startup, (session) => {
+        isMade = true
+        onMade(session)
+      })
+    } finally {
+      if (!isMade) this.#replicationClients.leave()
+    }
   }
 
   async #pooled(
@@ -109,6 +127,7 @@ export class Welcomer {
   ): Promise<Session | null> {
     const { context, pools, cancels } = this.#parts
     const parameters = new Map([...startup.parameters].filter(([name]) => !isIdentity(name)))
+    if (startup.replication === null) parameters.delete('replication')
     const kinds = pools.kinds(startup.user, startup.database, parameters)
     const server = await acquire(login, context, () => kinds[context.route.primary].write.pool)
     if (server === null) return null
@@ -131,6 +150,7 @@ export class Welcomer {
     cancelKey: CancelKey,
   ): Session {
     const { context, dealer, classifiers } = this.#parts
+    const isReplication = startup.replication !== null
     const identity = {
       id: this.#parts.nextId(),
       user: startup.user,
@@ -141,7 +161,9 @@ export class Welcomer {
       cancelPid: cancelKey.pid,
       cancelSecret: cancelKey.secret,
       kinds,
-      classifier: classifiers.of(startup.user, startup.database),
+      isReplication,
+      // Nothing of a replication client is routed, and its database may be none.
+      classifier: isReplication ? nothingRead : classifiers.of(startup.user, startup.database),
     }
     return new Session(context, identity, login.transport, settings, reported)
   }
@@ -203,6 +225,8 @@ export class Welcomer {
     return reported
   }
 }
+
+const nothingRead = new Classifier({})
 
 const stayed = (): void => undefined
 
@@ -367,9 +391,4 @@ function malformed(): PontoonError {
 
 function isIdentity(name: string): boolean {
   return name === 'user' || name === 'database' || name.startsWith('_pq_.')
-}
-
-/** As the server reads a boolean (parse_bool); `database` asks for logical replication. */
-function isTrue(value: string): boolean {
-  return !/^(false|off|no|0)$/i.test(value)
 }

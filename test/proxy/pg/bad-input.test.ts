@@ -144,10 +144,6 @@ const refusedLogins: Readonly<Record<string, readonly [Buffer, object]>> = {
     startup({ user: 'postgres', database: 'other' }),
     { C: '28000', M: /database "other" is not listed/ },
   ],
-  'a replication connection': [
-    startup({ user: 'postgres', database: 'postgres', replication: 'database' }),
-    { C: '28000', M: /replication/ },
-  ],
 }
 
 for (const [name, [bytes, expected]] of Object.entries(refusedLogins)) {
