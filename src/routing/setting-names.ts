@@ -52,6 +52,12 @@ function collect(statement: readonly Token[], names: Set<string>): boolean {
   if (first === 'discard') return word(statement[1]) !== 'all'
   if (first === 'do')
     return statement.every(({ kind, text }) => kind !== 'string' || collectAll(text, names, true))
+  if (first === 'set' && word(statement[1]) === 'session' && !isAssigned(statement, 2)) {
+    if (word(statement[2]) === 'characteristics' && !isAssigned(statement, 3)) {
+      for (const name of characteristics) names.add(name)
+      return true
+    }
+  }
   if (first === 'set' || first === 'reset') {
     const name = first === 'set' ? setName(statement) : resetName(statement)
     if (name === null) return false
@@ -108,6 +114,13 @@ function resetName(statement: readonly Token[]): string | null {
   return settingAt(statement, 1)
 }
 
+/** What SET SESSION CHARACTERISTICS changes: drivers send it for an isolation level. */
+const characteristics = [
+  'default_transaction_isolation',
+  'default_transaction_read_only',
+  'default_transaction_deferrable',
+] as const
+
 const specialNames: Readonly<Record<string, string>> = {
   names: 'client_encoding',
   schema: 'search_path',
@@ -124,8 +137,6 @@ function settingAt(statement: readonly Token[], at: number): string | null {
     return 'session_authorization'
   if (first === 'transaction' && word(statement[at + 1]) === 'isolation')
     return 'transaction_isolation'
-  // Three settings at once; they are the defaults of later transactions.
-  if (first === 'characteristics') return null
   if (first === 'xml') return 'xmloption'
   const special = specialNames[first]
   if (special !== undefined && !isAssigned(statement, at + 1)) return special

@@ -29,7 +29,15 @@ const cases: readonly (readonly [sql: string, names: readonly string[] | null])[
   ['SET SEED TO 0.1', ['seed']],
   ['SET XML OPTION DOCUMENT', ['xmloption']],
   ['RESET TRANSACTION ISOLATION LEVEL', ['transaction_isolation']],
-  ['SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY', null],
+  [
+    'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY',
+    [
+      'default_transaction_isolation',
+      'default_transaction_read_only',
+      'default_transaction_deferrable',
+    ],
+  ],
+  ['SET SESSION characteristics = 1', ['characteristics']],
   ['RESET ALL', null],
   ['DISCARD ALL', null],
   ['DISCARD PLANS', []],
