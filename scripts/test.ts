@@ -29,7 +29,8 @@ async function main(): Promise<number> {
   })
   const files = testFiles(positionals, values.soak ? '.soak.ts' : '.test.ts')
   await ensurePostgres()
-  await ensureTools(['psycopg2'])
+  // Here and not only in the tests, which run side by side.
+  await ensureTools(['psycopg2', 'javac', 'jdbc', 'gcc', 'libc headers', 'libpq'])
   const results = new TapResults(print)
   const options = {
     jobs: Number(values.jobs ?? (values.soak ? 1 : 2)),

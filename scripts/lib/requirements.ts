@@ -20,6 +20,11 @@ interface Requirement {
 /** Where PostgreSQL 15 of Debian keeps its server and client programs. */
 export const postgres15BinFolder = '/usr/lib/postgresql/15/bin'
 
+/** PostgreSQL's JDBC driver as Debian packages it. */
+export const jdbcDriver = '/usr/share/java/postgresql.jar'
+
+export const libpqHeaders = '/usr/include/postgresql'
+
 const requirements = {
   postgres: {
     package: 'postgresql-15',
@@ -37,6 +42,11 @@ const requirements = {
   openssl: { package: 'openssl', isThere: () => isOnPath('openssl') },
   python3: { package: 'python3', isThere: () => existsSync(debianPython) },
   psycopg2: { package: 'python3-psycopg2', isThere: () => hasPythonModule('psycopg2') },
+  javac: { package: 'default-jdk-headless', isThere: () => isOnPath('javac') },
+  jdbc: { package: 'libpostgresql-jdbc-java', isThere: () => existsSync(jdbcDriver) },
+  gcc: { package: 'gcc', isThere: () => isOnPath('gcc') },
+  'libc headers': { package: 'libc6-dev', isThere: () => existsSync('/usr/include/stdio.h') },
+  libpq: { package: 'libpq-dev', isThere: () => existsSync(join(libpqHeaders, 'libpq-fe.h')) },
   'redis-server': { package: 'redis-server', isThere: () => isOnPath('redis-server') },
   'redis-cli': { package: 'redis-tools', isThere: () => isOnPath('redis-cli') },
   'redis-benchmark': { package: 'redis-tools', isThere: () => isOnPath('redis-benchmark') },

@@ -1,4 +1,7 @@
-/** Unchanged drivers work through Pontoon, in both pool modes, as they do without it. */
+/**
+ * Unchanged drivers work through Pontoon, in both pool modes, as they do without it. Neighbours:
+ * drivers-*.test.ts, for other languages and for libraries on top of drivers.
+ */
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -6,16 +9,12 @@ import { Client, Pool } from 'pg'
 import postgres from 'postgres'
 import t from 'tap'
 import type { Test } from 'tap'
-import {
-  debianPython,
-  ensureTools,
-  postgres15BinFolder,
-} from '../../../scripts/lib/requirements.ts'
+import { ensureTools, postgres15BinFolder } from '../../../scripts/lib/requirements.ts'
 import { startPontoon, until } from '../../support/pontoon.ts'
 import type { Pontoon } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
-await ensureTools(['postgres', 'psql', 'python3', 'psycopg2'])
+await ensureTools(['postgres', 'psql'])
 const run = promisify(execFile)
 const server = await startPostgres({ major: 15, auth: 'trust' })
 await server.query('CREATE TABLE from_psql (n int)')
@@ -144,44 +143,4 @@ await eachMode('psql', async (test, pontoon) => {
   test.equal(through.stdout, direct.stdout)
   test.equal(through.stderr, direct.stderr)
   test.match(through.stdout, /^1000$/m)
-})
-
-const python = `
-import sys, psycopg2, psycopg2.extras
-connection = psycopg2.connect(sys.argv[1])
-cursor = connection.cursor()
-for index in range(20):
-    cursor.execute('INSERT INTO items (note) VALUES (%s) RETURNING id', (f'py {index}',))
-    assert cursor.fetchone()[0] > 0
-    (connection.rollback if index % 5 == 0 else connection.commit)()
-try:
-    cursor.execute('SELECT 1/0')
-except psycopg2.errors.DivisionByZero:
-    connection.rollback()
-cursor.execute("SET statement_timeout = '5s'")
-connection.commit()
-cursor.execute('SHOW statement_timeout')
-assert cursor.fetchone()[0] == '5s'
-connection.commit()
-with connection.cursor(name='server_side') as held:
-    held.itersize = 7
-    held.execute('SELECT generate_series(1, 50)')
-    assert [row[0] for row in held] == list(range(1, 51))
-connection.commit()
-import io
-cursor.copy_expert('COPY items (note) FROM STDIN', io.StringIO('copied\\n' * 100))
-connection.commit()
-out = io.StringIO()
-cursor.copy_expert("COPY (SELECT note FROM items WHERE note = 'copied') TO STDOUT", out)
-assert out.getvalue() == 'copied\\n' * 100
-psycopg2.extras.execute_values(cursor, 'INSERT INTO items (note) VALUES %s', [(str(n),) for n in range(50)])
-connection.commit()
-cursor.execute('SELECT count(*) FROM items')
-print(cursor.fetchone()[0])
-connection.close()
-`
-
-await eachMode('psycopg2', async (test, pontoon) => {
-  const { stdout } = await run(debianPython, ['-c', python, pontoon.url()])
-  test.equal(stdout.trim(), String(16 + 100 + 50))
 })
