@@ -18,7 +18,12 @@ import {
 export interface Token {
   readonly kind: 'word' | 'name' | 'string' | 'number' | 'sign'
   readonly text: string
+  /** Where it stands in the bytes of the text. */
+  readonly start: number
+  readonly end: number
 }
+
+type Found = Pick<Token, 'kind' | 'text'>
 
 /** Null when a string or name could be read in more than one way. */
 export function tokens(sql: string): Token[] | null {
@@ -33,13 +38,13 @@ export function tokens(sql: string): Token[] | null {
     const quoted = token.kind === 'name' || token.kind === 'string'
     if (quoted && previous?.text === '&' && found[found.length - 2]?.text.toLowerCase() === 'u')
       return null
-    found.push(token)
+    found.push({ ...token, start: at, end })
     at = blankEnd(bytes, end, bytes.length)
   }
   return found
 }
 
-function next(bytes: Buffer, at: number): { token: Token | null; end: number } {
+function next(bytes: Buffer, at: number): { token: Found | null; end: number } {
   const end = bytes.length
   switch (classOf[bytes[at] ?? 0]) {
     case byteClass.letter: {
@@ -76,7 +81,7 @@ function next(bytes: Buffer, at: number): { token: Token | null; end: number } {
 }
 
 /** A string with a backslash is left to nobody: what it stands for depends on the session. */
-function string(bytes: Buffer, from: number, to: number): { token: Token | null; end: number } {
+function string(bytes: Buffer, from: number, to: number): { token: Found | null; end: number } {
   const text = bytes.toString('utf8', from, to - 1)
   if (text.includes('\\')) return { token: null, end: to }
   return { token: { kind: 'string', text: text.replaceAll("''", "'") }, end: to }

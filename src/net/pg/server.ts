@@ -13,39 +13,12 @@ import type { Endpoint } from '../address.ts'
 import type { FlushQueue } from '../flush-queue.ts'
 import type { Poolable } from '../pool-rules.ts'
 import { askServer } from './ask.ts'
+import type { PreparedHere, StatementTag } from './prepared.ts'
 import type { ReportedIntern } from './reported.ts'
 import type { ServerTls } from '../tls.ts'
 import { Transport, type TransportHandler } from '../transport.ts'
 import { connectSide } from './connect.ts'
 import type { LoggedIn } from './login.ts'
-
-/** A statement that a Parse of ours or of a client makes on a server. */
-export interface PreparedTag {
-  /** 0 for an unnamed one. */
-  readonly id: number
-  /** Name on the servers. */
-  readonly serverName: Buffer
-  /** Kinds of sessions that have seen it parsed without an error; null for an unnamed one. */
-  readonly parsedFor: Set<string> | null
-}
-
-/**
- * What a message does to statements.
- * made: a Parse was sent. found: a client's Parse was spared, the statement is there. again: a
- * client uses a name that it uses already. closed: a client has closed its name, or a Query its
- * unnamed statement. discarded: a Query that may close all. evicted: Pontoon closes the statement
- * to make room.
- */
-export type StatementChange = 'made' | 'found' | 'again' | 'closed' | 'discarded' | 'evicted'
-
-/** Goes with the owed reply of such a message, to take back what was assumed when it fails. */
-export interface StatementTag {
-  readonly change: StatementChange
-  /** Null when there was none. */
-  readonly statement: PreparedTag | null
-  /** Name that the client gave it, '' for its unnamed one; null for what Pontoon injected. */
-  readonly clientName: string | null
-}
 
 export interface ServerOrigin {
   readonly side: Side
@@ -73,7 +46,7 @@ export class PgServer implements Poolable {
   /** NoticeResponses of the login, for the first client in session mode. */
   readonly loginNotices: readonly Buffer[]
   /** Ids of statements prepared here, least recently used first. */
-  readonly prepared = new Map<number, PreparedTag>()
+  readonly prepared = new Map<number, PreparedHere>()
   /** Id of the last entry of `prepared`. */
   youngestPrepared = 0
   /** The owner of the unnamed statement, or null when nobody's is there. */
@@ -135,6 +108,11 @@ export class PgServer implements Poolable {
   report(name: string, value: string): void {
     if (this.reported.get(name) === value) return
     this.reported = this.#origin.reportedIntern.get(new Map(this.reported).set(name, value))
+  }
+
+  /** Plans are out of date: whoever uses a statement next has it parsed anew. */
+  doubtStatements(): void {
+    for (const here of this.prepared.values()) here.seq = 0
   }
 
   /** All statements are gone (DISCARD ALL, DEALLOCATE ALL). */

@@ -9,9 +9,10 @@ import type { TransportHandler } from '../../net/transport.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { backend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { readError, readParameterStatus, readTextRow } from '../../wire/pg/read.ts'
+import { errorResponse } from '../../wire/pg/write.ts'
 import { owed, owedKindMask } from '../../wire/pg/reply-queue.ts'
-import { message } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
+import { columnsIn, noColumns } from './columns.ts'
 import type { Session } from './session.ts'
 import { takesNotification } from './session-listening.ts'
 
@@ -24,10 +25,17 @@ const inspectBytesMax = 512 * 1024
 /** Longest message a server can send (PostgreSQL's MaxAllocSize is 1 GiB - 1). */
 const serverMessageBytesMax = 0x7fff_fffe
 
-/** 0A000 is feature_not_supported; here it is mostly `cached plan must not change result type`. */
+/** The error of a plan that would give other columns than it did, told apart by its routine. */
 const planOutdated = '0A000'
-
-const parseComplete = message(backend.parseComplete, Buffer.alloc(0))
+const planRoutine = 'RevalidateCachedQuery'
+const outdatedPlan = errorResponse({
+  severity: 'ERROR',
+  sqlstate: planOutdated,
+  message: 'cached plan must not change result type',
+  routine: planRoutine,
+})
+/** invalid_sql_statement_name */
+const noStatement = '26000'
 
 export class BackendRelay implements TransportHandler {
   readonly #session: Session
@@ -161,7 +169,10 @@ export class BackendRelay implements TransportHandler {
         return
       case backend.rowDescription:
       case backend.noData:
-        if ((replies.head & owedKindMask) === owed.describe) this.#shift(server, bytes, end)
+        if ((replies.head & owedKindMask) !== owed.describe) return
+        if (replies.headTag !== null)
+          learnColumns(server, bytes, offset, isWhole ? end : offset, type)
+        this.#shift(server, bytes, end)
         return
       case backend.parseComplete: {
         this.#expect(replies, owed.parse)
@@ -178,7 +189,7 @@ export class BackendRelay implements TransportHandler {
         this.#shift(server, bytes, end)
         return
       case backend.closeComplete:
-        this.#closed(server, bytes, offset, end)
+        this.#closed(server, bytes, end)
         return
       case backend.dataRow:
         if (isWhole) this.#session.errands.row(readTextRow(bytes, offset + headerBytes, end))
@@ -236,12 +247,8 @@ export class BackendRelay implements TransportHandler {
     if (session.reported !== server.reported) session.tellReported(server)
   }
 
-  #closed(server: PgServer, bytes: Buffer, offset: number, end: number): void {
-    if (server.replies.head === owed.parseAsClose) {
-      this.#forwardTo(bytes, offset)
-      this.#session.client.sendOwned(parseComplete)
-      this.#from = end
-    } else this.#expect(server.replies, owed.close)
+  #closed(server: PgServer, bytes: Buffer, end: number): void {
+    this.#expect(server.replies, owed.close)
     const tag = server.replies.headTag
     if (tag !== null) this.#session.statements.known(tag)
     this.#shift(server, bytes, end)
@@ -257,19 +264,27 @@ export class BackendRelay implements TransportHandler {
     this.#session.listening?.completed(bytes, offset + headerBytes)
     if (bytes[offset + headerBytes] !== 0x44 || !this.#session.isPooled) return // 'D'
     const tag = bytes.toString('latin1', offset + headerBytes, end - 1)
-    // Somebody deallocated a statement by name: if it was one of ours, our list is wrong.
-    if (tag === 'DEALLOCATE') server.spoil()
+    if (tag === 'DEALLOCATE') this.#deallocated(server)
     if (tag === 'DISCARD ALL') this.#session.listening?.unlistenAll()
     if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL')
       this.#session.statements.discarded(server)
+  }
+
+  #deallocated(server: PgServer): void {
+    const name = server.replies.headTag?.deallocates?.shift()
+    // By a text that could not be read: if it was one of ours, our list is wrong.
+    if (name === undefined) server.spoil()
+    else if (name !== null) this.#session.statements.close(name)
   }
 
   #error(server: PgServer, bytes: Buffer, offset: number, end: number): void {
     const session = this.#session
     const error = readError(bytes, offset + headerBytes, end)
     countIn(session.context.stats.serverErrors, error.sqlstate.slice(0, 2))
+    const failed = server.replies.headTag
     server.replies.fail((tag, isVoid) => session.statements.unchanged(server, tag, isVoid))
-    if (error.sqlstate === planOutdated) session.context.statements.renew()
+    if (error.sqlstate === planOutdated && error.routine === planRoutine) server.doubtStatements()
+    if (error.sqlstate === noStatement && namesOurs(error.message)) server.spoil()
     // A ReadyForQuery too many must not reach the next client.
     if (server.replies.mayHaveStraySync) server.spoil()
     // The server has left COPY mode by itself; a Sync counts again.
@@ -280,7 +295,10 @@ export class BackendRelay implements TransportHandler {
     }
     session.listening?.failed()
     if (error.severity === 'FATAL' || error.severity === 'PANIC') this.#wasTold = true
-    const words = session.statements.inClientsWords(bytes, offset, end)
+    const isOutdated = failed?.change === 'outdated'
+    const words = isOutdated
+      ? outdatedPlan
+      : session.statements.inClientsWords(bytes, offset, end, failed)
     if (words === null) return
     this.#forwardTo(bytes, offset)
     session.client.sendOwned(words)
@@ -292,11 +310,14 @@ export class BackendRelay implements TransportHandler {
    * which was to follow, so the client gets it.
    */
   #injectedFailed(server: PgServer, text: string, offset: number): void {
-    const kind = server.replies.head & owedKindMask
+    const { head } = server.replies
+    const kind = head & owedKindMask
     if (kind === owed.query) {
       this.#session.errands.failed(server, text)
       return
     }
+    // Ahead of a Query, whose own answer tells what is wrong.
+    if (kind === owed.sync && (head & owed.injected) !== 0) return
     this.#isSwallowing = false
     this.#from = offset
   }
@@ -319,4 +340,24 @@ export class BackendRelay implements TransportHandler {
     // Forwarded as it is: the client knows it as soon as we do.
     if (!this.#isSwallowing && isSame) this.#session.reported = server.reported
   }
+}
+
+/** The answer to a Describe whose statement's columns were not known; none when it is too long. */
+function learnColumns(
+  server: PgServer,
+  bytes: Buffer,
+  offset: number,
+  end: number,
+  type: number,
+): void {
+  const here = server.replies.headTag?.here
+  if (here === undefined) return
+  here.columns =
+    type === backend.noData || end === offset
+      ? noColumns(server.side)
+      : columnsIn(server.side, bytes, offset + headerBytes, end)
+}
+
+function namesOurs(text: string): boolean {
+  return /"pontoon_[1-9]\d*"/.test(text)
 }

@@ -175,7 +175,8 @@ function nameIsRead(
   const name = bytes.toString('latin1', start, cstringEnd(bytes, start, end, 'CLIENT_PROTOCOL'))
   const inBatch = parsed.get(name)
   if (inBatch !== undefined) return inBatch
-  const statement = name === '' ? session.statements.unnamed : session.statements.get(name)
+  const statement =
+    name === '' ? session.statements.unnamed : session.statements.get(name)?.statement
   if (statement === undefined || statement === null) return false
   const typesStart = statement.parse.indexOf(0, statement.parse.indexOf(0, headerBytes) + 1) + 1
   return (

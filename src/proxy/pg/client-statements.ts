@@ -2,15 +2,20 @@
  * The prepared statements of one client: its names, each standing for a statement that all clients
  * share (statements.ts), and its unnamed one. What a failed batch did to them is taken back here.
  */
-import type { PgServer, PreparedTag, StatementChange, StatementTag } from '../../net/pg/server.ts'
+import type { HeldStatement, PreparedTag, StatementTag } from '../../net/pg/prepared.ts'
+import type { PgServer } from '../../net/pg/server.ts'
+import { gonePrefix } from './statements.ts'
 import type { Statement, StatementCatalogue, UnnamedStatement } from './statements.ts'
 
 const ourPrefix = Buffer.from('pontoon_')
+const namesOfOurs = /pontoon_(gone_)?\d+/g
 
 export class ClientStatements {
   readonly #catalogue: StatementCatalogue
-  readonly #named = new Map<string, Statement>()
+  readonly #named = new Map<string, HeldStatement<Statement>>()
   unnamed: UnnamedStatement | null = null
+  /** Goes with the next Execute: what was bound closes statements. */
+  executeTag: StatementTag | null = null
   /**
    * Statements and names whose last change is not confirmed, and how many Syncs came before it.
    * Unnamed statements, which come with every query of many drivers, carry this themselves.
@@ -39,7 +44,7 @@ export class ClientStatements {
     return this.#named.size
   }
 
-  get(name: string): Statement | undefined {
+  get(name: string): HeldStatement<Statement> | undefined {
     return this.#named.get(name)
   }
 
@@ -47,20 +52,29 @@ export class ClientStatements {
     return this.#named.has(name)
   }
 
+  takeExecuteTag(): StatementTag | null {
+    const tag = this.executeTag
+    if (tag !== null) this.executeTag = null
+    return tag
+  }
+
   /** The statement was taken from the catalogue for this client (`use`). */
-  set(name: string, statement: Statement): void {
-    this.#named.set(name, statement)
+  set(name: string, statement: Statement): HeldStatement<Statement> {
+    const held = { statement, seq: this.#catalogue.nextSeq(), told: null }
+    this.#named.set(name, held)
+    return held
   }
 
   close(name: string): void {
-    const statement = this.#named.get(name)
-    if (statement === undefined) return
+    const held = this.#named.get(name)
+    if (held === undefined) return
     this.#named.delete(name)
-    this.#catalogue.leave(statement)
+    this.#catalogue.leave(held.statement)
   }
 
   /** A message that changes something was sent. */
   sent({ change, statement, clientName }: StatementTag): void {
+    if (isNoChange(change)) return
     if (change === 'discarded') this.#discards += 1
     if (statement !== null) this.#await(statement)
     if (clientName !== null && clientName !== '') this.#await(clientName)
@@ -79,7 +93,9 @@ export class ClientStatements {
 
   /** It is known what has become of it. */
   known(tag: StatementTag): void {
-    const { change, statement } = tag
+    const { change, statement, here } = tag
+    if (isNoChange(change)) return
+    if (here !== undefined) here.replaced = null
     if (change === 'made' && isUnnamed(statement)) {
       statement.fate = 'made'
       statement.previous = null
@@ -126,7 +142,7 @@ export class ClientStatements {
    */
   isUncertain(name: string): boolean {
     if (this.#discards > 0) return true
-    const statement = name === '' ? this.unnamed : this.#named.get(name)
+    const statement = name === '' ? this.unnamed : this.#named.get(name)?.statement
     return (
       this.isFromBeforeSync(name) ||
       (statement !== undefined && statement !== null && this.isFromBeforeSync(statement))
@@ -143,11 +159,15 @@ export class ClientStatements {
 
   /** A change did not happen: it failed, or, when it is void, an earlier error kept it from it. */
   unchanged(server: PgServer, tag: StatementTag, isVoid: boolean): void {
+    if (isNoChange(tag.change)) {
+      if (tag.here !== undefined) tag.here.asked = 'no'
+      return
+    }
     this.#settle(tag)
     const { statement, clientName, change } = tag
     if (statement === null || change === 'again') return
     if (clientName === '' || !isNamed(statement)) this.#unnamedUnchanged(server, tag, isVoid)
-    else this.#namedUnchanged(server, statement, clientName, change)
+    else this.#namedUnchanged(server, statement, tag, isVoid)
   }
 
   #unnamedUnchanged(server: PgServer, tag: StatementTag, isVoid: boolean): void {
@@ -166,38 +186,52 @@ export class ClientStatements {
   #namedUnchanged(
     server: PgServer,
     statement: Statement,
-    clientName: string | null,
-    change: StatementChange,
+    { clientName, change, here, held }: StatementTag,
+    isVoid: boolean,
   ): void {
-    if (change === 'made') server.prepared.delete(statement.id)
-    if (change === 'evicted') server.prepared.set(statement.id, statement)
+    const { id } = statement
+    if (change === 'made' && server.prepared.get(id) === here) {
+      // When its Parse was not read, the Close ahead of it was not read either.
+      const left = isVoid ? (here?.replaced ?? null) : null
+      if (left === null) server.prepared.delete(id)
+      else server.prepared.set(id, left)
+    }
+    if (change === 'evicted' && here !== undefined) server.prepared.set(id, here)
     if (clientName === null) return
     const named = this.#named.get(clientName)
     if (change === 'closed') {
-      if (named === undefined) this.#named.set(clientName, this.#catalogue.useAgain(statement))
-    } else if (named === statement) this.close(clientName)
+      if (named !== undefined || held === undefined) return
+      this.#named.set(clientName, { ...held, statement: this.#catalogue.useAgain(statement) })
+    } else if (named?.statement === statement) this.close(clientName)
   }
 
   /** DISCARD ALL or DEALLOCATE ALL has run: only what was sent behind it is left on the server. */
   discarded(server: PgServer): void {
     const kept = new Set<string>()
     server.forgetStatements()
-    for (const { statement, clientName, change } of server.replies.tags()) {
+    for (const { statement, clientName, change, here } of server.replies.tags()) {
       if (statement === null || !isNamed(statement)) continue
-      if (change === 'closed' || change === 'evicted') continue
-      if (change === 'made' || change === 'again') server.prepared.set(statement.id, statement)
-      if (clientName !== null && this.#named.get(clientName) === statement) kept.add(clientName)
+      if (change !== 'made' && change !== 'again') continue
+      if (here !== undefined) server.prepared.set(statement.id, here)
+      if (clientName !== null && this.#named.get(clientName)?.statement === statement)
+        kept.add(clientName)
     }
     for (const name of this.#named.keys()) if (!kept.has(name)) this.close(name)
   }
 
   /** An error that names a statement by our name, with the client's in its place; or null. */
-  inClientsWords(bytes: Buffer, start: number, end: number): Buffer | null {
+  inClientsWords(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    failed: StatementTag | null,
+  ): Buffer | null {
     const at = bytes.indexOf(ourPrefix, start)
     if (at < 0 || at >= end || bytes.readInt32BE(start + 1) !== end - start - 1) return null
-    const told = bytes.toString('latin1', start, end).replaceAll(/pontoon_\d+/g, (ours) => {
-      for (const [name, { serverName }] of this.#named)
-        if (serverName.toString('latin1') === ours) return name
+    const told = bytes.toString('latin1', start, end).replaceAll(namesOfOurs, (ours) => {
+      if (ours.startsWith(gonePrefix)) return failed?.deallocates?.[0] ?? ours
+      for (const [name, { statement }] of this.#named)
+        if (statement.serverName.toString('latin1') === ours) return name
       return ours
     })
     const words = Buffer.from(told, 'latin1')
@@ -207,9 +241,14 @@ export class ClientStatements {
 
   /** The client has gone. */
   leave(): void {
-    for (const statement of this.#named.values()) this.#catalogue.leave(statement)
+    for (const { statement } of this.#named.values()) this.#catalogue.leave(statement)
     this.#named.clear()
   }
+}
+
+/** Says nothing about which statements there are. */
+function isNoChange(change: StatementTag['change']): boolean {
+  return change === 'described' || change === 'outdated' || change === 'deallocated'
 }
 
 function isNamed(statement: PreparedTag): statement is Statement {

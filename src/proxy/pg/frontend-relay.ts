@@ -4,15 +4,16 @@
  * to its session is noted. Bytes are kept only while there is no server to take them or while a
  * message that must be read whole is incomplete.
  */
-import type { PgServer, StatementTag } from '../../net/pg/server.ts'
+import type { PgServer } from '../../net/pg/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
-import { effect, sessionEffects } from '../../routing/session-effects.ts'
+import { effect } from '../../routing/session-effects.ts'
 import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { owed, owedRepliesMax } from '../../wire/pg/reply-queue.ts'
 import { readyForQuery } from '../../wire/pg/write.ts'
-import { chooseSide, leavesReadOnly, readOnlyLeft } from './choose-side.ts'
+import { chooseSide, readOnlyLeft } from './choose-side.ts'
+import { QueryRelay } from './query-relay.ts'
 import type { Session } from './session.ts'
 import { StatementRelay } from './statement-relay.ts'
 
@@ -30,14 +31,13 @@ type Step = 'forward' | 'replaced' | 'incomplete' | 'wait' | 'stop'
 export class FrontendRelay implements TransportHandler {
   readonly #session: Session
   readonly #statements: StatementRelay
+  readonly #queries: QueryRelay
   /** Bytes not yet consumed. */
   #held: Buffer | null = null
   /** Bytes of the present message that are still to come and stream through. */
   #passBytes = 0
   /** They are dropped instead. */
   #isDropping = false
-  /** What the Query at hand does to prepared statements. */
-  #queryTag: StatementTag | null = null
   /** The next message waits until it is known what its statement name stands for. */
   awaitsStatement = false
   /** Terminate has come and waits for replies. */
@@ -48,6 +48,7 @@ export class FrontendRelay implements TransportHandler {
   constructor(session: Session) {
     this.#session = session
     this.#statements = new StatementRelay(session)
+    this.#queries = new QueryRelay(session, this.#statements.sqlNames)
   }
 
   /** The last message forwarded is complete. */
@@ -280,18 +281,12 @@ export class FrontendRelay implements TransportHandler {
     const { stats } = session.context
     switch (type) {
       case frontend.query:
-        if (session.isPooled && !this.#noteQuery(server, bytes, offset, end, total))
-          return 'incomplete'
-        // Its ReadyForQuery ends an extended batch as well.
-        if (this.#pushQuery(server)) server.batchOpen = false
-        stats.queries[server.side] += 1
-        session.totals.queries += 1
-        return 'forward'
+        return this.#query(server, bytes, offset, end, total)
       case frontend.execute:
         stats.queries[server.side] += 1
         session.totals.queries += 1
         server.batchOpen = true
-        server.replies.push(owed.execute)
+        server.replies.push(owed.execute, session.statements.takeExecuteTag())
         return 'forward'
       case frontend.sync:
         server.batchOpen = false
@@ -321,6 +316,23 @@ export class FrontendRelay implements TransportHandler {
       default:
         throw unknownType(type)
     }
+  }
+
+  #query(server: PgServer, bytes: Buffer, offset: number, end: number, total: number): Step {
+    const session = this.#session
+    let step: Step = 'forward'
+    if (session.isPooled) {
+      if (end - offset < total && total <= wholeBytesMax) return 'incomplete'
+      step = this.#queries.relay(server, bytes, offset, Math.min(end, offset + total), total)
+      this.awaitsStatement = step === 'wait'
+      if (this.awaitsStatement) {
+        session.client.pauseReading()
+        return step
+      }
+    } else if (server.replies.push(owed.query)) server.batchOpen = false
+    session.context.stats.queries[server.side] += 1
+    session.totals.queries += 1
+    return step
   }
 
   #relayExtended(
@@ -368,65 +380,13 @@ export class FrontendRelay implements TransportHandler {
       total,
       type,
     )
-    this.awaitsStatement = step === 'wait'
-    if (this.awaitsStatement) {
-      server.batchOpen = wasOpen
-      this.#session.client.pauseReading()
-    }
-    return step
+    this.awaitsStatement = step === 'wait' || step === 'ask'
+    if (step !== 'wait' && step !== 'ask') return step
+    // What was asked is a part of the batch.
+    if (step === 'wait') server.batchOpen = wasOpen
+    this.#session.client.pauseReading()
+    return 'wait'
   }
-
-  /** Notes the effects of a simple Query; false while it is incomplete. */
-  #noteQuery(server: PgServer, bytes: Buffer, offset: number, end: number, total: number): boolean {
-    const session = this.#session
-    if (end - offset < total && total <= wholeBytesMax) return false
-    const { unnamed } = session.statements
-    server.unnamedOwner = null
-    session.statements.unnamed = null
-    this.#queryTag = null
-    if (end - offset < total) {
-      if (!session.onPrimary) throw readOnlyLeft()
-      session.pinReason = 'unscanned'
-      return true
-    }
-    if (
-      !session.onPrimary &&
-      server.status !== txStatus.idle &&
-      leavesReadOnly(textOf(bytes, offset, total))
-    ) {
-      throw readOnlyLeft()
-    }
-    const effects = sessionEffects(bytes, offset + headerBytes, offset + total - 1)
-    if (effects !== 0) {
-      session.noteEffects(effects, textOf(bytes, offset, total))
-    }
-    const discards = (effects & (effect.deallocate | effect.discardAll)) !== 0
-    // Outside of a batch nothing can keep it from being run.
-    if (discards || (server.batchOpen && unnamed !== null))
-      this.#queryTag = {
-        change: discards ? 'discarded' : 'closed',
-        statement: unnamed,
-        clientName: '',
-      }
-    return true
-  }
-
-  /** False when the server is going to ignore it. */
-  #pushQuery(server: PgServer): boolean {
-    const tag = this.#queryTag
-    if (tag === null) return server.replies.push(owed.query)
-    this.#queryTag = null
-    const { statements } = this.#session
-    statements.sent(tag)
-    const isRead = server.replies.push(owed.query, tag)
-    if (!isRead) statements.unchanged(server, tag, true)
-    return isRead
-  }
-}
-
-/** The text of a Query message that is here whole. */
-function textOf(bytes: Buffer, offset: number, total: number): string {
-  return bytes.toString('utf8', offset + headerBytes, offset + total - 1)
 }
 
 function isCopyMessage(type: number): boolean {

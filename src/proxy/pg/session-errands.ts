@@ -111,6 +111,8 @@ export class SessionErrands {
     this.#underWay = 'none'
     session.pinReason = truth.pinReason(session.pinReason)
     if (truth.failed) return
+    // Somebody closed statements that we count on.
+    if (truth.prepared !== null && truth.prepared < server.prepared.size) server.spoil()
     session.takeSettings(server, truth.settings())
     session.listens(truth.channels)
   }

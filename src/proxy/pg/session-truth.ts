@@ -44,6 +44,11 @@ UNION ALL SELECT 'p', 'advisory-lock', '' WHERE EXISTS (SELECT FROM pg_catalog.p
 UNION ALL SELECT 'p', 'temp-table', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_class c
   WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())`
 
+/** Statements that clients have prepared by the protocol: code that is not seen may close them. */
+const preparedCount = `UNION ALL SELECT 'd', '', (SELECT pg_catalog.count(*)
+  FROM pg_catalog.pg_prepared_statements p WHERE NOT p.from_sql)::pg_catalog.text`
+const countBits = effect.opaque | effect.deallocate | effect.discardAll
+
 export class SessionTruth {
   readonly sql: string
   readonly #lasting: string
@@ -54,6 +59,8 @@ export class SessionTruth {
   readonly #pins: string[] = []
   /** Channels that the server listens to. */
   readonly channels: string[] = []
+  /** How many statements are prepared there by the protocol; null when it was not asked. */
+  prepared: number | null = null
   failed = false
 
   constructor(effects: number, texts: readonly string[], before: Settings) {
@@ -71,7 +78,8 @@ export class SessionTruth {
       (name) =>
         `UNION ALL SELECT 'h', ${literal(name)}, pg_catalog.current_setting(${literal(name)}, true)`,
     )
-    this.sql = [base, ...hidden].join('\n')
+    const counted = (effects & countBits) === 0 ? [] : [preparedCount]
+    this.sql = [base, ...counted, ...hidden].join('\n')
   }
 
   /** One row of the answer. */
@@ -79,6 +87,7 @@ export class SessionTruth {
     const [kind, name, value] = columns
     if (name === null || name === undefined) return
     if (kind === 'p') this.#pins.push(name)
+    else if (kind === 'd') this.prepared = Number(value)
     else if (kind === 'l') this.channels.push(name)
     else if (kind === 's') this.#settings.set(settingName(name), value ?? '')
     else if (kind === 'h' && isSet(name, value)) this.#settings.set(name, value ?? '')

@@ -8,7 +8,8 @@
  * The session holds the state that both relays share and the only ways to link and unlink a
  * server. States and their legal moves are in `sessionMoves` (session-state.ts).
  */
-import type { PgServer, StatementTag } from '../../net/pg/server.ts'
+import type { StatementTag } from '../../net/pg/prepared.ts'
+import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
 import type { Seat } from '../../routing/balance.ts'

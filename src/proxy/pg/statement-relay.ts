@@ -4,38 +4,43 @@
  * swallowed (backend-relay.ts). Neighbours: statements.ts, frontend-relay.ts.
  */
 import { Buffer } from 'node:buffer'
-import type { PgServer, StatementTag } from '../../net/pg/server.ts'
+import type { PreparedHere, HeldStatement } from '../../net/pg/prepared.ts'
+import type { PgServer } from '../../net/pg/server.ts'
 import { sessionEffects } from '../../routing/session-effects.ts'
 import { bytesOf, copyBytes, equalBytes } from '../../shared/bytes.ts'
-import { PontoonError } from '../../shared/errors.ts'
 import { backend, frontend, headerBytes } from '../../wire/pg/protocol.ts'
 import { cstringEnd } from '../../wire/pg/read.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
 import { message } from '../../wire/pg/write.ts'
 import { leavesReadOnly, mayEndTransaction, readOnlyLeft } from './choose-side.ts'
+import { Preparer } from './preparer.ts'
 import type { Session } from './session.ts'
+import { isNameOfOurs, SqlNames } from './sql-names.ts'
 import {
   closeStatement,
   nobodysName,
-  touch,
   type Statement,
+  type StatementUse,
   type UnnamedStatement,
 } from './statements.ts'
-
-/** Statements prepared on one server; the least recently used one is closed beyond that. */
-export const preparedPerServerMax = 500
 
 const statementLetter = 0x53 // 'S'
 const parseComplete = message(backend.parseComplete, Buffer.alloc(0))
 const closeNobody = closeStatement(nobodysName)
 const noName = Buffer.alloc(0)
-const closeUnnamed = closeStatement(noName)
 
 export class StatementRelay {
   readonly #session: Session
+  readonly #preparer: Preparer
+  readonly sqlNames: SqlNames
+  /** What the last Bind bound, for a Describe of its portal; null for an unnamed statement. */
+  #bound: HeldStatement<Statement> | null = null
+  #boundHere: PreparedHere | null = null
 
   constructor(session: Session) {
     this.#session = session
+    this.#preparer = new Preparer(session)
+    this.sqlNames = new SqlNames(session, this.#preparer)
   }
 
   owedFor(type: number): number {
@@ -53,7 +58,8 @@ export class StatementRelay {
 
   /**
    * Relays the message at `offset`, of which `available` of `total` bytes are here.
-   * Before anything is injected or replaced, the untouched bytes ahead of it are sent.
+   * Before anything is injected or replaced, the untouched bytes ahead of it are sent. `ask`: the
+   * columns of its statement are asked for, and must be known.
    */
   relay(
     server: PgServer,
@@ -62,7 +68,7 @@ export class StatementRelay {
     available: number,
     total: number,
     type: number,
-  ): 'forward' | 'replaced' | 'wait' {
+  ): 'forward' | 'replaced' | 'wait' | 'ask' {
     const end = offset + available
     if (this.#isUncertain(bytes, offset, end, type)) return 'wait'
     switch (type) {
@@ -73,8 +79,7 @@ export class StatementRelay {
         return this.#named(server, bytes, offset, end, total, portalEnd + 1, owed.bind)
       }
       case frontend.describe:
-        if (bytes[offset + headerBytes] !== statementLetter)
-          return this.#plain(server, owed.describe)
+        if (bytes[offset + headerBytes] !== statementLetter) return this.#describePortal(server)
         return this.#named(
           server,
           bytes,
@@ -85,7 +90,10 @@ export class StatementRelay {
           owed.describe,
         )
       default:
-        if (bytes[offset + headerBytes] !== statementLetter) return this.#plain(server, owed.close)
+        if (bytes[offset + headerBytes] !== statementLetter) {
+          server.replies.push(owed.close)
+          return 'forward'
+        }
         return this.#close(server, bytes, offset, end)
     }
   }
@@ -133,8 +141,11 @@ export class StatementRelay {
     return same !== null && statements.isFromBeforeSync(same)
   }
 
-  #plain(server: PgServer, kind: number): 'forward' {
-    server.replies.push(kind)
+  /** Taken to be of the portal that was bound last. */
+  #describePortal(server: PgServer): 'forward' {
+    const [held, here] = [this.#bound, this.#boundHere]
+    const isNews = held !== null && here !== null && (held.told !== here || here.columns === null)
+    server.replies.push(owed.describe, isNews ? this.#preparer.toTell(held, here) : null)
     return 'forward'
   }
 
@@ -143,21 +154,25 @@ export class StatementRelay {
     const nameStart = offset + headerBytes
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
     session.totals.clientParses += 1
-    if (nameEnd === nameStart) {
-      this.#parseUnnamed(server, bytes, offset, end)
-      return 'forward'
-    }
+    if (nameEnd === nameStart) return this.#parseUnnamed(server, bytes, offset, end)
     const sqlEnd = cstringEnd(bytes, nameEnd + 1, end, 'CLIENT_PROTOCOL')
     const effects = sessionEffects(bytes, nameEnd + 1, sqlEnd)
     const name = bytes.toString('latin1', nameStart, nameEnd)
     const sql = bytes.toString('utf8', nameEnd + 1, sqlEnd)
-    this.#session.frontend.forwardTo(bytes, offset)
+    session.frontend.forwardTo(bytes, offset)
     const known = session.statements.get(name)
     if (known !== undefined) {
       // The client reuses a name without Close: let the server refuse it, as it would directly.
-      this.#ensure(server, known)
-      this.#push(server, owed.parse, { change: 'again', statement: known, clientName: name })
-      server.transport.sendOwned(known.parse)
+      const { statement } = known
+      this.#preparer.present(server, known)
+      const here = this.#preparer.newHere(statement)
+      this.#preparer.push(server, owed.parse, {
+        change: 'again',
+        statement,
+        clientName: name,
+        here,
+      })
+      server.transport.sendOwned(statement.parse)
       return 'replaced'
     }
     const statement = session.context.statements.use(
@@ -167,28 +182,38 @@ export class StatementRelay {
       effects,
     )
     session.statements.set(name, statement)
-    if (server.prepared.has(statement.id)) {
-      touch(server, statement)
-      // Already there: a Close of nobody's name keeps the place of the reply in order.
-      this.#push(server, owed.parseAsClose, { change: 'found', statement, clientName: name })
-      server.transport.sendOwned(closeNobody)
-      return 'replaced'
-    }
-    this.#prepare(server, statement, owed.parse, name)
+    this.#preparer.prepare(server, statement, owed.parse, name)
     return 'replaced'
   }
 
-  #parseUnnamed(server: PgServer, bytes: Buffer, offset: number, end: number): void {
+  #parseUnnamed(
+    server: PgServer,
+    bytes: Buffer,
+    offset: number,
+    end: number,
+  ): 'forward' | 'replaced' {
     const { statements } = this.#session
     const { unnamed: last } = statements
     // Most drivers send the same few texts over and over.
-    const isAgain = last !== null && equalBytes(bytes, offset, end, last.parse)
-    const unnamed = isAgain
+    const isAgain =
+      last !== null && last.effects === 0 && equalBytes(bytes, offset, end, last.parse)
+    let unnamed = isAgain
       ? new Unnamed(last.parse, last.effects, last)
       : this.#newUnnamed(bytes, offset, end, last)
+    const rewritten =
+      unnamed.effects === 0 ? null : this.sqlNames.rewrite(unnamed.sql, unnamed.effects)
+    if (rewritten !== null) {
+      this.#session.frontend.forwardTo(bytes, offset)
+      unnamed = unnamed.rewritten(rewritten.sql, rewritten.uses)
+      this.sqlNames.prepareUsed(server, unnamed.uses)
+    }
     statements.unnamed = unnamed
     server.unnamedOwner = unnamed
-    this.#pushParse(server, owed.parse, { change: 'made', statement: unnamed, clientName: '' })
+    const tag = { change: 'made', statement: unnamed, clientName: '' } as const
+    this.#preparer.pushParse(server, owed.parse, tag)
+    if (rewritten === null) return 'forward'
+    server.transport.sendOwned(unnamed.parse)
+    return 'replaced'
   }
 
   #newUnnamed(bytes: Buffer, offset: number, end: number, last: UnnamedStatement | null): Unnamed {
@@ -206,22 +231,17 @@ export class StatementRelay {
     total: number,
     nameStart: number,
     kind: number,
-  ): 'forward' | 'replaced' {
+  ): 'forward' | 'replaced' | 'ask' {
     const session = this.#session
     const nameEnd = cstringEnd(bytes, nameStart, end, 'CLIENT_PROTOCOL')
-    if (kind === owed.bind) session.totals.binds += 1
     if (nameEnd === nameStart) {
-      this.#ensureUnnamed(server, bytes, offset)
-      const unnamed = session.statements.unnamed
-      if (kind === owed.bind && unnamed !== null) this.#guardReadOnly(unnamed.sql)
-      if (kind === owed.bind && unnamed !== null && unnamed.effects !== 0)
-        session.noteEffects(unnamed.effects, unnamed.sql)
-      server.replies.push(kind)
+      this.#useUnnamed(server, bytes, offset, kind)
       return 'forward'
     }
     const name = bytes.toString('latin1', nameStart, nameEnd)
-    const statement = session.statements.get(name)
-    if (statement === undefined) {
+    const held = session.statements.get(name)
+    if (held === undefined) {
+      if (kind === owed.bind) this.#bind(null, null)
       // Made by SQL PREPARE (then the session is pinned), or unknown.
       server.replies.push(kind)
       if (!isNameOfOurs(name)) return 'forward'
@@ -231,16 +251,56 @@ export class StatementRelay {
       )
       return 'replaced'
     }
+    const { statement } = held
     if (kind === owed.bind) this.#guardReadOnly(statement.sql)
-    if (kind === owed.bind && statement.effects !== 0)
-      session.noteEffects(statement.effects, statement.sql)
     session.frontend.forwardTo(bytes, offset)
-    this.#ensure(server, statement)
-    server.replies.push(kind)
+    const readiness = this.#preparer.ready(server, held)
+    if (readiness === 'ask') return 'ask'
+    if (readiness === 'outdated') {
+      const change = { change: 'outdated', statement, clientName: null } as const
+      this.#preparer.push(server, kind, change)
+      server.transport.sendOwned(
+        renamed(bytes, offset, nameStart, nameEnd, end, total, nobodysName),
+      )
+      return 'replaced'
+    }
+    const here = server.prepared.get(statement.id) ?? null
+    if (kind === owed.bind) {
+      if (statement.effects !== 0) session.noteEffects(statement.effects, statement.sql)
+      this.#bind(held, here)
+      server.replies.push(kind)
+    } else server.replies.push(kind, here === null ? null : this.#preparer.toTell(held, here))
     server.transport.sendOwned(
       renamed(bytes, offset, nameStart, nameEnd, end, total, statement.serverName),
     )
     return 'replaced'
+  }
+
+  #bind(held: HeldStatement<Statement> | null, here: PreparedHere | null): void {
+    this.#session.totals.binds += 1
+    this.#bound = held
+    this.#boundHere = here
+  }
+
+  #useUnnamed(server: PgServer, bytes: Buffer, offset: number, kind: number): void {
+    const session = this.#session
+    const { unnamed } = session.statements
+    if (server.unnamedOwner !== unnamed) {
+      session.frontend.forwardTo(bytes, offset)
+      this.#preparer.unnamed(server, unnamed)
+    }
+    if (kind === owed.bind) {
+      this.#bind(null, null)
+      if (unnamed !== null) {
+        this.#guardReadOnly(unnamed.sql)
+        if (unnamed.effects !== 0) session.noteEffects(unnamed.effects, unnamed.sql)
+        if (unnamed.uses.length > 0) {
+          session.frontend.forwardTo(bytes, offset)
+          this.sqlNames.bound(server, unnamed)
+        }
+      }
+    }
+    server.replies.push(kind)
   }
 
   #close(server: PgServer, bytes: Buffer, offset: number, end: number): 'forward' | 'replaced' {
@@ -251,77 +311,31 @@ export class StatementRelay {
       const { unnamed } = session.statements
       session.statements.unnamed = null
       server.unnamedOwner = null
-      this.#push(server, owed.close, { change: 'closed', statement: unnamed, clientName: '' })
+      const tag = { change: 'closed', statement: unnamed, clientName: '' } as const
+      this.#preparer.push(server, owed.close, tag)
       return 'forward'
     }
     const name = bytes.toString('latin1', nameStart, nameEnd)
-    const statement = session.statements.get(name)
-    if (statement === undefined && !isNameOfOurs(name)) {
+    const held = session.statements.get(name)
+    if (held === undefined && !isNameOfOurs(name)) {
       server.replies.push(owed.close)
       return 'forward'
     }
     // The statement stays for others; the client gets its CloseComplete all the same.
     this.#session.frontend.forwardTo(bytes, offset)
-    if (statement === undefined) server.replies.push(owed.close)
+    if (held === undefined) server.replies.push(owed.close)
     else {
       session.statements.close(name)
-      this.#push(server, owed.close, { change: 'closed', statement, clientName: name })
+      const { statement } = held
+      this.#preparer.push(server, owed.close, {
+        change: 'closed',
+        statement,
+        clientName: name,
+        held,
+      })
     }
     server.transport.sendOwned(closeNobody)
     return 'replaced'
-  }
-
-  #ensure(server: PgServer, statement: Statement): void {
-    if (server.prepared.has(statement.id)) touch(server, statement)
-    else this.#prepare(server, statement, owed.parse | owed.injected, null)
-  }
-
-  #prepare(server: PgServer, statement: Statement, kind: number, clientName: string | null): void {
-    if (server.prepared.size >= preparedPerServerMax) this.#evict(server)
-    server.prepared.set(statement.id, statement)
-    server.youngestPrepared = statement.id
-    this.#pushParse(server, kind, { change: 'made', statement, clientName })
-    server.transport.sendOwned(statement.parse)
-  }
-
-  #evict(server: PgServer): void {
-    for (const [id, tag] of server.prepared) {
-      server.prepared.delete(id)
-      const change = { change: 'evicted', statement: tag, clientName: null } as const
-      this.#push(server, owed.close | owed.injected, change)
-      server.transport.sendOwned(closeStatement(tag.serverName))
-      return
-    }
-  }
-
-  #ensureUnnamed(server: PgServer, bytes: Buffer, offset: number): void {
-    const { unnamed } = this.#session.statements
-    if (server.unnamedOwner === unnamed) return
-    this.#session.frontend.forwardTo(bytes, offset)
-    server.unnamedOwner = unnamed
-    if (unnamed === null) {
-      // Somebody else's is there: the client must get "does not exist", not a stranger's statement.
-      server.replies.push(owed.close | owed.injected)
-      server.transport.sendOwned(closeUnnamed)
-      return
-    }
-    this.#pushParse(server, owed.parse | owed.injected, {
-      change: 'made',
-      statement: unnamed,
-      clientName: null,
-    })
-    server.transport.sendOwned(unnamed.parse)
-  }
-
-  #pushParse(server: PgServer, kind: number, tag: StatementTag): void {
-    this.#session.totals.serverParses += 1
-    this.#push(server, kind, tag)
-  }
-
-  #push(server: PgServer, kind: number, tag: StatementTag): void {
-    const { statements } = this.#session
-    statements.sent(tag)
-    if (!server.replies.push(kind, tag)) statements.unchanged(server, tag, true)
   }
 
   /** On the side that is not primary nothing but reads may follow the end of a transaction. */
@@ -333,32 +347,42 @@ export class StatementRelay {
   }
 }
 
-/** A client may use such a name for itself, but never reaches a shared statement by it. */
-function isNameOfOurs(name: string): boolean {
-  return name.startsWith('pontoon_')
-}
-
 class Unnamed implements UnnamedStatement {
   readonly id = 0
   readonly serverName = noName
   readonly parsedFor = null
   readonly parse: Buffer
   readonly effects: number
+  readonly uses: readonly StatementUse[]
   fate: UnnamedStatement['fate'] = 'pending'
   awaitedCount = 0
   awaitedSyncs = 0
   previous: UnnamedStatement | null
 
-  constructor(parse: Buffer, effects: number, previous: UnnamedStatement | null) {
+  constructor(
+    parse: Buffer,
+    effects: number,
+    previous: UnnamedStatement | null,
+    uses: readonly StatementUse[] = [],
+  ) {
     this.parse = parse
     this.effects = effects
     this.previous = previous
+    this.uses = uses
   }
 
   get sql(): string {
-    const end = this.parse.indexOf(0, headerBytes + 1)
-    if (end < 0) throw new PontoonError('CLIENT_PROTOCOL', 'a string in a message has no end')
-    return this.parse.toString('utf8', headerBytes + 1, end)
+    return this.parse.toString('utf8', headerBytes + 1, this.#sqlEnd)
+  }
+
+  get #sqlEnd(): number {
+    return cstringEnd(this.parse, headerBytes + 1, this.parse.length, 'CLIENT_PROTOCOL')
+  }
+
+  /** The same with another text, in which names of ours stand for the client's. */
+  rewritten(sql: Buffer, uses: readonly StatementUse[]): Unnamed {
+    const body = Buffer.concat([Buffer.alloc(1), sql, this.parse.subarray(this.#sqlEnd)])
+    return new Unnamed(message(frontend.parse, body), this.effects, this.previous, uses)
   }
 }
 

@@ -3,7 +3,8 @@
  * means nothing on a shared server, so each distinct statement (text and parameter types) gets
  * one name of ours, the same on every server, and is prepared where it is missing.
  */
-import type { PgServer, PreparedTag } from '../../net/pg/server.ts'
+import type { HeldStatement, PreparedHere, PreparedTag } from '../../net/pg/prepared.ts'
+import type { PgServer } from '../../net/pg/server.ts'
 import { frontend, headerBytes } from '../../wire/pg/protocol.ts'
 
 /** A named statement, shared by all clients of a service that prepared the same. */
@@ -22,6 +23,8 @@ export interface Statement extends PreparedTag {
   readonly parsedFor: Set<string>
   /** Clients whose name it stands behind. */
   users: number
+  /** A client was told its columns: whoever prepares it asks for them too. */
+  isTold: boolean
 }
 
 /** What an unnamed Parse made; never shared, told apart by identity. */
@@ -38,6 +41,16 @@ export interface UnnamedStatement extends PreparedTag {
   readonly parse: Buffer
   readonly sql: string
   readonly effects: number
+  /** The client's statements that its text names, in terms of which it was rewritten. */
+  readonly uses: readonly StatementUse[]
+}
+
+/** A statement of the client's that a text of SQL names (EXECUTE, DEALLOCATE, PREPARE). */
+export interface StatementUse {
+  readonly use: 'execute' | 'deallocate' | 'prepare'
+  readonly name: string
+  /** Null for a name that is not one of its protocol-level statements. */
+  readonly held: HeldStatement<Statement> | null
 }
 
 /** Statements kept although no client uses them at present. */
@@ -46,13 +59,23 @@ const unusedMax = 1_000
 /** A name no statement ever has: closing it is no error and gives CloseComplete in order. */
 export const nobodysName = Buffer.from('pontoon_0')
 
+/** Names of empty statements that DEALLOCATE closes in place of a shared one. */
+export const gonePrefix = 'pontoon_gone_'
+
 export class StatementCatalogue {
   readonly #byText = new Map<string, Statement>()
   #nextId = 1
+  #lastSeq = 0
   #unused = 0
 
   get size(): number {
     return this.#byText.size
+  }
+
+  /** Numbers every Parse, so that it can be told which of two came later. */
+  nextSeq(): number {
+    this.#lastSeq += 1
+    return this.#lastSeq
   }
 
   /** A statement that is known already, or null. */
@@ -77,6 +100,7 @@ export class StatementCatalogue {
         effects,
         parsedFor: new Set(),
         users: 0,
+        isTold: false,
       }
       this.#byText.set(key, statement)
     } else if (statement.users === 0) {
@@ -99,15 +123,6 @@ export class StatementCatalogue {
     if (statement.users > 0 || !this.#isListed(statement)) return
     this.#unused += 1
     if (this.#unused > unusedMax) this.#dropUnused()
-  }
-
-  /**
-   * What the texts mean has changed: whoever parses from now on gets new statements. Those who
-   * hold old ones keep them, as they would with a server of their own.
-   */
-  renew(): void {
-    this.#byText.clear()
-    this.#unused = 0
   }
 
   #isListed(statement: Statement): boolean {
@@ -153,10 +168,18 @@ export function closeStatement(name: Buffer): Buffer {
 }
 
 /** Marks a statement as the most recently used of a server. */
-export function touch(server: PgServer, statement: Statement): void {
+export function touch(server: PgServer, here: PreparedHere): void {
+  const { id } = here.statement
   // Moving an entry costs two hash operations: not for the one that is youngest anyway.
-  if (server.youngestPrepared === statement.id) return
-  server.youngestPrepared = statement.id
-  server.prepared.delete(statement.id)
-  server.prepared.set(statement.id, statement)
+  if (server.youngestPrepared === id) return
+  server.youngestPrepared = id
+  server.prepared.delete(id)
+  server.prepared.set(id, here)
+}
+
+/** Describe of a statement by name. */
+export function describeStatement(name: Buffer): Buffer {
+  const message = closeStatement(name)
+  message[0] = frontend.describe
+  return message
 }

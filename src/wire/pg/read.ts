@@ -79,6 +79,8 @@ export interface ServerError {
   /** Five characters; XX000 when the server gave none (CVE-2026-6666 class: never trust it is there). */
   readonly sqlstate: string
   readonly message: string
+  /** The function of the server that reported it, '' when it does not say. */
+  readonly routine: string
 }
 
 /**
@@ -89,6 +91,7 @@ export function readError(bytes: Buffer, start: number, end: number): ServerErro
   let severity = 'ERROR'
   let sqlstate = 'XX000'
   let text = ''
+  let routine = ''
   let offset = start
   while (offset < end && bytes[offset] !== 0) {
     const field = bytes[offset]
@@ -97,9 +100,10 @@ export function readError(bytes: Buffer, start: number, end: number): ServerErro
     if (field === 0x56) severity = bytes.toString('utf8', offset + 1, valueEnd)
     else if (field === 0x43) sqlstate = bytes.toString('latin1', offset + 1, valueEnd)
     else if (field === 0x4d) text = bytes.toString('utf8', offset + 1, valueEnd)
+    else if (field === 0x52) routine = bytes.toString('latin1', offset + 1, valueEnd)
     offset = valueEnd + 1
   }
-  return { severity, sqlstate: sqlstate.length === 5 ? sqlstate : 'XX000', message: text }
+  return { severity, sqlstate: sqlstate.length === 5 ? sqlstate : 'XX000', message: text, routine }
 }
 
 export function readParameterStatus(bytes: Buffer, start: number, end: number): [string, string] {
@@ -135,6 +139,35 @@ export function readNotification(
     channel: bytes.toString('utf8', start + 4, channelEnd),
     payload: bytes.toString('utf8', channelEnd + 1, payloadEnd),
   }
+}
+
+export interface Column {
+  readonly name: string
+  readonly type: number
+  readonly modifier: number
+}
+
+/** Bytes of a field in a RowDescription behind its name. */
+const fieldBytes = 18
+
+/** Decodes the body of a RowDescription as far as it tells the type of each column. */
+export function readColumns(bytes: Buffer, start: number, end: number): Column[] {
+  if (end - start < 2) throw new PontoonError('SERVER_PROTOCOL', 'a RowDescription is too short')
+  const count = bytes.readInt16BE(start)
+  const columns: Column[] = []
+  let offset = start + 2
+  for (let index = 0; index < count; index += 1) {
+    const nameEnd = cstringEnd(bytes, offset, end, 'SERVER_PROTOCOL')
+    const next = nameEnd + 1 + fieldBytes
+    if (next > end) throw new PontoonError('SERVER_PROTOCOL', 'a RowDescription is too short')
+    columns.push({
+      name: bytes.toString('latin1', offset, nameEnd),
+      type: bytes.readUInt32BE(nameEnd + 7),
+      modifier: bytes.readInt32BE(nameEnd + 13),
+    })
+    offset = next
+  }
+  return columns
 }
 
 /** Decodes the body of a DataRow in text format; null for SQL NULL. */

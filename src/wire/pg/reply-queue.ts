@@ -19,8 +19,6 @@ export const owed = {
   sync: 6,
   query: 7,
   functionCall: 8,
-  /** A Parse of a statement that is there already, sent as a Close that closes nothing. */
-  parseAsClose: 9,
   /** CopyDone or CopyFail: gets no reply, but tells where COPY mode ends, should it begin. */
   copyEnd: 10,
   injected: 16,

@@ -100,6 +100,7 @@ export interface ErrorFields {
   readonly message: string
   readonly detail?: string
   readonly hint?: string
+  readonly routine?: string
 }
 
 /** ErrorResponse ("Error and Notice Message Fields"): S and V are both the severity. */
@@ -115,6 +116,7 @@ export function errorResponse(fields: ErrorFields): Buffer {
     .cstring(fields.message)
   if (fields.detail !== undefined) writer.byte(0x44).cstring(fields.detail)
   if (fields.hint !== undefined) writer.byte(0x48).cstring(fields.hint)
+  if (fields.routine !== undefined) writer.byte(0x52).cstring(fields.routine)
   return writer.byte(0).finish(backend.errorResponse)
 }
 
