@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
 import { configJsonSchema } from './lib/config-json-schema.ts'
 import { shippedPhases } from '../src/config/phases.ts'
-import { asNode, configModel, type ModelNode } from '../src/config/schema-model.ts'
+import { asNode, kindsOf, writtenModel, type ModelNode } from '../src/config/schema-model.ts'
 
 export interface GeneratedFile {
   /** From the root of the repository. */
@@ -41,7 +41,15 @@ ever printed. A \`target\` has the same keys as a
 
 | key | type | default | unit | description |
 | --- | --- | --- | --- | --- |
-${rowsOf(configModel, '').join('\n')}
+${rowsOf(writtenModel, '').join('\n')}
+
+## Keys of a Redis service
+
+With \`protocol: redis\`; docs/redis.md says what they mean together.
+
+| key | type | default | unit | description |
+| --- | --- | --- | --- | --- |
+${redisRows().join('\n')}
 
 ## Phases
 
@@ -116,6 +124,17 @@ Pontoon runs: \`log.level\`, \`drainTimeoutMs\`, \`admin.tokens\`, and of each s
 in the log. \`route.phase\` and \`route.reads\` only say where a new service starts.
 `
 
+/** The kinds of services, PostgreSQL's first. */
+function serviceModels(): readonly ModelNode[] {
+  const named = asNode(asNode(writtenModel.properties?.['services'])?.additionalProperties)
+  return kindsOf(named)
+}
+
+function redisRows(): readonly string[] {
+  const redis = serviceModels()[1]
+  return redis === undefined ? [] : rowsOf(redis, 'services.<name>')
+}
+
 function rowsOf(node: ModelNode, path: string): readonly string[] {
   const properties = Object.entries(node.properties ?? {})
   const rows = properties.flatMap(([name, child]) => {
@@ -127,7 +146,8 @@ function rowsOf(node: ModelNode, path: string): readonly string[] {
     return name === 'target' ? [own] : [own, ...rowsOf(schema, key)]
   })
   const named = asNode(node.additionalProperties)
-  if (named !== undefined) rows.push(...rowsOf(named, `${path}.<name>`))
+  const [postgres = named] = kindsOf(named)
+  if (postgres !== undefined) rows.push(...rowsOf(postgres, `${path}.<name>`))
   const items = asNode(node.items)
   if (items !== undefined) rows.push(...rowsOf(items, `${path}[]`))
   return rows

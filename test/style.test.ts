@@ -26,20 +26,8 @@ const testSupport = tests.filter((file) => !file.path.endsWith('.test.ts'))
 const everything = [...sources, ...scripts, ...tests]
 const written = readSources(root, '.', (path) => /\.(?:ts|mjs|js|md|ya?ml|sh|tf)$/.test(path))
 
-/** Taken up by the Redis proxy, which comes next. */
-const redisParts = [
-  'src/routing/redis/command-keys.ts',
-  'src/routing/redis/hash-slot.ts',
-  'src/wire/redis/argument-positions.ts',
-]
-
 /** Where programs begin: the product, and the generators of documentation. */
-const entries = [
-  'src/main.ts',
-  'scripts/docs-config.ts',
-  'scripts/redis-commands.ts',
-  ...redisParts,
-]
+const entries = ['src/main.ts', 'scripts/docs-config.ts', 'scripts/redis-commands.ts']
 
 /** Names in documentation that look like metrics and are database objects: replication and roles. */
 const databaseObjects = new Set<string>()

@@ -1,8 +1,7 @@
 /** pontoon check: is the configuration right, and can both sides of every service be used? */
 import { loadConfig } from '../config/load.ts'
-import type { ServiceConfig } from '../config/schema.ts'
-import { lookAtSide, rolesOf } from '../control/side-probe.ts'
-import { probeSide } from '../net/pg/probe.ts'
+import type { AnyServiceConfig } from '../config/schema.ts'
+import { lookAtSide, probesOf } from '../control/side-probe.ts'
 import { Secrets } from '../net/secrets/secrets.ts'
 import { systemClock } from '../shared/clock.ts'
 import { silentLog } from '../shared/log.ts'
@@ -36,7 +35,7 @@ export const check: Command = {
 
 interface Place {
   readonly name: string
-  readonly service: ServiceConfig
+  readonly service: AnyServiceConfig
   readonly side: Side
   readonly secrets: Secrets
 }
@@ -75,12 +74,12 @@ async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
 /** All roles, one after the other: the first tells about the way there, the rest of themselves. */
 async function checkSide(place: Place): Promise<SideReport> {
   const { name, service, side, secrets } = place
-  const [first, ...others] = rolesOf(service, side, secrets)
+  const [first, ...others] = probesOf(service, side, secrets)
   if (first === undefined) return await reachOnly(place)
-  const report = await probeSide(service[side], first)
+  const report = await first()
   const steps = [...report.steps]
-  for (const role of report.ok ? others : []) {
-    const more = await probeSide(service[side], role)
+  for (const probe of report.ok ? others : []) {
+    const more = await probe()
     steps.push(...more.steps.filter((step) => step.name === 'login'))
   }
   return {
@@ -129,12 +128,13 @@ async function reachStep({ service, side, secrets }: Place): Promise<ProbeStep> 
 
 /** What the pools of one sidecar may grow to, against what the server has room for. */
 function connectionWarnings(
-  service: ServiceConfig,
+  service: AnyServiceConfig,
   connectionsMax: number | null,
 ): readonly string[] {
   if (connectionsMax === null) return []
   const users = Math.max(1, Object.keys(service.users ?? {}).length)
-  const databases = Math.max(1, service.databases?.length ?? 1)
+  // How many of their own Redis clients take depends on them.
+  const databases = service.protocol === 'redis' ? 1 : Math.max(1, service.databases?.length ?? 1)
   const wanted = service.pool.size * users * databases
   if (wanted <= connectionsMax) return []
   const sum = `pool.size ${service.pool.size} for ${users} users and ${databases} databases`

@@ -14,6 +14,7 @@ import {
 import { formatPath, type Path } from './mistake.ts'
 import type { PhaseProfiles } from './phases.ts'
 import type { AdminConfig, Config } from './schema.ts'
+import { checkRedisService } from './redis-checks.ts'
 import { checkService } from './service-checks.ts'
 
 export interface CheckReport {
@@ -41,13 +42,9 @@ export function checkConfig(config: Config, phases: PhaseProfiles, report: Check
   for (const [name, service] of Object.entries(config.services)) {
     const path = ['services', name]
     const listening = addressesOf([...path, 'listen'], service.listen, report)
-    checkService(
-      path,
-      service,
-      listening.map(({ address }) => address),
-      phases,
-      report,
-    )
+    const addresses = listening.map(({ address }) => address)
+    if (service.protocol === 'redis') checkRedisService(path, service, addresses, phases, report)
+    else checkService(path, service, addresses, phases, report)
     all.push(...listening)
   }
   checkOverlaps(all, report)

@@ -7,7 +7,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { formatPath, type Path } from './mistake.ts'
 import { sides, type Side } from '../shared/side.ts'
-import type { Config } from './schema.ts'
+import { liveRedisService } from './redis-live.ts'
+import type { AnyServiceConfig, Config, ServiceConfig } from './schema.ts'
 
 export interface ConfigChanges {
   /** In force as soon as `liveConfig` is applied. */
@@ -71,14 +72,21 @@ export function liveConfig(running: Config, next: Config): Config {
       Object.fromEntries(
         Object.entries(running.services).map(([name, service]) => {
           const asked = Object.hasOwn(next.services, name) ? next.services[name] : undefined
-          return [name, asked === undefined ? service : liveService(service, asked)]
+          return [name, asked === undefined ? service : liveAnyService(service, asked)]
         }),
       ),
     ),
   })
 }
 
-type Service = Config['services'][string]
+/** A service that changes its protocol does so with a restart. */
+function liveAnyService(running: AnyServiceConfig, next: AnyServiceConfig): AnyServiceConfig {
+  if (running.protocol === 'redis')
+    return next.protocol === 'redis' ? liveRedisService(running, next) : running
+  return next.protocol === 'postgres' ? liveService(running, next) : running
+}
+
+type Service = ServiceConfig
 type SideValues = Service['source']
 
 function liveService(running: Service, next: Service): Service {
@@ -165,6 +173,8 @@ function changedPaths(before: unknown, after: unknown, path: Path): readonly Pat
   const empty = isEntry(path) ? undefined : {}
   const [one, other] = [before ?? empty, after ?? empty]
   if (!isMapping(one) || !isMapping(other)) return [path]
+  // Under another protocol it is another service.
+  if (path.length === 2 && one['protocol'] !== other['protocol']) return [path]
   const names = new Set([...Object.keys(one), ...Object.keys(other)])
   if (names.size === 0) return [path]
   return [...names].flatMap((name) =>

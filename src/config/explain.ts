@@ -13,8 +13,12 @@ export interface Explanation {
 
 type Issue = z.core.$ZodIssue
 
+function asStep(step: PropertyKey): string | number {
+  return typeof step === 'number' ? step : String(step)
+}
+
 export function explain(issue: Issue, root: ConfigNode): readonly Explanation[] {
-  const path = issue.path.map((step) => (typeof step === 'number' ? step : String(step)))
+  const path = issue.path.map(asStep)
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...path, key], message: unknownKey(path, key) }))
   }
@@ -53,6 +57,9 @@ function problem(issue: Issue, found: Found): string {
     case 'too_big':
       return `expected at most ${issue.maximum}, found ${found.text}`
     case 'invalid_union':
+      // Of services there are several kinds, told apart by one of their values.
+      if (issue.errors.length === 0)
+        return oneOf((modelAt(issue.path.map(asStep))?.enum ?? []).map(String), found)
       return `expected text or a list of text, found ${found.text}`
     case 'invalid_key':
       return 'is no valid name: lower-case letters, digits and dashes, a letter first, 63 at most'

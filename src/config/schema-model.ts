@@ -9,7 +9,14 @@ import { configSchema } from './schema.ts'
 
 export type ModelNode = z.core.JSONSchema.BaseSchema
 
-export const configModel: ModelNode = z.toJSONSchema(configSchema, { io: 'input' })
+/** As written: a service is one of several, by its protocol. */
+export const writtenModel: ModelNode = z.toJSONSchema(configSchema, { io: 'input' })
+
+/**
+ * The kinds of services put together: what a key means at a place does not depend on the protocol,
+ * only whether it may stand there, and that the schema itself decides.
+ */
+export const configModel: ModelNode = merged(writtenModel)
 
 /** The model of the value at `path`, undefined where the schema knows none. */
 export function modelAt(path: Path, root: ModelNode = configModel): ModelNode | undefined {
@@ -60,6 +67,56 @@ type Subschema = ModelNode | boolean
 
 export function asNode(value: Subschema | readonly Subschema[] | undefined): ModelNode | undefined {
   return typeof value === 'object' && !isList(value) ? value : undefined
+}
+
+/** The kinds of a value that is one of several. */
+export function kindsOf(node: ModelNode | undefined): readonly ModelNode[] {
+  return (node?.oneOf ?? []).map((option) => asNode(option)).filter((kind) => kind !== undefined)
+}
+
+function merged(node: ModelNode): ModelNode {
+  const [first, ...others] = kindsOf(node)
+  if (first !== undefined) return merged(others.reduce(both, first))
+  const { properties, additionalProperties } = node
+  const named = asNode(additionalProperties)
+  return {
+    ...node,
+    ...(properties === undefined
+      ? {}
+      : {
+          properties: Object.fromEntries(
+            Object.entries(properties).map(([name, child]) => {
+              const model = asNode(child)
+              return [name, model === undefined ? child : merged(model)]
+            }),
+          ),
+        }),
+    ...(named === undefined ? {} : { additionalProperties: merged(named) }),
+  }
+}
+
+function both(one: ModelNode, other: ModelNode): ModelNode {
+  const values = [...valuesOf(one), ...valuesOf(other)]
+  const [mine, theirs] = [one.properties ?? {}, other.properties ?? {}]
+  const properties = Object.fromEntries(
+    [...new Set([...Object.keys(mine), ...Object.keys(theirs)])].flatMap((name) => {
+      const [a, b] = [asNode(mine[name]), asNode(theirs[name])]
+      const child = a !== undefined && b !== undefined ? both(a, b) : (a ?? b)
+      return child === undefined ? [] : [[name, child]]
+    }),
+  )
+  const [a, b] = [asNode(one.additionalProperties), asNode(other.additionalProperties)]
+  const { const: _const, ...rest } = one
+  return {
+    ...rest,
+    ...(values.length === 0 ? {} : { enum: [...new Set(values)] }),
+    ...(Object.keys(properties).length === 0 ? {} : { properties }),
+    ...(a !== undefined && b !== undefined ? { additionalProperties: both(a, b) } : {}),
+  }
+}
+
+function valuesOf(node: ModelNode): readonly NonNullable<ModelNode['enum']>[number][] {
+  return node.enum ?? (node.const === undefined ? [] : [node.const])
 }
 
 function isList(value: ModelNode | readonly Subschema[]): value is readonly Subschema[] {

@@ -8,20 +8,18 @@
  * version does not do yet is refused by not-yet.ts.
  */
 import { z } from 'zod'
-import { phaseNames } from './phase-names.ts'
-
-const text = z.string().min(1)
-const port = z.number().int().min(1).max(65_535)
-const durationMs = z.number().int().min(1).max(86_400_000).meta({ 'x-unit': 'ms' })
-const graceMs = z.number().int().min(0).max(3_600_000).meta({ 'x-unit': 'ms' })
-const percent = z.number().min(0).max(100).meta({ 'x-unit': '%' })
-const bytes = z.number().int().meta({ 'x-unit': 'bytes' })
-
-/** A value that is never printed; in the file it may also be `{ file: path }`. */
-const secret = text.meta({ writeOnly: true })
-
-/** A file or folder; a relative one counts from the folder of the file that names it. */
-const path = text.meta({ 'x-path': true })
+import { redisService } from './redis-schema.ts'
+import {
+  bytes,
+  durationMs,
+  listen,
+  path,
+  port,
+  routeDefaults,
+  secret,
+  sidePassword,
+  text,
+} from './schema-parts.ts'
 
 /** TLS modes as libpq names them (sslmode), without `allow`. */
 export const tlsModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
@@ -60,21 +58,6 @@ const clientTls = z.strictObject({
   key: path.optional().describe('PEM file of its key.'),
   clientCa: path.optional().describe('PEM file of CAs that client certificates must chain to.'),
 })
-
-/** What a password is made of where it may change while Pontoon runs; never printed either. */
-const secretSource = z.union([
-  text,
-  z.strictObject({ file: path }),
-  z.strictObject({
-    secretsManager: text,
-    key: text.optional(),
-    region: text.optional(),
-    endpoint: text.optional(),
-    refreshMs: durationMs.default(300_000),
-  }),
-])
-
-const sidePassword = secretSource.meta({ writeOnly: true, 'x-rotates': true })
 
 const sideAuth = z.strictObject({
   mode: z.enum(['rds-iam']).describe('`rds-iam`: a token signed with the AWS credentials at hand.'),
@@ -292,21 +275,6 @@ const limits = z.strictObject({
     ),
 })
 
-const routeDefaults = z.strictObject({
-  phase: z
-    .enum(phaseNames)
-    .default('self-hosted')
-    .describe('Phase in which a new service starts; afterwards the stored route counts.'),
-  reads: percent
-    .optional()
-    .describe('Percent of eligible reads on the target at the start; default: as the phase says.'),
-  readAfterWriteMs: graceMs
-    .default(1_000)
-    .describe('A session that wrote reads from the primary for this long.'),
-})
-
-const listen = z.union([text, z.array(text).min(1)])
-
 export const postgresService = z.strictObject({
   protocol: z.literal('postgres').describe('What the clients speak.'),
   listen: listen.describe(
@@ -383,11 +351,14 @@ export const configSchema = z.strictObject({
     .default(30_000)
     .describe('How long SIGTERM waits for running transactions.'),
   services: z
-    .record(serviceName, postgresService)
+    .record(serviceName, z.discriminatedUnion('protocol', [postgresService, redisService]))
     .describe('The databases that applications reach through Pontoon, by name.'),
 })
 
 export type Config = z.infer<typeof configSchema>
+/** A service of either protocol. */
+export type AnyServiceConfig = Config['services'][string]
+/** A PostgreSQL service. */
 export type ServiceConfig = z.infer<typeof postgresService>
 export type SideConfig = z.infer<typeof sideSchema>
 export type CredentialsConfig = z.infer<typeof credentials>
@@ -400,3 +371,4 @@ export type ClientTlsConfig = z.infer<typeof clientTls>
 export type UserEntry = z.infer<typeof userEntry>
 export type AdminConfig = Config['admin']
 export type RouteDefaults = ServiceConfig['route']
+export type { RedisServiceConfig, RedisSideConfig, RedisUserEntry } from './redis-schema.ts'

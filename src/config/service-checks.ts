@@ -28,7 +28,7 @@ export function checkService(
   checkStart([...path, 'route'], service.route, phases, report)
 }
 
-function checkClientTls(path: Path, tls: ClientTlsConfig, report: CheckReport): void {
+export function checkClientTls(path: Path, tls: ClientTlsConfig, report: CheckReport): void {
   if (tls.mode === 'disable') {
     for (const key of ['cert', 'key', 'clientCa'] as const) {
       if (tls[key] !== undefined) report.warning([...path, key], 'has no effect: mode is disable')
@@ -89,7 +89,10 @@ function checkServerTls(
   }
 }
 
-function pointsAt(side: SideConfig, listening: readonly ListenAddress[]): boolean {
+export function pointsAt(
+  side: Pick<SideConfig, 'host' | 'port'>,
+  listening: readonly ListenAddress[],
+): boolean {
   return listening.some((address) => {
     if (address.kind === 'unix') {
       return address.path === `${side.host}/.s.PGSQL.${side.port}`
@@ -108,7 +111,7 @@ function sameDatabase(source: SideConfig, target: SideConfig): boolean {
   )
 }
 
-function sameHost(one: string, other: string): boolean {
+export function sameHost(one: string, other: string): boolean {
   if (isLoopbackHost(one) && isLoopbackHost(other)) return true
   return plainHost(one) === plainHost(other)
 }
@@ -118,7 +121,7 @@ function plainHost(host: string): string {
   return host.startsWith('/') ? host.replace(/\/+$/, '') : host.toLowerCase().replace(/\.$/, '')
 }
 
-function checkStart(
+export function checkStart(
   path: Path,
   route: ServiceConfig['route'],
   phases: PhaseProfiles,

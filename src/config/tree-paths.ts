@@ -22,14 +22,18 @@ export function originOf(root: ConfigNode, path: Path): Origin {
   return origin
 }
 
-/** The same tree without the value at `path`; a list on the way goes as a whole. */
+/** The tree without the value at `path`, itself when there is none; a list on the way goes as a whole. */
 export function without(root: MapNode, path: Path): MapNode {
   const [step, ...rest] = path
   const entry = step === undefined ? undefined : root.entries.get(String(step))
   if (step === undefined || entry === undefined) return root
   const entries = new Map(root.entries)
   if (rest.length === 0 || entry.value.kind !== 'map') entries.delete(String(step))
-  else entries.set(String(step), { ...entry, value: without(entry.value, rest) })
+  else {
+    const value = without(entry.value, rest)
+    if (value === entry.value) return root
+    entries.set(String(step), { ...entry, value })
+  }
   return { ...root, entries }
 }
 

@@ -9,6 +9,7 @@ import type { Config } from '../config/schema.ts'
 import { Secrets } from '../net/secrets/secrets.ts'
 import { createPostgresService } from '../proxy/pg/service.ts'
 import type { PostgresServiceOptions } from '../proxy/pg/service.ts'
+import { createRedisService } from '../proxy/redis/service.ts'
 import type { Service } from '../proxy/service.ts'
 import { initialRoute } from '../routing/change.ts'
 import type { Clock } from '../shared/clock.ts'
@@ -164,7 +165,11 @@ async function startServices(
     const route = await store.ensure(name, initial)
     const { clock, log } = options
     const consoleActions = consoles
-    const service = create({ name, config, route, clock, log, secrets, consoleActions })
+    const common = { name, route, clock, log, secrets }
+    const service =
+      config.protocol === 'redis'
+        ? createRedisService({ ...common, config })
+        : create({ ...common, config, consoleActions })
     services.set(name, service)
     closers.push(() => service.close(0))
     await service.listen()

@@ -1,4 +1,5 @@
 /** One service as the admin API shows it: what it is doing now, and totals since the start. */
+import type { AnyServiceConfig } from '../config/schema.ts'
 import type { Service, ServiceSnapshot } from '../proxy/service.ts'
 import type { Side } from '../shared/side.ts'
 import type { SideView, SideWatch } from './side-watch.ts'
@@ -14,7 +15,7 @@ export interface SideTotals {
 }
 
 export interface ServiceView extends ServiceSnapshot {
-  readonly poolMode: 'session' | 'transaction'
+  readonly poolMode: AnyServiceConfig['pool']['mode']
   readonly sides: Readonly<Record<Side, SideView & SideTotals>>
   readonly totals: {
     readonly clients: number

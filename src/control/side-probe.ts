@@ -3,12 +3,14 @@
  * configuration names; the running sidecar only the first. Where clients bring their own names
  * and passwords there is none to try, and a look ends at TCP.
  */
-import type { ServiceConfig } from '../config/schema.ts'
+import type { AnyServiceConfig, ServiceConfig } from '../config/schema.ts'
 import { dial } from '../net/dial.ts'
 import { probeSide } from '../net/pg/probe.ts'
 import type { ProbeOptions, ProbeReport } from '../net/pg/probe.ts'
+import { probeRedis } from '../net/redis/probe.ts'
 import type { Secrets } from '../net/secrets/secrets.ts'
 import { credentialsFor, isKnownByHash } from '../proxy/pg/credentials.ts'
+import { redisLogins } from '../proxy/redis/sides.ts'
 import type { Side } from '../shared/side.ts'
 import type { SideFinding, SideProbe } from './side-watch.ts'
 
@@ -35,13 +37,24 @@ export function rolesOf(
   return [...roles.values()]
 }
 
+/** A look at that side for every role, whatever the protocol. */
+export function probesOf(
+  config: AnyServiceConfig,
+  side: Side,
+  secrets: Secrets,
+): readonly (() => Promise<ProbeReport>)[] {
+  if (config.protocol === 'redis')
+    return redisLogins(config, side, secrets).map((login) => () => probeRedis(login))
+  return rolesOf(config, side, secrets).map((role) => () => probeSide(config[side], role))
+}
+
 /** What the sidecar asks of a side now and then; throws when it cannot be reached. */
 export const lookAtSide =
   (secrets: Secrets): SideProbe =>
   async (service, side) => {
     const config = service.config[side]
-    const [role] = rolesOf(service.config, side, secrets)
-    if (role !== undefined) return findingOf(await probeSide(config, role))
+    const [probe] = probesOf(service.config, side, secrets)
+    if (probe !== undefined) return findingOf(await probe())
     const startMs = performance.now()
     const { socket } = await dial(config, config.connectTimeoutMs)
     socket.destroy()

@@ -2,7 +2,7 @@
  * What the control plane sees of a running service, whatever its protocol. Each protocol's
  * service implements it; control never looks behind it.
  */
-import type { ServiceConfig } from '../config/schema.ts'
+import type { AnyServiceConfig } from '../config/schema.ts'
 import type { Gate, GateSnapshot } from '../net/gate.ts'
 import type { Route } from '../routing/route.ts'
 import { BucketHistogram } from '../shared/histogram.ts'
@@ -12,14 +12,14 @@ import { ServerStats } from './server-stats.ts'
 export interface Service {
   readonly name: string
   readonly protocol: 'postgres' | 'redis'
-  readonly config: ServiceConfig
+  readonly config: AnyServiceConfig
   readonly gate: Gate
   readonly stats: ServiceStats
   readonly route: Route
   /** Takes a newer route; the next transaction of every session follows it. */
   applyRoute(route: Route): void
   /** Takes what can change live of a reloaded configuration; returns the paths that cannot. */
-  applyConfig(config: ServiceConfig): readonly string[]
+  applyConfig(config: AnyServiceConfig): readonly string[]
   /** Binds the listen addresses. Throws LISTEN_IN_USE or LISTEN_FAILED. */
   listen(): Promise<void>
   /** Pauses for at most `forMs` and settles when drained or when `waitMs` are over. */

@@ -188,8 +188,8 @@ function sorted(paths: readonly string[] = []): readonly string[] {
 
 /** The same configuration with every leaf altered; not valid, which comparing does not mind. */
 function everythingElse(config: Config): Config {
-  return JSON.parse(JSON.stringify(config), (_, value: unknown) => {
-    if (typeof value === 'object') return value
+  return JSON.parse(JSON.stringify(config), (key, value: unknown) => {
+    if (typeof value === 'object' || key === 'protocol') return value
     return typeof value === 'number' ? value + 1 : `${JSON.stringify(value)}-other`
   })
 }

@@ -1,5 +1,11 @@
 /** A configuration with every key set; its secrets all begin with `secret-`. */
-import { configModel, childModel, asNode, isSecret } from '../../src/config/schema-model.ts'
+import {
+  asNode,
+  childModel,
+  isSecret,
+  kindsOf,
+  writtenModel,
+} from '../../src/config/schema-model.ts'
 import type { ModelNode } from '../../src/config/schema-model.ts'
 import { configSchema, type Config } from '../../src/config/schema.ts'
 
@@ -11,7 +17,7 @@ export interface FullConfig {
 /** Filled from the schema itself, so that a new key is covered the day it is added. */
 export function fullConfig(): FullConfig {
   const secrets: string[] = []
-  const config = configSchema.parse(fill(configModel, secrets, 'root'))
+  const config = configSchema.parse(fill(writtenModel, secrets, 'root'))
   return { config, secrets }
 }
 
@@ -36,7 +42,11 @@ function fillMapping(node: ModelNode, secrets: string[]): unknown {
     fill(asNode(child) ?? {}, secrets, name),
   ])
   const named = asNode(node.additionalProperties)
-  return Object.fromEntries(
-    named === undefined ? known : [...known, ['some-name', fill(named, secrets, 'named')]],
-  )
+  if (named === undefined) return Object.fromEntries(known)
+  const kinds = kindsOf(named).length === 0 ? [named] : kindsOf(named)
+  const filled = kinds.map((kind, index) => [
+    index === 0 ? 'some-name' : `some-name-${index}`,
+    fill(kind, secrets, 'named'),
+  ])
+  return Object.fromEntries([...known, ...filled])
 }

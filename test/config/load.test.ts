@@ -53,7 +53,6 @@ services:
       databases: ['c'],
       listen: 'localhost:7000',
     })
-    test.same(config.services['orders']?.databases, ['c'])
     test.equal(config.drainTimeoutMs, 30_000, 'the default is back')
   },
 )

@@ -72,7 +72,7 @@ export function serviceConfig(options: PontoonOptions): ServiceConfig {
     pool: { mode: options.mode ?? 'transaction', size: 5, ...options.pool },
   }
   const parsed = configSchema.parse({ services: { orders } }).services['orders']
-  if (parsed === undefined) throw new Error('the schema lost the service')
+  if (parsed?.protocol !== 'postgres') throw new Error('the schema lost the service')
   return parsed
 }
 

@@ -81,8 +81,8 @@ class Probe {
 
   async #all(): Promise<boolean> {
     const { host, connectTimeoutMs } = this.#side
-    if (!isUnixHost(host) && !(await this.#step('dns', () => resolve(host)))) return false
-    if (!(await this.#step('tcp', () => reach(this.#side, connectTimeoutMs)))) return false
+    if (!isUnixHost(host) && !(await this.#step('dns', () => resolveStep(host)))) return false
+    if (!(await this.#step('tcp', () => reachStep(this.#side, connectTimeoutMs)))) return false
     if (!(await this.#step('login', () => this.#login()))) return false
     return this.#step('query', () => this.#query())
   }
@@ -142,7 +142,7 @@ class Probe {
   }
 }
 
-async function resolve(host: string): Promise<string> {
+export async function resolveStep(host: string): Promise<string> {
   try {
     const addresses = await lookup(host, { all: true })
     return addresses.map(({ address }) => address).join(', ')
@@ -151,13 +151,16 @@ async function resolve(host: string): Promise<string> {
   }
 }
 
-async function reach(endpoint: { host: string; port: number }, timeoutMs: number): Promise<string> {
+export async function reachStep(
+  endpoint: { host: string; port: number },
+  timeoutMs: number,
+): Promise<string> {
   const { socket } = await dial(endpoint, timeoutMs)
   socket.destroy()
   return `${endpointName(endpoint)} accepts connections`
 }
 
-function tlsText(socket: TLSSocket, mode: string): string {
+export function tlsText(socket: TLSSocket, mode: string): string {
   const certificate = socket.getPeerCertificate()
   const verified = socket.authorized ? 'verified' : `not verified (tls.mode is ${mode})`
   return `${socket.getProtocol() ?? 'TLS'}, certificate ${verified}, expires ${certificate.valid_to}`

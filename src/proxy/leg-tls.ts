@@ -2,7 +2,7 @@
  * TLS of a service's legs, as its certificate files are now: towards clients and towards each
  * side. service.ts has it look once a second and at a reload.
  */
-import type { ServiceConfig } from '../../config/schema.ts'
+import type { ClientTlsConfig, ServerTlsConfig } from '../config/schema.ts'
 import {
   clientTls,
   clientTlsFiles,
@@ -10,19 +10,29 @@ import {
   serverTlsFiles,
   type ClientTls,
   type ServerTls,
-} from '../../net/tls.ts'
-import { TlsFiles, type TlsFilesOptions } from '../../net/tls-files.ts'
-import type { Clock } from '../../shared/clock.ts'
-import type { Log } from '../../shared/log.ts'
-import { sides, type Side } from '../../shared/side.ts'
-import type { CertificateSnapshot } from '../service.ts'
+} from '../net/tls.ts'
+import { TlsFiles, type TlsFilesOptions } from '../net/tls-files.ts'
+import type { Clock } from '../shared/clock.ts'
+import type { Log } from '../shared/log.ts'
+import { sides, type Side } from '../shared/side.ts'
+import type { CertificateSnapshot } from './service.ts'
+
+interface TlsSide {
+  readonly host: string
+  readonly tls: ServerTlsConfig
+}
+
+/** What of a service's configuration is about TLS. */
+export interface LegTlsConfig extends Readonly<Record<Side, TlsSide>> {
+  readonly clientTls: ClientTlsConfig
+}
 
 export class LegTls {
   readonly #client: TlsFiles<ClientTls | null>
   readonly #sides: Readonly<Record<Side, TlsFiles<ServerTls>>>
 
   /** Throws CONFIG_INVALID when a certificate cannot be used. */
-  constructor(service: string, config: ServiceConfig, clock: Clock, log: Log) {
+  constructor(service: string, config: LegTlsConfig, clock: Clock, log: Log) {
     const named = (leg: string): Pick<TlsFilesOptions<unknown>, 'name' | 'clock' | 'log'> => ({
       name: `${leg} of ${service}`,
       clock,

@@ -1,0 +1,225 @@
+/**
+ * The CLIENT command of a client that shares servers. The clients it names, lists and ends are those
+ * of the service, never Pontoon's own connections, which many of them use at once.
+ */
+import {
+  bulkReply,
+  command,
+  errorReply,
+  integerReply,
+  nullReply,
+  okReply,
+} from '../../wire/redis/write.ts'
+import type { CommandRecord } from './command-book.ts'
+import type { Session } from './session.ts'
+
+export const wrongName = errorReply(
+  'ERR Client names cannot contain spaces, newlines or special characters.',
+)
+const syntaxError = errorReply('ERR syntax error')
+
+export function isClientName(name: string): boolean {
+  return /^[!-~]*$/.test(name)
+}
+
+export class ClientCommands {
+  readonly #session: Session
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  /** False while it waits for a server. */
+  run(record: CommandRecord, words: readonly Buffer[]): boolean {
+    const session = this.#session
+    const texts = words.map((word) => word.toString())
+    switch (record.name) {
+      case 'client|setname':
+        return this.#answer(this.#setName(texts[2]))
+      case 'client|getname':
+        return this.#answer(
+          session.name === '' ? nullReply(session.version) : bulkReply(session.name),
+        )
+      case 'client|setinfo':
+        return this.#answer(this.#setInfo(texts))
+      case 'client|id':
+        return this.#answer(integerReply(session.id))
+      case 'client|info':
+        return this.#answer(verbatim(`${describe(session)}\n`, session))
+      case 'client|list':
+        return this.#answer(this.#list(texts))
+      case 'client|kill':
+        return this.#kill(texts)
+      case 'client|unblock':
+        return this.#unblock(record, texts)
+      default:
+        // What is left is answered alike by every server, as CLIENT HELP.
+        return session.sendShared(record, command(...words))
+    }
+  }
+
+  #answer(reply: Buffer): boolean {
+    this.#session.client.sendOwned(reply)
+    return true
+  }
+
+  #setName(name: string | undefined): Buffer {
+    if (name === undefined)
+      return errorReply("ERR wrong number of arguments for 'client|setname' command")
+    if (!isClientName(name)) return wrongName
+    this.#session.name = name
+    return okReply
+  }
+
+  #setInfo([, , attribute, value]: readonly string[]): Buffer {
+    if (attribute === undefined || value === undefined)
+      return errorReply("ERR wrong number of arguments for 'client|setinfo' command")
+    const what = attribute.toLowerCase()
+    if (what !== 'lib-name' && what !== 'lib-ver')
+      return errorReply(`ERR Unrecognized option '${attribute}'`)
+    if (!isClientName(value))
+      return errorReply(`ERR ${what} cannot contain spaces, newlines or special characters.`)
+    if (what === 'lib-name') this.#session.libraryName = value
+    else this.#session.libraryVersion = value
+    return okReply
+  }
+
+  #list(texts: readonly string[]): Buffer {
+    const session = this.#session
+    const filter = readFilter(texts.slice(2))
+    if (filter === null) return syntaxError
+    const lines = [...session.context.sessions.values()]
+      .filter((one) => !one.isClosed && filter.every((holds) => holds(one)))
+      .map((one) => `${describe(one)}\n`)
+    return verbatim(lines.join(''), session)
+  }
+
+  #kill(texts: readonly string[]): boolean {
+    const session = this.#session
+    const [, , first, ...rest] = texts
+    if (first === undefined)
+      return this.#answer(errorReply("ERR wrong number of arguments for 'client|kill' command"))
+    const isOld = rest.length === 0
+    const filter = isOld ? [(one: Session) => one.address === first] : readFilter([first, ...rest])
+    if (filter === null) return this.#answer(syntaxError)
+    const skipsItself = !isOld && !/^no$/i.test(optionOf(texts, 'skipme') ?? 'yes')
+    const found = [...session.context.sessions.values()].filter(
+      (one) => !one.isClosed && filter.every((holds) => holds(one)),
+    )
+    const killed = found.filter((one) => !(skipsItself && one === session))
+    if (isOld) this.#answer(killed.length === 0 ? errorReply('ERR No such client') : okReply)
+    else this.#answer(integerReply(killed.length))
+    for (const one of killed) one.close()
+    return true
+  }
+
+  #unblock(record: CommandRecord, [, , id, how]: readonly string[]): boolean {
+    if (id === undefined || !/^\d{1,15}$/.test(id))
+      return this.#answer(errorReply('ERR value is not an integer or out of range'))
+    if (how !== undefined && !/^(?:timeout|error)$/i.test(how))
+      return this.#answer(errorReply('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR'))
+    const server = this.#session.context.sessions.get(Number(id))?.own?.relay.server
+    if (server?.clientId === undefined || server.clientId === null)
+      return this.#answer(integerReply(0))
+    const request = command('CLIENT', 'UNBLOCK', server.clientId, how ?? 'TIMEOUT')
+    return this.#session.sendShared(record, request)
+  }
+}
+
+type Holds = (session: Session) => boolean
+
+/** Filters of CLIENT LIST and CLIENT KILL; null when the server would call it a syntax error. */
+function readFilter(words: readonly string[]): Holds[] | null {
+  const filters: Holds[] = []
+  for (let at = 0; at < words.length;) {
+    const option = words[at]?.toLowerCase() ?? ''
+    const value = words[at + 1]
+    if (value === undefined) return null
+    at += 2
+    switch (option) {
+      case 'id': {
+        const ids = new Set([Number(value)])
+        while (/^\d+$/.test(words[at] ?? '')) ids.add(Number(words[at++]))
+        filters.push((session) => ids.has(session.id))
+        break
+      }
+      case 'addr':
+        filters.push((session) => session.address === value)
+        break
+      case 'laddr':
+        filters.push((session) => session.localAddress === value)
+        break
+      case 'user':
+        filters.push((session) => (session.user || 'default') === value)
+        break
+      case 'type':
+        filters.push((session) => typeOf(session) === value.toLowerCase())
+        break
+      case 'maxage':
+        filters.push((session) => session.ageSeconds >= Number(value))
+        break
+      case 'skipme':
+        break
+      default:
+        return null
+    }
+  }
+  return filters
+}
+
+function optionOf(texts: readonly string[], name: string): string | undefined {
+  const at = texts.findIndex((text) => text.toLowerCase() === name)
+  return at < 0 ? undefined : texts[at + 1]
+}
+
+function typeOf(session: Session): string {
+  return /subscribe/.test(session.pinReason) ? 'pubsub' : 'normal'
+}
+
+/** A line as CLIENT LIST of the server has it, with what is known here. */
+function describe(session: Session): string {
+  const isBlocked = session.own !== null && session.outstanding > 0
+  const flags = typeOf(session) === 'pubsub' ? 'P' : isBlocked ? 'b' : 'N'
+  const facts: Readonly<Record<string, string | number>> = {
+    id: session.id,
+    addr: session.address,
+    laddr: session.localAddress,
+    fd: -1,
+    name: session.name,
+    age: session.ageSeconds,
+    idle: session.idleSeconds,
+    flags,
+    db: session.database,
+    sub: 0,
+    psub: 0,
+    ssub: 0,
+    multi: session.own?.isBusy === true ? 0 : -1,
+    qbuf: 0,
+    'qbuf-free': 0,
+    'argv-mem': 0,
+    'multi-mem': 0,
+    rbs: 0,
+    rbp: 0,
+    obl: 0,
+    oll: 0,
+    omem: 0,
+    'tot-mem': 0,
+    events: 'r',
+    cmd: session.lastRecord?.name ?? 'NULL',
+    user: session.user || 'default',
+    redir: -1,
+    resp: session.version,
+    'lib-name': session.libraryName,
+    'lib-ver': session.libraryVersion,
+  }
+  return Object.entries(facts)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
+}
+
+/** Texts for people are of a type of their own in RESP3. */
+function verbatim(text: string, { version }: Session): Buffer {
+  if (version === 2) return bulkReply(text)
+  const bytes = Buffer.from(`txt:${text}`)
+  return Buffer.concat([Buffer.from(`=${bytes.length}\r\n`), bytes, Buffer.from('\r\n')])
+}

@@ -1,0 +1,34 @@
+/** What the sessions and servers of one Redis service share; made by service.ts. */
+import type { RedisServiceConfig } from '../../config/schema.ts'
+import type { FlushQueue } from '../../net/flush-queue.ts'
+import type { Gate } from '../../net/gate.ts'
+import type { Route } from '../../routing/route.ts'
+import type { Clock } from '../../shared/clock.ts'
+import type { Log } from '../../shared/log.ts'
+import type { ServiceStats } from '../service.ts'
+import type { CommandBook } from './command-book.ts'
+import type { CommandWatch } from './command-watch.ts'
+import type { GroupSet } from './server-group.ts'
+import type { ReadRouter } from './read-router.ts'
+import type { Session } from './session.ts'
+
+export interface RedisContext {
+  readonly name: string
+  readonly config: RedisServiceConfig
+  readonly route: Route
+  readonly gate: Gate
+  readonly clock: Clock
+  readonly log: Log
+  readonly stats: ServiceStats
+  readonly flushes: FlushQueue
+  readonly book: CommandBook
+  readonly watch: CommandWatch
+  readonly groups: GroupSet
+  readonly reads: ReadRouter
+  readonly sessions: ReadonlyMap<number, Session>
+  /** Sessions with a command under way. */
+  activeCount: number
+  /** A session has come to rest or has left: whoever drains looks again. */
+  settled(): void
+  left(session: Session): void
+}

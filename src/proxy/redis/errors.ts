@@ -1,0 +1,15 @@
+/** How an error of Pontoon's own looks to a Redis client; the only place that maps it. */
+import { RedisLoginError } from '../../net/redis/login.ts'
+import type { PontoonError } from '../../shared/errors.ts'
+import { errorReply } from '../../wire/redis/write.ts'
+
+/** What a client may send again as it is: nothing of it was done. */
+const tryAgain = 'TRYAGAIN'
+
+export function redisError(error: PontoonError): Buffer {
+  // A refusal of the server itself is shown in its own words; its logins are not the client's.
+  if (error instanceof RedisLoginError && error.code !== 'SERVER_AUTH_FAILED') return error.reply
+  if (error.code === 'CLIENT_PROTOCOL') return errorReply(`ERR ${error.message}`)
+  const word = error.kind.retrySafe ? tryAgain : 'ERR'
+  return errorReply(`${word} ${error.message} (Pontoon error ${error.code})`)
+}

@@ -1,0 +1,10 @@
+/** Bounds of what Pontoon keeps for one client. */
+
+/** A command larger than this is not held until it is whole: it streams over an own server. */
+export const heldCommandBytesMax = 64 * 1024
+
+/** What a client may send ahead while its next command waits, before it is read no more. */
+export const heldBytesMax = 256 * 1024
+
+/** Replies kept for a client that does not read, before its server is held up for it. */
+export const unreadBytesMax = 4 * 1024 * 1024

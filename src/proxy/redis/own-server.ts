@@ -1,0 +1,318 @@
+/**
+ * A server that is one client's own: for the reply of a blocking command, from WATCH or MULTI to
+ * EXEC, for as long as the client subscribes, or for its whole life (pool.mode pinned). It goes
+ * back to the pool when its replies have shown that nothing of the client is left on it; whenever
+ * that is in doubt it stays with the client and is closed when the client leaves.
+ */
+import type { Pool } from '../../net/pool.ts'
+import type { RedisServer } from '../../net/redis/server.ts'
+import type { PontoonError } from '../../shared/errors.ts'
+import { unreachable } from '../../shared/assert.ts'
+import { marker } from '../../wire/redis/protocol.ts'
+import { splitInline } from '../../wire/redis/arguments.ts'
+import { Handling, type CommandRecord } from './command-book.ts'
+import { ServerRelay } from './server-relay.ts'
+import { heldCommandBytesMax } from './limits.ts'
+import type { Session } from './session.ts'
+
+/** Their replies are pushes in RESP3, and one per channel in RESP2. */
+const subscriptions = /^[ps]?(?:un)?subscribe$/
+
+/** After these the server speaks unasked, or does not answer, in a way that no framing follows. */
+const rawInAnyVersion = /^(?:monitor|p?sync|client\|reply)$/
+
+export class OwnServer {
+  readonly relay: ServerRelay
+  readonly reason: string
+  readonly #session: Session
+  readonly #pool: Pool<RedisServer>
+  readonly #isPinned: boolean
+  #inMulti = false
+  #isWatching = false
+  /** Why it stays with the client, '' when it need not. */
+  #sticky: string
+  /** The large command whose bytes are passing. */
+  #passing: CommandRecord | null = null
+  /** What SELECT or HELLO asked for, once it succeeds. */
+  #onSuccess: (() => void) | null = null
+
+  constructor(session: Session, server: RedisServer, pool: Pool<RedisServer>, reason: string) {
+    this.#session = session
+    this.#pool = pool
+    this.reason = reason
+    this.#isPinned = session.isPinned
+    this.#sticky = this.#isPinned ? 'pinned' : ''
+    this.relay = new ServerRelay(session.context, server, (relay, error) =>
+      this.#gone(relay, error),
+    )
+    this.relay.owner = session
+  }
+
+  /** In the middle of something that a pause lets end. */
+  get mustFinish(): boolean {
+    return this.#inMulti || this.#passing !== null
+  }
+
+  get isBusy(): boolean {
+    return this.#inMulti
+  }
+
+  get #isHeld(): boolean {
+    return this.#inMulti || this.#isWatching || this.#sticky !== ''
+  }
+
+  /** Deals with some commands from `offset` on; gives the offset up to which it has come. */
+  step(bytes: Buffer, offset: number, end: number): number {
+    const { context } = this.#session
+    const { framer } = this.#session.requests
+    const now = context.clock.nowMs()
+    let at = offset
+    while (at < end) {
+      let next: number
+      try {
+        next = framer.next(bytes, at, end)
+      } catch (thrown) {
+        if (!this.#isPinned) throw thrown
+        // The server says itself what is wrong, and closes.
+        this.relay.isRaw = true
+        framer.reset()
+        this.#forward(bytes, offset, end)
+        return end
+      }
+      if (next < 0) {
+        this.#forward(bytes, offset, at)
+        return this.#unfinished(bytes, at, end)
+      }
+      if (this.#passing === null) {
+        const found = this.#recordAt(bytes, at, next)
+        if (found !== null && !this.#accept(found, bytes, at, next)) {
+          this.#forward(bytes, offset, at)
+          return this.#session.requests.instead(bytes, at, next)
+        }
+        if (found !== null && this.#isOwed(found)) this.#session.expect(this.relay, found, now)
+      } else {
+        if (this.#isOwed(this.#passing)) this.#session.expect(this.relay, this.#passing, now)
+        this.#passing = null
+      }
+      at = next
+    }
+    this.#forward(bytes, offset, at)
+    return at
+  }
+
+  /** Null for what is no command: an empty line, or no arguments. */
+  #recordAt(bytes: Buffer, at: number, next: number): CommandRecord | null {
+    const { context } = this.#session
+    const { framer } = this.#session.requests
+    if (framer.isInline) {
+      const [name, subcommand] = splitInline(bytes.subarray(at, next)) ?? []
+      if (name === undefined) return null
+      const found = context.book.find(name, 0, name.length)
+      if (subcommand === undefined) return found
+      return found.subcommands?.find(subcommand, 0, subcommand.length) ?? found
+    }
+    if (framer.argumentCount === 0) return null
+    const nameAt = at + framer.nameStart
+    const found = context.book.find(bytes, nameAt, nameAt + framer.nameLength)
+    return this.#session.resolve(found, bytes, at, next)
+  }
+
+  #isOwed(record: CommandRecord): boolean {
+    if (this.relay.isRaw) return false
+    return !(record.handling === Handling.Stream && subscriptions.test(record.name))
+  }
+
+  /** Whether the command may be sent now. If not, the session deals with it. */
+  #accept(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
+    const session = this.#session
+    if (session.requests.framer.isInline && !this.#isPinned) return false
+    if (record.handling === Handling.Session) return this.#acceptSession(record, bytes, at, next)
+    if (this.relay.isRaw) return true
+    if (!this.#isHeld && session.outstanding > 0) {
+      session.drain()
+      return false
+    }
+    session.context.reads.noteOwn(record, bytes, at, next)
+    switch (record.handling) {
+      case Handling.Shared:
+        if (this.#isHeld || next < 0) return true
+        this.#release()
+        session.requests.goOn()
+        return false
+      case Handling.Own:
+        if (record.name === 'wait' || record.name === 'waitaof') this.#catchUp()
+        return true
+      case Handling.Unknown:
+        return true
+      case Handling.Transaction:
+        if (record.name === 'multi') this.#inMulti = true
+        if (record.name === 'watch') this.#isWatching = true
+        return true
+      case Handling.Stream:
+        return this.#acceptStream(record)
+      default:
+        return unreachable(record.handling)
+    }
+  }
+
+  #acceptStream(record: CommandRecord): boolean {
+    const session = this.#session
+    if (session.outstanding > 0) {
+      session.drain()
+      return false
+    }
+    if (this.#sticky === '') this.#sticky = record.name
+    if (this.#inMulti) return true
+    const isSubscription = subscriptions.test(record.name)
+    this.relay.isRaw =
+      rawInAnyVersion.test(record.name) || (isSubscription && session.version === 2)
+    return true
+  }
+
+  #acceptSession(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
+    const session = this.#session
+    if (this.#isPinned) {
+      if (record.name === 'hello') this.#noteHello(bytes, at, next)
+      const isLogin = record.name === 'auth' || record.name === 'hello'
+      if (!isLogin || !session.commands.checksLogins) return true
+    } else if (this.#inMulti && record.name !== 'reset' && record.name !== 'quit') {
+      // It takes effect at EXEC, out of our sight.
+      this.#sticky = record.name
+      return true
+    }
+    if (session.outstanding > 0) session.drain()
+    return false
+  }
+
+  #noteHello(bytes: Buffer, at: number, next: number): void {
+    const version = this.#session.commands.versionOf(bytes, at, next)
+    const session = this.#session
+    if (version !== null)
+      this.#onSuccess = () => {
+        session.version = version
+      }
+  }
+
+  /**
+   * WAIT counts the replicas that have what this connection wrote last. The writes were made over
+   * a shared one; any command brings this one to the same place in the replication stream.
+   */
+  #catchUp(): void {
+    const { book, clock } = this.#session.context
+    const ping = Buffer.from('*1\r\n$4\r\nPING\r\n')
+    this.relay.owed.push(null, book.find(ping, 8, 12), clock.nowMs())
+    this.relay.server.transport.sendOwned(ping)
+  }
+
+  /** The command at `at` is not complete: small ones are held, of large ones the bytes pass. */
+  #unfinished(bytes: Buffer, at: number, end: number): number {
+    const { context } = this.#session
+    const { framer } = this.#session.requests
+    if (this.#passing === null) {
+      const { announcedBytes, nameStart, nameLength, seenBytes } = framer
+      const isNamed = nameLength >= 0 && seenBytes >= nameStart + nameLength
+      if (announcedBytes <= heldCommandBytesMax || !isNamed) {
+        framer.reset()
+        return at
+      }
+      const record = context.book.find(bytes, at + nameStart, at + nameStart + nameLength)
+      if (!this.#accept(record, bytes, at, -1)) {
+        framer.reset()
+        return at
+      }
+      this.#passing = record
+    }
+    this.#forward(bytes, at, end)
+    return end
+  }
+
+  #forward(bytes: Buffer, start: number, end: number): void {
+    if (end <= start) return
+    this.#session.context.stats.bytesToServers += end - start
+    this.relay.server.transport.send(bytes, start, end)
+  }
+
+  /** Sends a command of the session's making and expects its reply for the client. */
+  sendFor(record: CommandRecord, request: Buffer, onSuccess: () => void): void {
+    const session = this.#session
+    this.#onSuccess = onSuccess
+    if (this.#sticky === '') this.#sticky = record.name
+    if (!this.relay.isRaw) session.expect(this.relay, record, session.context.clock.nowMs())
+    this.relay.server.transport.sendOwned(request)
+  }
+
+  /** A reply has come whole; it began at `at`, or in an earlier chunk (-1). */
+  replied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
+    const isError = type === marker.error
+    // What it has popped, it has popped just now.
+    if (record.isWrite && record.facts.blocking) this.#session.context.reads.noteExec()
+    if (record.handling === Handling.Transaction)
+      this.#transactionReplied(record, bytes, at, isError)
+    else if (record.handling === Handling.Unknown) {
+      const isUnknownThere = at >= 0 && bytes.toString('latin1', at, at + 12) === '-ERR unknown'
+      if (!isUnknownThere && this.#sticky === '') this.#sticky = 'unknown command'
+    } else if (record.handling === Handling.Session && this.#onSuccess !== null) {
+      if (!isError) this.#onSuccess()
+      this.#onSuccess = null
+    }
+  }
+
+  #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, isError: boolean): void {
+    const isAborted = isError && at >= 0 && bytes.toString('latin1', at, at + 10) === '-EXECABORT'
+    if (isError && !isAborted) {
+      // Whatever state it is in now, nobody else gets it.
+      if (this.#sticky === '') this.#sticky = `error of ${record.name}`
+      if (record.name === 'exec' || record.name === 'discard') this.#inMulti = false
+      return
+    }
+    switch (record.name) {
+      case 'multi':
+        this.#inMulti = true
+        break
+      case 'exec':
+      case 'discard':
+        this.#inMulti = false
+        this.#isWatching = false
+        this.#session.context.reads.noteExec()
+        break
+      case 'watch':
+        this.#isWatching = true
+        break
+      case 'unwatch':
+        if (!this.#inMulti) this.#isWatching = false
+        break
+    }
+  }
+
+  /** Nothing is owed to the client: the server goes back if nothing of the client is on it. */
+  settled(): void {
+    if (!this.#isHeld) this.#release()
+  }
+
+  #release(): void {
+    const { server } = this.relay
+    this.#session.own = null
+    this.relay.owner = null
+    server.rest()
+    this.#pool.give(server)
+  }
+
+  /** The client has left, or has reset itself: the server is closed behind what was sent. */
+  abandon(): void {
+    this.#session.own = null
+    const { server } = this.relay
+    this.relay.owner = null
+    server.spoil()
+    server.rest()
+    if (server.transport.isClosed) this.#pool.lost(server)
+    else this.#pool.give(server)
+  }
+
+  #gone(relay: ServerRelay, error: PontoonError): void {
+    this.#pool.lost(relay.server)
+    if (relay.owner === null) return
+    relay.owner = null
+    this.#session.own = null
+    this.#session.ownLost(error, this.#isHeld, relay.isInsideReply)
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * What comes from one client: cuts it into commands and sees to it that each goes where it belongs.
+ * Bytes of a command that has to wait, or is not complete, are held from its beginning on.
+ */
+import { toPontoonError } from '../../shared/errors.ts'
+import { splitInline } from '../../wire/redis/arguments.ts'
+import { CommandFramer } from '../../wire/redis/command-framer.ts'
+import { command, errorReply } from '../../wire/redis/write.ts'
+import { Handling, type CommandRecord } from './command-book.ts'
+import { heldBytesMax, heldCommandBytesMax } from './limits.ts'
+import type { ServerRelay } from './server-relay.ts'
+import type { Session } from './session.ts'
+
+const nothing: Buffer = Buffer.alloc(0)
+
+export class Requests {
+  readonly framer = new CommandFramer()
+  readonly #session: Session
+  #held: Buffer = nothing
+  #isConsuming = false
+  #isChanged = false
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  /** Holds as much as it may. */
+  get isFull(): boolean {
+    return this.#held.length > heldBytesMax
+  }
+
+  clear(): void {
+    this.#held = nothing
+  }
+
+  /** Takes the first command out of what is held; false when it is not complete. */
+  skipFirst(): boolean {
+    const next = this.framer.next(this.#held, 0, this.#held.length)
+    this.framer.reset()
+    if (next < 0) return false
+    this.#held = this.#held.subarray(next)
+    return true
+  }
+
+  receive(bytes: Buffer, end: number): void {
+    const session = this.#session
+    if (this.#held.length === 0 && this.#session.state === 'ready') this.#consume(bytes, end)
+    else {
+      this.#held = Buffer.concat([this.#held, bytes.subarray(0, end)])
+      if (this.#session.state === 'ready') this.resume()
+      else if (this.#held.length > heldBytesMax) session.client.pauseReading()
+    }
+  }
+
+  /** Goes on with what is held. */
+  resume(): void {
+    const session = this.#session
+    if (this.#session.state !== 'ready' || this.#isConsuming || this.#held.length === 0) return
+    const held = this.#held
+    this.#held = nothing
+    this.#consume(held, held.length)
+    if (this.#held.length <= heldBytesMax && !session.client.isCongested)
+      session.client.resumeReading()
+  }
+
+  #consume(bytes: Buffer, end: number): void {
+    const session = this.#session
+    this.#isConsuming = true
+    let offset = 0
+    try {
+      while (this.#session.state === 'ready' && offset < end) {
+        const next = this.#step(bytes, offset, end)
+        if (next === offset && !this.#isChanged) break
+        this.#isChanged = false
+        offset = next
+      }
+    } catch (thrown) {
+      session.fail(toPontoonError(thrown))
+    } finally {
+      this.#isConsuming = false
+    }
+    if (this.#session.isClosed || offset === end) return
+    // A line that was turned into the usual form stands before the rest.
+    this.#held = Buffer.concat([this.#held, bytes.subarray(offset, end)])
+    if (this.#held.length > heldBytesMax && this.#session.state !== 'ready')
+      session.client.pauseReading()
+  }
+
+  /** Deals with some commands from `offset` on; gives the offset up to which it has come. */
+  #step(bytes: Buffer, offset: number, end: number): number {
+    const session = this.#session
+    if (!session.context.gate.isOpen && session.own?.mustFinish !== true) {
+      session.park()
+      return offset
+    }
+    if (session.own !== null) return session.own.step(bytes, offset, end)
+    if (session.user === null || session.isPinned) return this.#single(bytes, offset, end)
+    return this.#run(bytes, offset, end)
+  }
+
+  /** Commands that leave no trace, as many as follow each other, to one shared server. */
+  #run(bytes: Buffer, start: number, end: number): number {
+    const { framer } = this
+    const session = this.#session
+    const { context } = session
+    const { book, route } = context
+    let relay = session.sharedServer()
+    let offset = start
+    let runStart = start
+    const now = context.clock.nowMs()
+    while (offset < end) {
+      const next = framer.next(bytes, offset, end)
+      if (next < 0) {
+        this.#send(relay, bytes, runStart, offset)
+        return offset > start ? this.#again(offset) : this.#partial(offset, end)
+      }
+      const nameAt = offset + framer.nameStart
+      const record = framer.isInline
+        ? book.unknown
+        : book.find(bytes, nameAt, nameAt + framer.nameLength)
+      if (record.handling !== Handling.Shared || record.subcommands !== undefined) {
+        this.#send(relay, bytes, runStart, offset)
+        return offset > start ? this.#again(offset) : this.#special(bytes, offset, next, record)
+      }
+      if (route.reads > 0 && context.reads.isSplit) {
+        const choice = session.relayFor(record, bytes, offset, next)
+        if (choice !== relay) {
+          this.#send(relay, bytes, runStart, offset)
+          if (choice !== null && session.outstanding > 0) {
+            session.drain()
+            return offset
+          }
+          relay = choice
+          runStart = offset
+        }
+      }
+      if (relay === null) {
+        session.waitForShared()
+        return offset
+      }
+      record.calls += 1
+      relay.owed.push(session, record, now)
+      if (session.outstanding === 0) context.activeCount += 1
+      session.outstanding += 1
+      session.upstream = relay
+      session.lastRecord = record
+      offset = next
+    }
+    this.#send(relay, bytes, runStart, offset)
+    session.lastCommandMs = now
+    return offset
+  }
+
+  /** The framer is inside the command at `offset`: it begins it anew from there. */
+  #again(offset: number): number {
+    this.framer.reset()
+    return offset
+  }
+
+  #send(relay: ServerRelay | null, bytes: Buffer, start: number, end: number): void {
+    const session = this.#session
+    if (relay === null || end === start) return
+    relay.batch.append(bytes, start, end)
+    relay.lastUsedMs = session.lastCommandMs
+    session.context.stats.bytesToServers += end - start
+  }
+
+  /** One command at a time: before the login, and to find out that a pinned client needs a server. */
+  #single(bytes: Buffer, offset: number, end: number): number {
+    const session = this.#session
+    if (session.user !== null) {
+      session.takeOwn(null)
+      return offset
+    }
+    const { framer } = this
+    const next = framer.next(bytes, offset, end)
+    if (next < 0) return this.#partial(offset, end)
+    const nameAt = offset + framer.nameStart
+    const record = framer.isInline
+      ? session.context.book.unknown
+      : session.context.book.find(bytes, nameAt, nameAt + framer.nameLength)
+    return this.#special(bytes, offset, next, record)
+  }
+
+  /** The command at `offset` is not complete. Small ones are held, large ones stream. */
+  #partial(offset: number, end: number): number {
+    const session = this.#session
+    const { framer } = this
+    const { announcedBytes, nameStart, nameLength, seenBytes } = framer
+    framer.reset()
+    if (announcedBytes <= heldCommandBytesMax) return offset
+    if (session.user === null) {
+      session.client.sendOwned(errorReply('ERR Protocol error: unauthenticated bulk length'))
+      session.close()
+      return end
+    }
+    const isNamed = nameLength >= 0 && seenBytes >= nameStart + nameLength
+    if (!isNamed && nameLength <= heldCommandBytesMax) return offset
+    if (session.outstanding > 0) session.drain()
+    else session.takeOwn(null)
+    return offset
+  }
+
+  #special(bytes: Buffer, offset: number, next: number, found: CommandRecord): number {
+    const session = this.#session
+    if (this.framer.isInline) return this.#inline(bytes, offset, next)
+    if (this.framer.argumentCount === 0) return next
+    const record = session.resolve(found, bytes, offset, next)
+    if (session.user === null || record.handling === Handling.Session) {
+      if (session.outstanding > 0) {
+        session.drain()
+        return offset
+      }
+      return session.commands.run(record, bytes, offset, next)
+    }
+    if (
+      record.handling === Handling.Shared ||
+      session.context.book.isHarmless(record, bytes, offset, next)
+    )
+      return this.sendOne(record, bytes, offset, next)
+    if (session.outstanding > 0) session.drain()
+    else session.takeOwn(record)
+    return offset
+  }
+
+  sendOne(record: CommandRecord, bytes: Buffer, offset: number, next: number): number {
+    const session = this.#session
+    const { route, reads, clock } = session.context
+    if (route.reads > 0) reads.sideOf(record, bytes, offset, next)
+    const relay = session.serverAtHand()
+    if (relay === null) return offset
+    if (relay.server.side !== route.primary && session.outstanding > 0) {
+      session.drain()
+      return offset
+    }
+    session.expect(relay, record, clock.nowMs())
+    session.upstream = relay
+    this.#send(relay, bytes, offset, next)
+    return next
+  }
+
+  /** Inline commands are turned into the usual form; an empty line is none. */
+  #inline(bytes: Buffer, offset: number, next: number): number {
+    const session = this.#session
+    const words = splitInline(bytes.subarray(offset, next))
+    if (words === null) {
+      session.client.sendOwned(errorReply('ERR Protocol error: unbalanced quotes in request'))
+      session.close()
+      return next
+    }
+    if (words.length === 0) return next
+    const usual = command(...words)
+    const done = this.#step(usual, 0, usual.length)
+    if (done > 0 || session.isClosed) return next
+    // It waits: in the usual form it takes the place of the line.
+    this.#held = usual
+    return next
+  }
+
+  /** The step at hand has changed what the session has: the same bytes are looked at again. */
+  goOn(): void {
+    this.#isChanged = true
+  }
+
+  /** The own server does not take the command at `offset`. */
+  instead(bytes: Buffer, offset: number, next: number): number {
+    const session = this.#session
+    if (this.#session.state !== 'ready' || this.#isChanged) return offset
+    if (this.framer.isInline) return this.#inline(bytes, offset, next)
+    const nameAt = offset + this.framer.nameStart
+    const found = session.context.book.find(bytes, nameAt, nameAt + this.framer.nameLength)
+    return session.commands.run(session.resolve(found, bytes, offset, next), bytes, offset, next)
+  }
+}

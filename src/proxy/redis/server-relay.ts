@@ -1,0 +1,172 @@
+/**
+ * What comes from one server, for the clients it owes: finds the end of each reply, gives runs of
+ * replies to the same client as one slice, and counts. A server that many share and one that is a
+ * client's own differ only in who is told what (session.ts).
+ */
+import type { RedisServer } from '../../net/redis/server.ts'
+import type { TransportHandler } from '../../net/transport.ts'
+import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { marker } from '../../wire/redis/protocol.ts'
+import { ReplyFramer } from '../../wire/redis/reply-framer.ts'
+import { BatchWriter } from './batch-writer.ts'
+import type { CommandRecord } from './command-book.ts'
+import type { RedisContext } from './context.ts'
+import { OwedReplies } from './owed-replies.ts'
+import type { Session } from './session.ts'
+
+export class ServerRelay implements TransportHandler {
+  readonly server: RedisServer
+  readonly owed = new OwedReplies()
+  readonly batch: BatchWriter
+  /** The client that has it for itself; null while many share it. */
+  owner: Session | null = null
+  /** Nothing is framed any more: everything goes to the owner as it comes. */
+  isRaw = false
+  /** Clients whose replies it holds back because they do not read; then others are kept off. */
+  isHeldUp = false
+  /** It does not read what we send. */
+  isCongested = false
+  /** No new command may go to it. */
+  isRetiring = false
+  lastUsedMs: number
+  readonly #context: RedisContext
+  readonly #framer = new ReplyFramer()
+  readonly #onGone: (relay: ServerRelay, error: PontoonError) => void
+  /** The push under way goes to nobody. */
+  #isDropping = false
+
+  constructor(
+    context: RedisContext,
+    server: RedisServer,
+    onGone: (relay: ServerRelay, error: PontoonError) => void,
+  ) {
+    this.#context = context
+    this.server = server
+    this.#onGone = onGone
+    this.lastUsedMs = context.clock.nowMs()
+    this.batch = new BatchWriter(server.transport)
+    server.transport.handler = this
+  }
+
+  /** May take the next command of a client that has none under way. */
+  get isOpen(): boolean {
+    return !this.isHeldUp && !this.isCongested && !this.isRetiring && this.server.isUsable
+  }
+
+  /** In the middle of a reply: its client has a part of it. */
+  get isInsideReply(): boolean {
+    return this.#framer.isInside
+  }
+
+  onBytes(bytes: Buffer, end: number): void {
+    this.#context.stats.bytesFromServers += end
+    try {
+      if (this.isRaw) this.owner?.deliver(bytes, 0, end)
+      else this.#split(bytes, end)
+    } catch (thrown) {
+      this.server.transport.destroy(toPontoonError(thrown))
+    }
+  }
+
+  #split(bytes: Buffer, end: number): void {
+    const { owed } = this
+    const now = this.#context.clock.nowMs()
+    let runStart = 0
+    let run: Session | null = null
+    let offset = 0
+    while (offset < end) {
+      const isBegin = !this.#framer.isInside
+      const next = this.#framer.next(bytes, offset, end)
+      const isPush = this.#framer.type === marker.push
+      if (isPush && isBegin) this.#isDropping = this.owner === null
+      const receiver = isPush ? this.#pushReceiver() : this.#receiver()
+      if (receiver !== run) {
+        if (run !== null) run.deliver(bytes, runStart, offset)
+        run = receiver
+        runStart = offset
+      }
+      if (next < 0) break
+      if (!isPush) {
+        const record = owed.record
+        const { sentAtMs } = owed
+        owed.shift()
+        this.#count(record, now - sentAtMs)
+        if (receiver !== null) {
+          receiver.outstanding -= 1
+          if (this.owner !== null)
+            this.owner.own?.replied(record, bytes, isBegin ? offset : -1, this.#framer.type)
+        }
+        if (receiver !== null && receiver.outstanding === 0) {
+          // What comes next from it may be answered at once, so its replies go first.
+          receiver.deliver(bytes, runStart, next)
+          run = null
+          receiver.settled(record, now - sentAtMs)
+          if (this.isRaw || this.server.transport.handler !== this) {
+            if (next < end)
+              this.server.transport.handler.onBytes(bytes.subarray(next, end), end - next)
+            return
+          }
+        }
+      }
+      offset = next
+    }
+    if (run !== null) run.deliver(bytes, runStart, end)
+    if (this.isRetiring && owed.length === 0) this.#onRest(this)
+  }
+
+  #onRest: (relay: ServerRelay) => void = () => undefined
+
+  /** Calls back once nothing is owed any more. */
+  retire(whenAtRest: (relay: ServerRelay) => void): void {
+    this.isRetiring = true
+    this.#onRest = whenAtRest
+    if (this.owed.length === 0) whenAtRest(this)
+  }
+
+  #receiver(): Session | null {
+    if (this.owed.length > 0) return this.owed.session
+    throw new PontoonError('SERVER_PROTOCOL', 'the server sent a reply that nobody asked for')
+  }
+
+  #pushReceiver(): Session | null {
+    return this.#isDropping ? null : this.owner
+  }
+
+  #count(record: CommandRecord, tookMs: number): void {
+    record.latency.observe(tookMs / 1_000)
+    if (this.#framer.type === marker.error || this.#framer.type === marker.bulkError)
+      record.errors += 1
+    if (tookMs >= this.#context.watch.slowMs) this.#context.watch.slow(record, tookMs)
+  }
+
+  /** A client does not read: nothing more is read for it, nor for those behind it. */
+  holdUp(): void {
+    this.isHeldUp = true
+    this.server.transport.pauseReading()
+  }
+
+  goOn(): void {
+    this.isHeldUp = false
+    this.server.transport.resumeReading()
+  }
+
+  onCongested(): void {
+    this.isCongested = true
+    if (this.owner === null) this.#context.groups.congested(this)
+    else this.owner.client.pauseReading()
+  }
+
+  onDrained(): void {
+    this.isCongested = false
+    if (this.owner === null) this.#context.groups.drained(this)
+    else this.owner.client.resumeReading()
+  }
+
+  onClosed(error: Error | null): void {
+    const words = error instanceof PontoonError ? error.message : 'the server closed the connection'
+    this.#onGone(
+      this,
+      new PontoonError('SERVER_LOST', words, error === null ? {} : { cause: error }),
+    )
+  }
+}

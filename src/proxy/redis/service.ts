@@ -1,0 +1,318 @@
+/**
+ * A Redis service: its listeners, sessions, servers, gate and route. It makes the parts and answers
+ * the control plane (proxy/service.ts); what happens to bytes is in session.ts and server-relay.ts.
+ */
+import type { Socket } from 'node:net'
+import { parseListen } from '../../config/listen-address.ts'
+import type { AnyServiceConfig, RedisServiceConfig } from '../../config/schema.ts'
+import { FlushQueue } from '../../net/flush-queue.ts'
+import { Gate } from '../../net/gate.ts'
+import { Listener } from '../../net/listener.ts'
+import { askCommands } from '../../net/redis/ask.ts'
+import { Secrets } from '../../net/secrets/secrets.ts'
+import { upgradeToClient } from '../../net/tls.ts'
+import { Transport, type TransportHandler } from '../../net/transport.ts'
+import { commandTable } from '../../routing/redis/command-table.ts'
+import type { Route } from '../../routing/route.ts'
+import { assert } from '../../shared/assert.ts'
+import { EventClock, type Clock } from '../../shared/clock.ts'
+import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import type { Log } from '../../shared/log.ts'
+import type { Side } from '../../shared/side.ts'
+import { Drains } from '../drains.ts'
+import { LegTls } from '../leg-tls.ts'
+import {
+  countIn,
+  ServiceStats,
+  type ClientSnapshot,
+  type ClientState,
+  type DrainReport,
+  type Service,
+  type ServiceSnapshot,
+  type SessionFilter,
+} from '../service.ts'
+import { CommandBook } from './command-book.ts'
+import { CommandWatch } from './command-watch.ts'
+import type { RedisContext } from './context.ts'
+import { ReadRouter } from './read-router.ts'
+import { RedisPoolMaker } from './pool-maker.ts'
+import { GroupSet, type ServerKind } from './server-group.ts'
+import { Session } from './session.ts'
+import { redisLegs, RedisSides } from './sides.ts'
+
+export interface RedisServiceOptions {
+  readonly name: string
+  readonly config: RedisServiceConfig
+  readonly route: Route
+  readonly clock: Clock
+  readonly log: Log
+  /** Shared by the services of a process; by default of its own. */
+  readonly secrets?: Secrets
+}
+
+const sweepEveryMs = 1_000
+
+/** How long a client that was refused, or that never finishes its TLS handshake, may take. */
+const refusalMs = 5_000
+
+/** Throws CONFIG_INVALID when a certificate cannot be used. */
+export function createRedisService(options: RedisServiceOptions): Service {
+  return new RedisService(options)
+}
+
+class RedisService implements Service, RedisContext {
+  readonly name: string
+  readonly protocol = 'redis'
+  readonly clock: Clock
+  readonly log: Log
+  readonly stats = new ServiceStats()
+  readonly flushes: FlushQueue
+  readonly book = new CommandBook()
+  readonly watch: CommandWatch
+  readonly gate: Gate
+  readonly groups: GroupSet
+  readonly reads: ReadRouter
+  readonly sessions = new Map<number, Session>()
+  config: RedisServiceConfig
+  route: Route
+  activeCount = 0
+  readonly #sides: RedisSides
+  readonly #pools: RedisPoolMaker
+  readonly #tls: LegTls
+  readonly #listener = new Listener((socket) => this.#accept(socket))
+  readonly #drains = new Drains({ isDrained: () => this.activeCount === 0 })
+  readonly #learning = new Map<Side, boolean>()
+  #nextId = 1
+  #sweep: NodeJS.Timeout | null = null
+  #isClosing = false
+
+  constructor({ name, config, route, clock, log, secrets }: RedisServiceOptions) {
+    this.name = name
+    this.config = config
+    this.route = route
+    const eventClock = new EventClock(clock)
+    this.clock = eventClock
+    this.flushes = new FlushQueue(eventClock)
+    this.log = log
+    this.watch = new CommandWatch(clock, config.limits.slowCommandMs)
+    this.gate = new Gate(eventClock, (pausedMs) => {
+      this.stats.pause.observe(pausedMs / 1_000)
+      this.#drains.look()
+    })
+    this.#tls = new LegTls(name, redisLegs(config), clock, log)
+    this.reads = new ReadRouter({
+      clock: eventClock,
+      route: () => this.route,
+      readAfterWriteMs: () => this.config.route.readAfterWriteMs,
+    })
+    this.#sides = new RedisSides({
+      config: () => this.config,
+      tls: (side) => this.#tls.side(side),
+      clock,
+      flushes: this.flushes,
+      secrets: secrets ?? new Secrets({ clock, log }),
+    })
+    this.#pools = new RedisPoolMaker({
+      name,
+      config: () => this.config,
+      clock,
+      log,
+      stats: this.stats,
+      sides: this.#sides,
+      opened: (kind) => this.#learn(kind),
+    })
+    this.groups = new GroupSet(this, (kind, use) => this.#pools.make(kind, use))
+  }
+
+  async listen(): Promise<void> {
+    await this.#listener.open(parseListen(this.config.listen))
+    this.#sweep = setInterval(() => this.#sweepOnce(), sweepEveryMs)
+  }
+
+  applyRoute(route: Route): void {
+    const before = this.route
+    this.route = route
+    if (route.reads > 0 && (before.reads === 0 || route.primary !== before.primary))
+      this.reads.begin()
+  }
+
+  applyConfig(config: AnyServiceConfig): readonly string[] {
+    assert(config.protocol === 'redis', 'a reload never changes the protocol of a service')
+    this.config = config
+    this.watch.slowMs = config.limits.slowCommandMs
+    this.#tls.look(true)
+    for (const group of this.groups.all())
+      for (const [use, pool] of group.pools())
+        pool.limits = this.#pools.limitsOf(group.kind.side, use)
+    return []
+  }
+
+  async pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport> {
+    this.gate.pause(forMs, reason)
+    await this.#drains.wait(waitMs, () => this.gate.isOpen)
+    const now = this.clock.nowMs()
+    const waitingFor = [...this.sessions.values()]
+      .filter((session) => !session.isAtRest)
+      .map((session) => session.snapshot(now))
+      .toSorted((a, b) => b.stateAgeMs - a.stateAgeMs)
+    // Under a gate that has opened meanwhile nothing stays drained.
+    return { drained: this.activeCount === 0 && !this.gate.isOpen, waitingFor }
+  }
+
+  resume(): void {
+    this.gate.open()
+  }
+
+  reconnect(database: string | null = null): void {
+    for (const group of this.groups.all())
+      if (database === null || String(group.kind.database) === database) group.reconnect()
+  }
+
+  endSessions(which: SessionFilter): number {
+    const ended = [...this.sessions.values()].filter((session) =>
+      'id' in which ? session.id === which.id : String(session.database) === which.database,
+    )
+    const words = 'an operator ended the session'
+    for (const session of ended) session.fail(new PontoonError('TERMINATED', words))
+    return ended.length
+  }
+
+  snapshot(): ServiceSnapshot {
+    const clients: Record<ClientState, number> = {
+      startup: 0,
+      idle: 0,
+      waiting: 0,
+      active: 0,
+      pinned: 0,
+      parked: 0,
+    }
+    const pinned: Record<string, number> = {}
+    for (const session of this.sessions.values()) {
+      clients[session.clientState()] += 1
+      const reason = session.pinReason
+      if (reason !== '') pinned[reason] = (pinned[reason] ?? 0) + 1
+    }
+    return {
+      name: this.name,
+      protocol: this.protocol,
+      route: this.route,
+      gate: this.gate.snapshot(),
+      clients,
+      pools: [...this.groups.all()].flatMap((group) => [...group.snapshots()]),
+      pinned,
+      listening: this.#listener.addresses,
+      certificates: this.#tls.snapshots(),
+    }
+  }
+
+  clients(limit: number): readonly ClientSnapshot[] {
+    const now = this.clock.nowMs()
+    const snapshots: ClientSnapshot[] = []
+    for (const session of this.sessions.values()) {
+      if (snapshots.length >= limit) break
+      snapshots.push(session.snapshot(now))
+    }
+    return snapshots
+  }
+
+  async close(drainMs: number): Promise<void> {
+    this.#isClosing = true
+    this.#listener.stopAccepting()
+    this.#closeAtRest()
+    if (this.activeCount > 0) await this.#drains.wait(drainMs)
+    this.gate.open()
+    for (const session of this.sessions.values()) session.fail(stopping())
+    for (const group of this.groups.all()) group.close()
+    if (this.#sweep !== null) clearInterval(this.#sweep)
+  }
+
+  // What sessions ask of the service.
+
+  settled(): void {
+    this.#drains.look()
+    if (this.#isClosing) this.#closeAtRest()
+  }
+
+  left(session: Session): void {
+    this.sessions.delete(session.id)
+    this.#drains.look()
+  }
+
+  #closeAtRest(): void {
+    for (const session of this.sessions.values()) if (session.isAtRest) session.fail(stopping())
+  }
+
+  #accept(accepted: Socket): void {
+    // Errors before the transport listens must not end the process.
+    accepted.on('error', () => undefined)
+    if (this.sessions.size >= this.config.limits.clientsMax) {
+      refuse(accepted)
+      return
+    }
+    const { remoteAddress, remotePort } = accepted
+    const address = remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}`
+    const id = this.#nextId++
+    const transport = this.#open(accepted)
+    this.sessions.set(id, new Session(this, id, transport, address))
+    this.stats.clientsTotal += 1
+  }
+
+  #open(accepted: Socket): Transport {
+    const tls = this.#tls.client
+    if (tls !== null) {
+      const secure = upgradeToClient(accepted, tls)
+      const timer = setTimeout(() => secure.destroy(), refusalMs)
+      secure.once('secure', () => clearTimeout(timer))
+      secure.once('close', () => clearTimeout(timer))
+      return new Transport(secure, this.flushes, noHandler).startReading()
+    }
+    return new Transport(accepted, this.flushes, noHandler).startReading()
+  }
+
+  /** Asks the primary for its commands, at most once at a time; again after each new connection. */
+  #learn(kind: ServerKind): void {
+    const { side } = kind
+    if (side !== this.route.primary || this.#learning.has(side)) return
+    this.#learning.set(side, true)
+    askCommands(this.#sides.loginOptions({ ...kind, version: null, database: 0 }))
+      .then((reply) => this.book.learn(commandTable(reply)))
+      .catch((thrown: unknown) => {
+        const { message, code } = toPontoonError(thrown)
+        this.log.debug({ service: this.name, side, code }, `its commands are not known: ${message}`)
+        this.#learning.delete(side)
+      })
+  }
+
+  #sweepOnce(): void {
+    const now = this.clock.nowMs()
+    const { slowReaderMs, loginTimeoutMs } = this.config.limits
+    this.#tls.look()
+    for (const group of this.groups.all()) group.sweep(now)
+    for (const session of this.sessions.values()) {
+      const since = session.congestedSinceMs
+      if (since !== null && now - since > slowReaderMs) {
+        countIn(this.stats.ownErrors, 'CLIENT_SLOW_READER')
+        session.client.destroy()
+      } else if (session.user === null && now - session.openedAtMs > loginTimeoutMs)
+        session.fail(new PontoonError('CLIENT_LOGIN_TIMEOUT', 'the client did not log in in time'))
+    }
+  }
+}
+
+const noHandler: TransportHandler = {
+  onBytes: () => undefined,
+  onCongested: () => undefined,
+  onDrained: () => undefined,
+  onClosed: () => undefined,
+}
+
+function stopping(): PontoonError {
+  return new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down')
+}
+
+function refuse(socket: Socket): void {
+  const timer = setTimeout(() => socket.destroy(), refusalMs)
+  socket.once('close', () => clearTimeout(timer))
+  socket.resume()
+  socket.end('-ERR max number of clients reached\r\n')
+}

@@ -1,0 +1,225 @@
+/**
+ * Commands about the client's own connection: AUTH, HELLO, SELECT, RESET, QUIT and CLIENT. The
+ * connection is the one to Pontoon, so they are answered here, in the server's words; what needs a
+ * server to know (does the database exist, does it speak RESP3) is found out by opening one. They
+ * run when nothing is owed to the client, so that the answer comes in order.
+ */
+import type { RespVersion } from '../../net/redis/login.ts'
+import { readArguments } from '../../wire/redis/arguments.ts'
+import { command, errorReply, okReply, resetReply } from '../../wire/redis/write.ts'
+import { ClientCommands, isClientName, wrongName } from './client-commands.ts'
+import type { CommandRecord } from './command-book.ts'
+import { defaultUser, isRightPassword, redisUser } from './credentials.ts'
+import type { Session } from './session.ts'
+
+const noAuth = errorReply('NOAUTH Authentication required.')
+
+const noAuthHello = errorReply(
+  'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> ' +
+    'AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol ' +
+    'version at the same time',
+)
+
+const wrongPassword = errorReply('WRONGPASS invalid username-password pair or user is disabled.')
+
+const notInteger = errorReply('ERR value is not an integer or out of range')
+
+/** What a HELLO asks for, or the error it gets. */
+interface Hello {
+  readonly version: RespVersion | null
+  readonly login: readonly [user: Buffer, password: Buffer] | null
+  readonly name: string | null
+  readonly error: Buffer | null
+}
+
+type Identity = Pick<Session, 'user' | 'database' | 'version' | 'name'>
+
+export class SessionCommands {
+  readonly #session: Session
+  readonly #client: ClientCommands
+  /** What to go back to when the server that a change needs cannot be had. */
+  #before: Identity | null = null
+
+  constructor(session: Session) {
+    this.#session = session
+    this.#client = new ClientCommands(session)
+  }
+
+  /** Clients prove themselves to Pontoon, not to the server. */
+  get checksLogins(): boolean {
+    return this.#session.context.config.clientAuth.mode === 'password'
+  }
+
+  /** Gives `next` when it has answered, `offset` while it waits for a server. */
+  run(record: CommandRecord, bytes: Buffer, offset: number, next: number): number {
+    const session = this.#session
+    const words = readArguments(bytes, offset, next)
+    const isDone = this.#run(record, words)
+    if (!isDone) return offset
+    this.#before = null
+    record.calls += 1
+    session.lastRecord = record
+    session.lastCommandMs = session.context.clock.nowMs()
+    return next
+  }
+
+  #run(record: CommandRecord, words: readonly Buffer[]): boolean {
+    switch (record.name) {
+      case 'auth':
+        return this.#answer(this.#auth(words))
+      case 'hello':
+        return this.#hello(record, words)
+      case 'quit':
+        this.#session.client.sendOwned(okReply)
+        this.#session.close()
+        return true
+      case 'reset':
+        return this.#reset()
+    }
+    if (this.#session.user === null) return this.#answer(noAuth)
+    if (record.name === 'select') return this.#select(record, words)
+    return this.#client.run(record, words)
+  }
+
+  #answer(reply: Buffer): boolean {
+    this.#session.client.sendOwned(reply)
+    return true
+  }
+
+  #auth(words: readonly Buffer[]): Buffer {
+    const [, first, second] = words
+    if (first === undefined) return errorReply("ERR wrong number of arguments for 'auth' command")
+    if (words.length > 3) return errorReply('ERR syntax error')
+    const [user, password] =
+      second === undefined ? [Buffer.from(defaultUser), first] : [first, second]
+    return this.#login(user, password) ? okReply : wrongPassword
+  }
+
+  #login(user: Buffer, password: Buffer): boolean {
+    const session = this.#session
+    const { config } = session.context
+    const name = user.toString()
+    if (this.checksLogins && !isRightPassword(config, name, password)) return false
+    // Nobody has to prove anything: a name that is listed goes out as configured for it.
+    const known = this.checksLogins || redisUser(config, name) !== undefined ? name : ''
+    if (session.user !== null && known !== session.user) session.own?.abandon()
+    session.user = known
+    session.chooseGroups()
+    return true
+  }
+
+  /** The version that a HELLO asks for, null when it asks for none or wrongly. */
+  versionOf(bytes: Buffer, start: number, end: number): RespVersion | null {
+    return readHello(readArguments(bytes, start, end)).version
+  }
+
+  #hello(record: CommandRecord, words: readonly Buffer[]): boolean {
+    const session = this.#session
+    const hello = readHello(words)
+    if (hello.error !== null) return this.#answer(hello.error)
+    this.#remember()
+    if (hello.login !== null && !this.#login(...hello.login)) return this.#answer(wrongPassword)
+    if (session.user === null) return this.#answer(noAuthHello)
+    if (hello.name !== null && !isClientName(hello.name)) return this.#answer(wrongName)
+    const version = hello.version ?? session.version
+    if (session.own !== null) {
+      const name = hello.name === null ? [] : ['SETNAME', hello.name]
+      session.own.sendFor(record, command('HELLO', String(version), ...name), () => {
+        session.version = version
+      })
+      return true
+    }
+    if (session.isPinned) {
+      session.takeOwn(null)
+      return false
+    }
+    session.version = version
+    session.chooseGroups()
+    const relay = session.serverAtHand()
+    if (relay === null) return false
+    if (hello.name !== null) session.name = hello.name
+    const { hello: reply } = relay.server
+    return this.#answer(
+      reply === null ? errorReply("ERR unknown command 'HELLO'") : withId(reply, session.id),
+    )
+  }
+
+  #select(record: CommandRecord, words: readonly Buffer[]): boolean {
+    const session = this.#session
+    const [, index] = words
+    if (index === undefined || words.length > 2)
+      return this.#answer(errorReply("ERR wrong number of arguments for 'select' command"))
+    const text = index.toString('latin1')
+    if (!/^(?:0|-?[1-9]\d{0,9})$/.test(text)) return this.#answer(notInteger)
+    const database = Number(text)
+    if (session.own !== null) {
+      session.own.sendFor(record, command('SELECT', text), () => {
+        session.database = database
+      })
+      return true
+    }
+    if (database < 0) return this.#answer(errorReply('ERR DB index is out of range'))
+    if (database !== session.database) {
+      this.#remember()
+      session.database = database
+      session.chooseGroups()
+      // The server itself says whether there is such a database.
+      if (session.serverAtHand() === null) return false
+    }
+    return this.#answer(okReply)
+  }
+
+  #reset(): boolean {
+    const session = this.#session
+    session.own?.abandon()
+    session.database = 0
+    session.version = 2
+    session.name = ''
+    session.user = this.checksLogins ? null : ''
+    session.chooseGroups()
+    return this.#answer(resetReply)
+  }
+
+  #remember(): void {
+    if (this.#before !== null) return
+    const { user, database, version, name } = this.#session
+    this.#before = { user, database, version, name }
+  }
+
+  /** The server that a change needed cannot be had: as if it had not been asked for. */
+  undo(): void {
+    if (this.#before === null) return
+    Object.assign(this.#session, this.#before)
+    this.#before = null
+    this.#session.chooseGroups()
+  }
+}
+
+function readHello(words: readonly Buffer[]): Hello {
+  const nothing: Hello = { version: null, login: null, name: null, error: null }
+  const [, asked] = words
+  if (asked === undefined) return nothing
+  const text = asked.toString('latin1')
+  const wrong = (reply: string): Hello => ({ ...nothing, error: errorReply(reply) })
+  if (!/^-?\d{1,18}$/.test(text))
+    return wrong('ERR Protocol version is not an integer or out of range')
+  if (text !== '2' && text !== '3') return wrong('NOPROTO unsupported protocol version')
+  let hello: Hello = { ...nothing, version: text === '3' ? 3 : 2 }
+  for (let at = 2; at < words.length;) {
+    const option = words[at]?.toString('latin1').toUpperCase()
+    const [first, second] = [words[at + 1], words[at + 2]]
+    if (option === 'AUTH' && first !== undefined && second !== undefined) {
+      hello = { ...hello, login: [first, second] }
+      at += 3
+    } else if (option === 'SETNAME' && first !== undefined) {
+      hello = { ...hello, name: first.toString() }
+      at += 2
+    } else return wrong(`ERR Syntax error in HELLO option '${words[at]?.toString() ?? ''}'`)
+  }
+  return hello
+}
+
+/** The server's answer with the id that the client has here. */
+function withId(hello: Buffer, id: number): Buffer {
+  return Buffer.from(hello.toString('latin1').replace(/(\$2\r\nid\r\n:)\d+/, `$1${id}`), 'latin1')
+}

@@ -1,0 +1,347 @@
+/**
+ * One client's life. The hot path of a command that leaves no trace on its connection:
+ *
+ *   client bytes → CommandFramer → CommandBook → ServerRelay.owed + BatchWriter → server
+ *   server bytes → ServerRelay (ReplyFramer, owed) → Session.deliver → client
+ *
+ * Replies come in the order of commands because a client uses one server at a time: it changes to
+ * another only when nothing is owed to it. What needs a server of its own is in own-server.ts,
+ * what is about the client's connection in session-commands.ts. States and their legal moves are
+ * in `sessionMoves`.
+ */
+import type { Transport, TransportHandler } from '../../net/transport.ts'
+import type { RespVersion } from '../../net/redis/login.ts'
+import { assert } from '../../shared/assert.ts'
+import type { PontoonError } from '../../shared/errors.ts'
+import { readArgument } from '../../wire/redis/arguments.ts'
+import { countIn, type ClientSnapshot, type ClientState } from '../service.ts'
+import type { CommandRecord } from './command-book.ts'
+import type { RedisContext } from './context.ts'
+import { redisError } from './errors.ts'
+import { unreadBytesMax } from './limits.ts'
+import type { OwnServer } from './own-server.ts'
+import type { SideGroups } from './server-group.ts'
+import type { ServerRelay } from './server-relay.ts'
+import { Requests } from './requests.ts'
+import { ServerWait } from './server-wait.ts'
+import { SessionCommands } from './session-commands.ts'
+
+/**
+ * ready: its next command can be looked at. draining: the next command waits until nothing is
+ * owed. parked: waits for the gate. waiting: queues for a server. closed: gone.
+ */
+export type SessionState = 'ready' | 'draining' | 'parked' | 'waiting' | 'closed'
+
+export const sessionMoves: Readonly<Record<SessionState, readonly SessionState[]>> = {
+  ready: ['draining', 'parked', 'waiting', 'closed'],
+  draining: ['ready', 'closed'],
+  parked: ['ready', 'closed'],
+  waiting: ['ready', 'closed'],
+  closed: [],
+}
+
+export class Session implements TransportHandler {
+  readonly context: RedisContext
+  readonly id: number
+  readonly address: string
+  readonly client: Transport
+  readonly requests: Requests
+  readonly commands: SessionCommands
+  /** Null until the client has said who it is, where it has to. */
+  user: string | null
+  database = 0
+  version: RespVersion = 2
+  name = ''
+  libraryName = ''
+  libraryVersion = ''
+  /** Replies that it still has to get. */
+  outstanding = 0
+  /** The shared server of the replies outstanding, or of the last ones. */
+  upstream: ServerRelay | null = null
+  own: OwnServer | null = null
+  groups: SideGroups
+  readonly openedAtMs: number
+  lastCommandMs: number
+  lastRecord: CommandRecord | null = null
+  congestedSinceMs: number | null = null
+  #unreadBytes = 0
+  #state: SessionState = 'ready'
+  #stateSinceMs: number
+  readonly #wait: ServerWait
+
+  constructor(context: RedisContext, id: number, client: Transport, address: string) {
+    this.context = context
+    this.id = id
+    this.client = client
+    this.address = address
+    this.openedAtMs = context.clock.nowMs()
+    this.lastCommandMs = this.openedAtMs
+    this.#stateSinceMs = this.openedAtMs
+    this.requests = new Requests(this)
+    this.commands = new SessionCommands(this)
+    this.#wait = new ServerWait(this)
+    this.user = context.config.clientAuth.mode === 'trust' ? '' : null
+    this.groups = context.groups.of('', 0, this.isPinned ? null : 2)
+    client.handler = this
+  }
+
+  get isPinned(): boolean {
+    return this.context.config.pool.mode === 'pinned'
+  }
+
+  get state(): SessionState {
+    return this.#state
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  /** Nothing of it is under way: the gate may count it as drained. */
+  get isAtRest(): boolean {
+    return this.outstanding === 0 && this.own?.isBusy !== true
+  }
+
+  /** Its servers changed kind: another user, database or version. */
+  chooseGroups(): void {
+    this.groups = this.context.groups.of(
+      this.user ?? '',
+      this.isPinned ? 0 : this.database,
+      this.isPinned ? null : this.version,
+    )
+    this.upstream = null
+  }
+
+  onBytes(bytes: Buffer, end: number): void {
+    this.context.stats.bytesFromClients += end
+    this.requests.receive(bytes, end)
+  }
+
+  resume(): void {
+    this.requests.resume()
+  }
+
+  /** The record of the subcommand, for a container such as CONFIG. */
+  resolve(found: CommandRecord, bytes: Buffer, start: number, end: number): CommandRecord {
+    if (found.subcommands === undefined) return found
+    const word = readArgument(bytes, start, end, 1)
+    if (word === null) return found
+    return found.subcommands.find(word, 0, word.length) ?? this.context.book.unknown
+  }
+
+  sharedServer(): ServerRelay | null {
+    const { upstream } = this
+    if (this.outstanding > 0) return upstream
+    const { primary } = this.context.route
+    if (upstream !== null && upstream.isOpen && upstream.server.side === primary) return upstream
+    return this.groups[primary].pick()
+  }
+
+  /** With reads shifted: the server of the side that this command goes to. */
+  relayFor(record: CommandRecord, bytes: Buffer, start: number, end: number): ServerRelay | null {
+    const { reads, route } = this.context
+    const side = reads.sideOf(record, bytes, start, end)
+    const group = this.groups[side]
+    const { upstream } = this
+    if (upstream !== null && upstream.server.side === side && upstream.isOpen) return upstream
+    if (side === route.primary) return group.pick()
+    // A side that has no server at hand delays no read.
+    const relay = group.isDown ? null : group.pick()
+    if (relay === null && !group.isDown) group.warmUp()
+    return relay ?? this.groups[route.primary].pick()
+  }
+
+  /** A shared server to ask now; null while one is waited for. */
+  serverAtHand(): ServerRelay | null {
+    const relay = this.sharedServer()
+    if (relay === null) this.#wait.forShared(this.groups[this.context.route.primary])
+    return relay
+  }
+
+  /** Sends a command of Pontoon's making; false while it waits for a server. */
+  sendShared(record: CommandRecord, request: Buffer): boolean {
+    if (this.own === null) return this.requests.sendOne(record, request, 0, request.length) > 0
+    this.own.sendFor(record, request, () => undefined)
+    return true
+  }
+
+  park(): void {
+    this.#wait.park()
+  }
+
+  waitForShared(): void {
+    this.#wait.forShared(this.groups[this.context.route.primary])
+  }
+
+  takeOwn(record: CommandRecord | null): void {
+    if (this.#wait.forOwn(record)) this.requests.goOn()
+  }
+
+  /** A reply is owed to it from now on. */
+  expect(relay: ServerRelay, record: CommandRecord, nowMs: number): void {
+    record.calls += 1
+    relay.owed.push(this, record, nowMs)
+    if (this.outstanding === 0) this.context.activeCount += 1
+    this.outstanding += 1
+    this.lastRecord = record
+    this.lastCommandMs = nowMs
+  }
+
+  drain(): void {
+    this.move('draining')
+  }
+
+  /** No server is to be had for the next command: that one fails, the client stays. */
+  refuseNext(error: PontoonError): void {
+    if (this.isClosed) return
+    countIn(this.context.stats.ownErrors, error.code)
+    this.commands.undo()
+    this.client.sendOwned(redisError(error))
+    if (this.isPinned || error.code === 'SHUTTING_DOWN' || !this.requests.skipFirst()) this.close()
+    else this.resume()
+  }
+
+  /** A slice of replies for the client. */
+  deliver(bytes: Buffer, start: number, end: number): void {
+    if (this.#state === 'closed' || end === start) return
+    this.context.stats.bytesToClients += end - start
+    this.client.send(bytes, start, end)
+    if (this.congestedSinceMs === null) return
+    this.#unreadBytes += end - start
+    if (this.#unreadBytes > unreadBytesMax) (this.own?.relay ?? this.upstream)?.holdUp()
+  }
+
+  /** The last reply that was owed has been delivered. */
+  settled(record: CommandRecord, tookMs: number): void {
+    const { context } = this
+    const side = (this.own?.relay ?? this.upstream)?.server.side ?? context.route.primary
+    context.activeCount -= 1
+    context.stats.query[side][record.isRead ? 'read' : 'write'].observe(tookMs / 1_000)
+    if (this.own !== null) this.own.settled()
+    context.settled()
+    if (this.#state === 'draining') {
+      this.move('ready')
+      this.resume()
+    }
+  }
+
+  /** The server of `count` replies is gone; their fate is unknown. */
+  serverLost(count: number, error: PontoonError, isInsideReply: boolean): void {
+    this.upstream = null
+    if (this.outstanding > 0 && this.outstanding === count) this.context.activeCount -= 1
+    this.outstanding -= count
+    if (this.isClosed) return
+    countIn(this.context.stats.ownErrors, error.code)
+    if (isInsideReply) {
+      this.client.destroy(error)
+      return
+    }
+    for (let left = count; left > 0; left -= 1) this.client.sendOwned(redisError(error))
+    this.context.settled()
+    if (this.#state === 'draining' && this.outstanding === 0) {
+      this.move('ready')
+      this.resume()
+    }
+  }
+
+  /** Its own server is gone, with whatever state of the client it held. */
+  ownLost(error: PontoonError, wasHeld: boolean, isInsideReply: boolean): void {
+    if (!wasHeld) {
+      this.serverLost(this.outstanding, error, isInsideReply)
+      return
+    }
+    // As without Pontoon: the connection that had the state is closed.
+    if (this.outstanding > 0) this.context.activeCount -= 1
+    this.outstanding = 0
+    this.close()
+  }
+
+  onCongested(): void {
+    this.congestedSinceMs = this.context.clock.nowMs()
+    this.#unreadBytes = 0
+    this.client.pauseReading()
+    if (this.own !== null) this.own.relay.holdUp()
+  }
+
+  onDrained(): void {
+    this.congestedSinceMs = null
+    const relay = this.own?.relay ?? this.upstream
+    if (relay?.isHeldUp === true) relay.goOn()
+    if (!this.requests.isFull) this.client.resumeReading()
+  }
+
+  onClosed(): void {
+    this.close()
+  }
+
+  /** An error of our own ends the session: the client is told, then closed. */
+  fail(error: PontoonError): void {
+    if (this.isClosed) return
+    countIn(this.context.stats.ownErrors, error.code)
+    // In the middle of replies it would be taken for one of those.
+    if (this.outstanding === 0) this.client.sendOwned(redisError(error))
+    this.close()
+  }
+
+  close(): void {
+    if (this.isClosed) return
+    // What a shared server still owes is under way until it has answered.
+    if (this.own !== null && this.outstanding > 0) {
+      this.context.activeCount -= 1
+      this.outstanding = 0
+    }
+    this.#wait.leave()
+    this.move('closed')
+    this.requests.clear()
+    const held = this.own?.relay ?? this.upstream
+    this.own?.abandon()
+    if (held?.isHeldUp === true) held.goOn()
+    this.client.end()
+    this.context.left(this)
+  }
+
+  get ageSeconds(): number {
+    return Math.floor((this.context.clock.nowMs() - this.openedAtMs) / 1_000)
+  }
+
+  get idleSeconds(): number {
+    return Math.floor((this.context.clock.nowMs() - this.lastCommandMs) / 1_000)
+  }
+
+  get localAddress(): string {
+    const { localAddress, localPort } = this.client.socket
+    return localAddress === undefined ? '' : `${localAddress}:${localPort}`
+  }
+
+  clientState(): ClientState {
+    if (this.#state === 'parked' || this.#state === 'waiting') return this.#state
+    if (this.outstanding > 0) return 'active'
+    return this.own === null ? 'idle' : 'pinned'
+  }
+
+  get pinReason(): string {
+    return this.own?.reason ?? ''
+  }
+
+  snapshot(nowMs: number): ClientSnapshot {
+    const server = this.own?.relay.server
+    return {
+      id: this.id,
+      user: this.user ?? '',
+      database: String(this.database),
+      applicationName: this.name,
+      address: this.address,
+      state: this.clientState(),
+      side: server?.side ?? null,
+      serverPid: server?.clientId === undefined ? null : Number(server.clientId),
+      pinReason: this.pinReason,
+      stateAgeMs: nowMs - this.#stateSinceMs,
+    }
+  }
+
+  move(to: SessionState): void {
+    assert(sessionMoves[this.#state].includes(to), `a session moves from ${this.#state} to ${to}`)
+    this.#state = to
+    this.#stateSinceMs = this.context.clock.nowMs()
+  }
+}
