@@ -4,6 +4,7 @@ import type { ErrorCode } from '../shared/errors.ts'
 import type { GateSnapshot } from '../net/gate.ts'
 import type { DrainReport } from '../proxy/service.ts'
 import type { RoutePatch } from '../routing/route.ts'
+import type { HealthReport } from '../control/health.ts'
 import type { RouteChange } from '../control/operator.ts'
 import type { ServiceView } from '../control/service-view.ts'
 import type { CommandInput } from './command.ts'
@@ -12,6 +13,10 @@ const defaultUrl = 'http://127.0.0.1:7070'
 
 /** Longer than the longest pause may wait for its drain. */
 const requestTimeoutMs = 75_000
+
+/** What a sidecar can be asked about its health, as the paths under /health. */
+export const healthProbes = ['startup', 'live', 'ready'] as const
+export type HealthProbe = (typeof healthProbes)[number]
 
 export class AdminClient {
   readonly #base: URL
@@ -52,6 +57,15 @@ export class AdminClient {
 
   async reconnect(name: string): Promise<GateSnapshot> {
     return await this.#request('POST', `${servicePath(name)}/reconnect`, {})
+  }
+
+  /** A 503 is an answer too. */
+  async health(probe: HealthProbe): Promise<HealthReport> {
+    const answer = await this.#send('GET', `/health/${probe}`, undefined, {})
+    const parsed = parseJson(await answer.text())
+    const known = answer.ok || answer.status === 503
+    if (known && isHealthReport(parsed)) return parsed
+    throw this.#failure(answer.status, parsed)
   }
 
   async #request<T>(
@@ -127,6 +141,10 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+function isHealthReport(parsed: unknown): parsed is HealthReport {
+  return typeof parsed === 'object' && parsed !== null && 'ok' in parsed && 'reasons' in parsed
 }
 
 function isErrorCode(code: string): code is ErrorCode {

@@ -1,6 +1,7 @@
 /** Every command, in the order in which an operator meets them. */
 import { check } from './check.ts'
 import type { Command } from './command.ts'
+import { health } from './health.ts'
 import { createHelp } from './help-command.ts'
 import { init } from './init-command.ts'
 import { pause } from './pause.ts'
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   pause,
   resume,
   reconnect,
+  health,
   version,
   createHelp(() => commands),
 ]

@@ -142,3 +142,16 @@ void t.test('tokens come from PONTOON_TOKEN', async (test) => {
   test.match(viewer.err, /FORBIDDEN.*operator/s)
   test.equal((await run('shift orders --reads 5', { PONTOON_TOKEN: operatorToken })).exit, 0)
 })
+
+void t.test('health asks one probe and exits with its answer', async (test) => {
+  const { runtime } = await startFixture(test, { tokens: true })
+  const run = against(runtime.adminAddress)
+  test.match(await run('health'), { exit: 0, out: 'yes: running\n' })
+  test.match(await run('health startup --json'), { exit: 0, json: { probe: 'startup', ok: true } })
+  test.match(await run('health alive'), { exit: 2, err: /startup, live, ready/ })
+  runtime.health.become('stopping')
+  test.match(await run('health'), { exit: 1, out: /no: stopping\n.*shutting down/ })
+  test.match(await run('health live'), { exit: 0 })
+  const nobody = await run(`health --admin http://127.0.0.1:${await freePort()}`)
+  test.match(nobody, { exit: 1, err: /ADMIN_UNREACHABLE/ })
+})
