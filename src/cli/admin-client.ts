@@ -2,7 +2,7 @@
 import { errorTable, PontoonError } from '../shared/errors.ts'
 import type { ErrorCode } from '../shared/errors.ts'
 import type { GateSnapshot } from '../net/gate.ts'
-import type { DrainReport } from '../proxy/service.ts'
+import type { ClientSnapshot, DrainReport } from '../proxy/service.ts'
 import type { RoutePatch } from '../routing/route.ts'
 import type { HealthReport } from '../control/health.ts'
 import type { RouteChange } from '../control/operator.ts'
@@ -35,6 +35,13 @@ export class AdminClient {
 
   async service(name: string): Promise<ServiceView> {
     return await this.#request('GET', servicePath(name))
+  }
+
+  /** At most `limit` clients, those that cannot give their server back first. */
+  async clients(name: string, limit: number): Promise<readonly ClientSnapshot[]> {
+    const path = `${servicePath(name)}/clients?limit=${limit}`
+    const answer = await this.#request<{ clients: readonly ClientSnapshot[] }>('GET', path)
+    return answer.clients
   }
 
   async changeRoute(

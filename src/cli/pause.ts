@@ -1,12 +1,12 @@
 /** pontoon pause SERVICE: parks new transactions for a while and lets running ones end. */
-import type { ClientSnapshot, DrainReport } from '../proxy/service.ts'
+import type { DrainReport } from '../proxy/service.ts'
 import { gateLimits } from '../control/limits.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { AdminClient } from './admin-client.ts'
+import { describeClients } from './client-table.ts'
 import { adminOptions, dryRunOption, exitCodes } from './command.ts'
 import type { Command, CommandInput, ExitCode } from './command.ts'
 import { formatDuration, parseDuration } from './duration.ts'
-import { formatTable } from './table.ts'
 
 export const pause: Command = {
   name: 'pause',
@@ -69,29 +69,4 @@ function describe(service: string, forMs: number, { drained, waitingFor }: Drain
     '',
     describeClients(waitingFor),
   ].join('\n')
-}
-
-function describeClients(clients: readonly ClientSnapshot[]): string {
-  return formatTable(
-    [
-      { heading: 'CLIENT', align: 'right' },
-      { heading: 'USER' },
-      { heading: 'APPLICATION' },
-      { heading: 'ADDRESS' },
-      { heading: 'SIDE' },
-      { heading: 'SERVER PID', align: 'right' },
-      { heading: 'STATE' },
-      { heading: 'FOR', align: 'right' },
-    ],
-    clients.map((client) => [
-      String(client.id),
-      client.user,
-      client.applicationName,
-      client.address,
-      client.side ?? '',
-      String(client.serverPid ?? ''),
-      client.pinReason === '' ? client.state : `${client.state} (${client.pinReason})`,
-      formatDuration(client.stateAgeMs),
-    ]),
-  )
 }

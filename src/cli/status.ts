@@ -1,7 +1,10 @@
 /** pontoon status [SERVICE]: routes, gates, pools and clients of a running sidecar. */
+import { adminLimits } from '../control/limits.ts'
 import type { ServiceView } from '../control/service-view.ts'
+import type { ClientSnapshot } from '../proxy/service.ts'
 import { sides } from '../shared/side.ts'
 import { AdminClient } from './admin-client.ts'
+import { describeClients } from './client-table.ts'
 import { adminOptions, exitCodes } from './command.ts'
 import type { Command, CommandInput, ExitCode } from './command.ts'
 import { formatDuration } from './duration.ts'
@@ -12,8 +15,14 @@ export const status: Command = {
   name: 'status',
   summary: 'Show routes, gates, pools and clients.',
   positionals: [{ name: 'SERVICE', optional: true, help: 'Only this service, with more detail.' }],
-  options: adminOptions,
-  examples: ['pontoon status', 'pontoon status orders', 'pontoon status --json'],
+  details:
+    'With a SERVICE, also each client that is pinned to its server, and why; with --clients, what\n' +
+    `every client does, at most ${adminLimits.clientsListedMax} of them.`,
+  options: {
+    clients: { help: 'List all clients of the service, not only pinned ones.' },
+    ...adminOptions,
+  },
+  examples: ['pontoon status', 'pontoon status orders --clients', 'pontoon status --json'],
   run,
 }
 
@@ -22,7 +31,12 @@ async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
   const [name] = args.positionals
   if (name !== undefined) {
     const view = await client.service(name)
-    output.result(view, () => describeService(view))
+    const isComplete = args.has('clients')
+    const hasPinned = Object.values(view.pinned).some((count) => count > 0)
+    const listed =
+      isComplete || hasPinned ? await client.clients(name, adminLimits.clientsListedMax) : []
+    const clientList = isComplete ? listed : listed.filter(({ pinReason }) => pinReason !== '')
+    output.result({ ...view, clientList }, () => describeService(view, clientList))
     return exitCodes.ok
   }
   const services = await client.services()
@@ -60,7 +74,7 @@ function describeServices(services: readonly ServiceView[]): string {
   )
 }
 
-function describeService(view: ServiceView): string {
+function describeService(view: ServiceView, clientList: readonly ClientSnapshot[]): string {
   const { route, gate } = view
   const facts = formatFacts([
     ['service', `${view.name} (${view.protocol}, ${view.poolMode} pooling)`],
@@ -75,7 +89,8 @@ function describeService(view: ServiceView): string {
     ['errors', describeCounts({ ...view.totals.ownErrors, ...sqlstates(view) })],
     ...certificateFacts(view),
   ])
-  return [facts, describeSides(view), describePools(view)].filter(Boolean).join('\n\n')
+  const clients = clientList.length === 0 ? '' : describeClients(clientList)
+  return [facts, describeSides(view), describePools(view), clients].filter(Boolean).join('\n\n')
 }
 
 function certificateFacts({ certificates = [] }: ServiceView): [string, string][] {

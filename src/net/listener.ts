@@ -52,7 +52,8 @@ export class Listener {
   async #bind(address: ListenAddress): Promise<void> {
     if (address.kind === 'unix') await removeStaleSocket(address.path)
     const server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
+      // A client that closes its half still gets what it asked for.
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
       this.#onSocket,
     )
     try {

@@ -20,6 +20,8 @@ export interface TransportHandler {
   onCongested(): void
   /** It has caught up. */
   onDrained(): void
+  /** The peer has closed its half. Without this our half is closed as well. */
+  onEnded?(): void
   /** The socket is gone; nothing follows. `error` is null after an orderly end. */
   onClosed(error: Error | null): void
 }
@@ -94,6 +96,11 @@ export class Transport {
       if (this.#closed) return
       this.#closed = true
       this.handler.onClosed(this.#lastError)
+    })
+    socket.on('end', () => {
+      if (this.#closed || this.#isEnding) return
+      if (this.handler.onEnded === undefined) this.end()
+      else this.#handle(() => this.handler.onEnded?.())
     })
     if (this.#raw === null) socket.on('drain', () => this.#drained())
   }
@@ -251,9 +258,13 @@ export class Transport {
   #drained(): void {
     if (!this.#isCongested) return
     this.#isCongested = false
+    this.#handle(() => this.handler.onDrained())
+  }
+
+  #handle(action: () => void): void {
     this.#flushes.enter()
     try {
-      this.handler.onDrained()
+      action()
     } finally {
       this.#flushes.leave()
     }

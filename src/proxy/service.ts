@@ -30,7 +30,7 @@ export interface Service {
   /** Ends sessions at once, whatever they do; returns how many. */
   endSessions(which: SessionFilter): number
   snapshot(): ServiceSnapshot
-  /** Every client with what it does now, at most `limit`. */
+  /** Clients with what they do now, at most `limit`, those pinned to a server first. */
   clients(limit: number): readonly ClientSnapshot[]
   /** Stops listening, lets transactions end for at most `drainMs`, then closes everything. */
   close(drainMs: number): Promise<void>

@@ -113,6 +113,12 @@ const kinds = {
     true,
     'The client asks for a protocol version or a kind of encryption that is not spoken.',
   ),
+  CLIENT_LEFT: kind(
+    '08006',
+    400,
+    true,
+    'The client closed its half of the connection while its request waited for a server.',
+  ),
   CLIENT_AUTH_FAILED: kind(
     '28P01',
     401,

@@ -30,6 +30,22 @@ void t.test('status shows all services, or one in detail', async (test) => {
   test.match(unknown.err, /No service 'nope'; there is orders. \[NOT_FOUND\]/)
 })
 
+void t.test('status names each pinned client with its reason, or all clients', async (test) => {
+  const { runtime, service } = await startFixture(test)
+  const run = against(runtime.adminAddress)
+  service.busy = [{ ...fakeClient(7), state: 'pinned', pinReason: 'temp-table' }, fakeClient(8)]
+  service.snapshotExtra = { pinned: { 'temp-table': 1 } }
+  const pinned = await run('status orders')
+  test.match(pinned.out, /pinned +1 temp-table/)
+  test.match(pinned.out, / 7 +app .*4242 +pinned \(temp-table\)/)
+  test.notMatch(pinned.out, /^ +8 +app/m)
+  const all = await run('status orders --clients')
+  test.match(all.out, /pinned \(temp-table\).*\n +8 +app .*active/)
+  test.match((await run('status orders --json')).json, {
+    clientList: [{ id: 7, pinReason: 'temp-table' }],
+  })
+})
+
 void t.test('shift prints before and after, and says when there is nothing to do', async (test) => {
   const { runtime, service } = await startFixture(test)
   const run = against(runtime.adminAddress)

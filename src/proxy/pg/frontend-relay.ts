@@ -23,6 +23,12 @@ export const wholeBytesMax = 1024 * 1024
 /** Names in Bind, Describe and Close must stand within this many bytes. */
 const namesBytesMax = 64 * 1024
 
+/** What a client may send while its request waits for a server. */
+const waitingBytesMax = 64 * 1024
+
+/** How soon a client that has closed its half is asked whether it is still there. */
+const keepAliveMs = 5_000
+
 const noBytes = Buffer.alloc(0)
 
 /** What to do with the message at hand. */
@@ -42,6 +48,8 @@ export class FrontendRelay implements TransportHandler {
   awaitsStatement = false
   /** Terminate has come and waits for replies. */
   isLeaving = false
+  /** The client has closed its half. */
+  #hasEnded = false
   /** Start of the bytes that go to the server as they are. */
   #from = 0
 
@@ -70,9 +78,9 @@ export class FrontendRelay implements TransportHandler {
     if (isWaiting || this.#held !== null) {
       const held = this.#held ?? noBytes
       this.#held = Buffer.concat([held, bytes.subarray(0, end)])
-      // Most clients send nothing while they wait, so reading goes on until one does.
-      if (isWaiting) session.client.pauseReading()
-      else this.#consumeHeld()
+      if (!isWaiting) this.#consumeHeld()
+      // Reading goes on for a while, or the end of a client that waits would go unnoticed.
+      else if (this.#held.length > waitingBytesMax) session.client.pauseReading()
       return
     }
     const wasPassing = this.#passBytes > 0
@@ -91,6 +99,7 @@ export class FrontendRelay implements TransportHandler {
   /** The session can go on: a server was linked, the gate opened, or replies have come. */
   resume(): void {
     if (this.#held !== null) this.#consumeHeld()
+    if (this.#hasEnded) this.#leaveWhenDone()
     const { client, state, server } = this.#session
     if (!client.isPaused || this.awaitsStatement) return
     const mayRead = (state === 'idle' && !client.isCongested) || state === 'active'
@@ -109,6 +118,38 @@ export class FrontendRelay implements TransportHandler {
     this.#session.server?.transport.resumeReading()
     this.#session.listening?.deliver()
     this.resume()
+  }
+
+  /**
+   * The client sends nothing more. What it has asked is answered first, as after Terminate; while
+   * the request waits for a server nothing of it is done yet, and more likely than not nobody is
+   * there to read the answer.
+   */
+  onEnded(): void {
+    const session = this.#session
+    if (session.state === 'parked' || session.state === 'waiting') {
+      session.fail(new PontoonError('CLIENT_LEFT', 'the client closed its half while it waited'))
+      return
+    }
+    this.#hasEnded = true
+    // A client that is gone altogether shows by a reset, at the latest when it is asked.
+    session.client.socket.setKeepAlive(true, keepAliveMs)
+    this.#leaveWhenDone()
+  }
+
+  #leaveWhenDone(): void {
+    const { state, server, client, errands } = this.#session
+    if (!this.#hasEnded || state === 'closed') return
+    // In the middle of a message or of COPY data, or behind the last answer: nothing can follow.
+    if (this.#passBytes === 0 && state === 'active' && server !== null && !server.copyIn) {
+      if (server.replies.owesReady || this.awaitsStatement || this.#mustSettleFirst()) {
+        this.isLeaving = true
+        return
+      }
+    }
+    const isHeldUp = state === 'parked' || state === 'waiting' || client.isCongested
+    if (this.#held !== null && (isHeldUp || errands.isUnderWay)) return
+    this.#session.close()
   }
 
   onClosed(): void {

@@ -288,12 +288,11 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   clients(limit: number): readonly ClientSnapshot[] {
     const now = this.clock.nowMs()
-    const snapshots: ClientSnapshot[] = []
-    for (const session of this.#sessions) {
-      if (snapshots.length >= limit) break
-      snapshots.push(session.snapshot(now))
-    }
-    return snapshots
+    // Those that cannot give their server back come first.
+    const pinned: Session[] = []
+    const others: Session[] = []
+    for (const session of this.#sessions) (session.pinReason === '' ? others : pinned).push(session)
+    return [...pinned, ...others].slice(0, limit).map((session) => session.snapshot(now))
   }
 
   async close(drainMs: number): Promise<void> {
