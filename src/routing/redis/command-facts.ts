@@ -82,10 +82,18 @@ export interface ToldFacts {
   readonly firstKey: number
   readonly lastKey: number
   readonly keyStep: number
+  /** Such as `request_policy:all_shards`. Empty for servers before 7.0. */
+  readonly tips: ReadonlySet<string>
   /** Undefined for servers before 7.0, which do not tell them. */
   readonly keySpecs: readonly KeySpec[] | undefined
   readonly subcommands: readonly ToldFacts[]
 }
+
+/** `one`: a single node. `keys`: split by the slots of its keys. `all`: every primary. */
+export type Spread = 'one' | 'keys' | 'all'
+
+/** `join`: the items of all, in the order of keys or of nodes. `same`: all must have succeeded. */
+export type Merge = 'join' | 'sum' | 'same' | 'least' | 'any'
 
 export interface CommandFacts {
   readonly name: string
@@ -101,6 +109,9 @@ export interface CommandFacts {
   /** Where the only key stands, when there is exactly one and always there; otherwise 0. */
   readonly onlyKeyAt: number
   readonly keySpecs: readonly KeySpec[]
+  /** For a cluster: to which nodes a request goes, and what becomes of several replies. */
+  readonly spread: Spread
+  readonly merge: Merge
   /** Its keys are computed while it runs, or the server does not say where they are. */
   readonly hiddenKeys: boolean
   /** For a container such as CONFIG: its subcommands by name. */
@@ -119,6 +130,8 @@ export const unknownCommand: CommandFacts = {
   admin: false,
   onlyKeyAt: 0,
   keySpecs: [],
+  spread: 'one',
+  merge: 'join',
   hiddenKeys: true,
   subcommands: undefined,
 }
@@ -146,6 +159,29 @@ export function sharingOf(told: ToldFacts): CommandSharing {
   if (name === 'script|debug') return 'own'
   // Not allowed in scripts: what changes the state of a connection, scripts themselves aside.
   return flags.has('noscript') && !categories.has('scripting') ? 'own' : 'shared'
+}
+
+/** https://redis.io/docs/latest/develop/reference/command-tips/ */
+export function spreadOf({ tips }: ToldFacts): Spread {
+  if (tips.has('request_policy:multi_shard')) return 'keys'
+  const toAll = tips.has('request_policy:all_shards') || tips.has('request_policy:all_nodes')
+  return toAll ? 'all' : 'one'
+}
+
+const merges: Readonly<Record<string, Merge>> = {
+  agg_sum: 'sum',
+  all_succeeded: 'same',
+  agg_min: 'least',
+  agg_logical_and: 'least',
+  one_succeeded: 'any',
+}
+
+export function mergeOf({ tips }: ToldFacts): Merge {
+  for (const tip of tips) {
+    const policy = /^response_policy:(.+)$/.exec(tip)?.[1]
+    if (policy !== undefined) return merges[policy] ?? 'any'
+  }
+  return 'join'
 }
 
 /** The first category that fits, in the order in which they say most. */

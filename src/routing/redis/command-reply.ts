@@ -36,6 +36,7 @@ function readEntry(entry: unknown): ToldFacts | undefined {
     firstKey,
     lastKey,
     keyStep,
+    tips: words(fields[7]),
     keySpecs: fields.length > 8 ? list(fields[8]).map(readKeySpec) : undefined,
     subcommands: readCommandReply(fields[9]),
   }

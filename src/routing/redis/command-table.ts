@@ -6,7 +6,9 @@
 import {
   effectOf,
   familyOf,
+  mergeOf,
   sharingOf,
+  spreadOf,
   unknownCommand,
   type CommandEffect,
   type CommandFacts,
@@ -54,6 +56,7 @@ function completed(told: ToldFacts, known: ToldFacts | undefined): ToldFacts {
     ...told,
     categories: told.categories.size === 0 ? known.categories : told.categories,
     keySpecs: told.keySpecs ?? known.keySpecs,
+    tips: told.keySpecs === undefined ? known.tips : told.tips,
     subcommands: told.keySpecs === undefined ? known.subcommands : subcommands,
   }
 }
@@ -79,6 +82,8 @@ function factsFrom(told: ToldFacts): CommandFacts {
     admin: told.flags.has('admin'),
     onlyKeyAt: onlyKeyAt(keySpecs),
     keySpecs,
+    spread: spreadOf(told),
+    merge: mergeOf(told),
     hiddenKeys: hasHiddenKeys(told, keySpecs),
     subcommands: children.length === 0 ? undefined : new NameTable(new Map(children)),
   }

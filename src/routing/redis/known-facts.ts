@@ -43,6 +43,7 @@ function fromIoredis(name: string): ToldFacts {
     firstKey: first === undefined ? 0 : first + 1,
     lastKey: moves ? last - 8 : last + 1,
     keyStep: first === undefined || second === undefined ? 1 : second - first,
+    tips: new Set(),
     keySpecs: undefined,
     subcommands: [],
   }
@@ -52,7 +53,7 @@ function fillers(count: number): string[] {
   return Array.from({ length: count }, () => '1')
 }
 
-/** Lines of: name arity flags first,last,step categories specs; a subcommand's name has a `|`. */
+/** Lines of: name arity flags first,last,step categories tips specs; a subcommand's name has a `|`. */
 export function parseKnownCommands(lines: string): ToldFacts[] {
   const parsed = lines.trim().split('\n').map(parseLine)
   return parsed
@@ -64,7 +65,8 @@ export function parseKnownCommands(lines: string): ToldFacts[] {
 }
 
 function parseLine(line: string): ToldFacts {
-  const [name = '', arity, flags = '-', keys = '', categories = '-', ...specs] = line.split(' ')
+  const [name = '', arity, flags = '-', keys = '', categories = '-', tips = '-', ...specs] =
+    line.split(' ')
   const [firstKey = 0, lastKey = 0, keyStep = 0] = keys.split(',').map(Number)
   return {
     name,
@@ -74,6 +76,7 @@ function parseLine(line: string): ToldFacts {
     firstKey,
     lastKey,
     keyStep,
+    tips: wordsOf(tips),
     keySpecs: specs.map(parseSpec),
     subcommands: [],
   }
@@ -82,7 +85,14 @@ function parseLine(line: string): ToldFacts {
 /** The reverse of parseKnownCommands, for the script that writes known-commands.ts. */
 export function knownCommandLine(facts: ToldFacts): string {
   const keys = `${facts.firstKey},${facts.lastKey},${facts.keyStep}`
-  const fields = [facts.name, facts.arity, joined(facts.flags), keys, joined(facts.categories)]
+  const fields = [
+    facts.name,
+    facts.arity,
+    joined(facts.flags),
+    keys,
+    joined(facts.categories),
+    joined(facts.tips),
+  ]
   return [...fields, ...(facts.keySpecs ?? []).map(specText)].join(' ')
 }
 
