@@ -29,6 +29,8 @@ export class OwnServer {
   readonly #isPinned: boolean
   #inMulti = false
   #isWatching = false
+  /** From EXEC on messages come, whatever is asked. */
+  #subscribesAtExec = false
   /** Why it stays with the client, '' when it need not. */
   #sticky: string
   /** The large command whose bytes are passing. */
@@ -119,6 +121,8 @@ export class OwnServer {
 
   #isOwed(record: CommandRecord): boolean {
     if (this.relay.isRaw) return false
+    // There it is only queued, which is a reply.
+    if (this.#inMulti) return true
     return !(record.handling === Handling.Stream && subscriptions.test(record.name))
   }
 
@@ -140,7 +144,7 @@ export class OwnServer {
         session.requests.goOn()
         return false
       case Handling.Own:
-        if (record.name === 'wait' || record.name === 'waitaof') this.#catchUp()
+        if (!this.#isHeld && /^wait(?:aof)?$/.test(record.name)) this.#catchUp()
         return true
       case Handling.Unknown:
         return true
@@ -162,8 +166,11 @@ export class OwnServer {
       return false
     }
     if (this.#sticky === '') this.#sticky = record.name
-    if (this.#inMulti) return true
     const isSubscription = subscriptions.test(record.name)
+    if (this.#inMulti) {
+      this.#subscribesAtExec ||= isSubscription && session.version === 2
+      return true
+    }
     this.relay.isRaw =
       rawInAnyVersion.test(record.name) || (isSubscription && session.version === 2)
     return true
@@ -272,6 +279,8 @@ export class OwnServer {
       case 'exec':
       case 'discard':
         this.#inMulti = false
+        if (record.name === 'exec' && this.#subscribesAtExec) this.relay.isRaw = true
+        this.#subscribesAtExec = false
         this.#isWatching = false
         this.#session.context.reads.noteExec()
         break

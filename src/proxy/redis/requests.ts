@@ -24,6 +24,11 @@ export class Requests {
     this.#session = session
   }
 
+  /** The client has asked for something that has not been dealt with. */
+  get isUnderWay(): boolean {
+    return this.#isConsuming || this.#held.length > 0
+  }
+
   /** Holds as much as it may. */
   get isFull(): boolean {
     return this.#held.length > heldBytesMax

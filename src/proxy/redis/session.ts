@@ -278,8 +278,9 @@ export class Session implements TransportHandler {
   fail(error: PontoonError): void {
     if (this.isClosed) return
     countIn(this.context.stats.ownErrors, error.code)
-    // In the middle of replies it would be taken for one of those.
-    if (this.outstanding === 0) this.client.sendOwned(redisError(error))
+    // In the middle of replies it would be taken for one of those, and one that asked for nothing
+    // expects none: ioredis takes an error out of turn for a broken connection and throws.
+    if (this.outstanding === 0 && this.requests.isUnderWay) this.client.sendOwned(redisError(error))
     this.close()
   }
 

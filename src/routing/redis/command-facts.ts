@@ -162,7 +162,9 @@ export function sharingOf(told: ToldFacts): CommandSharing {
 }
 
 /** https://redis.io/docs/latest/develop/reference/command-tips/ */
-export function spreadOf({ tips }: ToldFacts): Spread {
+export function spreadOf({ name, tips }: ToldFacts): Spread {
+  // INFO and the like have no meaning as a sum, and one PONG is as good as three.
+  if (name === 'ping' || tips.has('response_policy:special')) return 'one'
   if (tips.has('request_policy:multi_shard')) return 'keys'
   const toAll = tips.has('request_policy:all_shards') || tips.has('request_policy:all_nodes')
   return toAll ? 'all' : 'one'
