@@ -174,6 +174,32 @@ void t.test('a client that asks and never reads holds a bounded amount', async (
   await pontoon.untilIdle()
 })
 
+void t.test('much in both directions at once does not stop', async (test) => {
+  const pontoon = await startPontoon({ source: server, pool: { size: 2 } })
+  test.teardown(() => pontoon.stop())
+  const client = await pontoon.client()
+  // Neither side can take all before the other is read.
+  const echo = Buffer.concat([
+    bind({ statement: 'echo', values: ['e'.repeat(200_000)] }),
+    execute(),
+    sync(),
+  ])
+  const count = 100
+  await client.wire.send(parse('SELECT $1::text', 'echo'), sync())
+  await client.wire.until('Z')
+  const sending = (async () => {
+    for (let sent = 0; sent < count; sent += 1) await client.wire.send(echo)
+  })()
+  for (let received = 0; received < count; received += 1) {
+    const answer = await client.wire.until('Z', 30_000)
+    if (answer[1]?.body.length !== 200_006) test.fail(`answer ${received}: ${summary(answer)}`)
+  }
+  await sending
+  test.pass('20 MB each way')
+  client.wire.destroy()
+  await pontoon.untilIdle()
+})
+
 void t.test('messages with a length that cannot be', async (test) => {
   const limits = { messageBytesMax: mebibyte }
   for (const mode of ['session', 'transaction'] as const) {
