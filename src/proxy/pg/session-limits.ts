@@ -37,6 +37,8 @@ export class SessionLimits {
     const { limits } = this.#context.config
     const now = this.#context.clock.nowMs()
     for (const session of sessions) {
+      // A WAL sender watches over its client itself (wal_sender_timeout), and a stream has no end.
+      if (session.identity.isReplication) continue
       if (session.state === 'active') this.#lookAtActive(session, limits, now)
       else if (session.state === 'idle') lookAtIdle(session, limits, now)
       const { congestedSinceMs } = session

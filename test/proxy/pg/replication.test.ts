@@ -72,13 +72,16 @@ for (const mode of ['session', 'transaction'] as const) {
   })
 
   void t.test(`${mode} mode: pg_recvlogical streams changes`, async (test) => {
-    const pontoon = await pontoonOf(test, mode)
+    const limits = { queryTimeoutMs: 50, transactionTimeoutMs: 50, clientIdleMs: 50 }
+    const pontoon = await pontoonOf(test, mode, { limits })
     const args = ['-d', 'postgres', '-S', 'changes', '--start', '-f', '-', '--no-loop']
     const tool = run(test, pontoon, 'pg_recvlogical', ...args)
     const id = mode === 'session' ? 1 : 2
     await server.query(`INSERT INTO items VALUES (${id})`)
     const line = `table public.items: INSERT: id[integer]:${id}`
     await until(() => tool.output().includes(line), `the change to arrive, but ${tool.output()}`)
+    await server.query('SELECT pg_sleep(0.5)')
+    test.equal(pinned(pontoon), 1, 'the limits on queries are not for streams')
     const drain = await pontoon.service.pause(60_000, 0, 'a test')
     test.match(drain, { drained: false, waitingFor: [{ pinReason: 'replication' }] })
     pontoon.service.resume()
