@@ -5,7 +5,6 @@
  */
 import type { Socket } from 'node:net'
 import {
-  rootCertificates,
   createSecureContext,
   connect,
   TLSSocket,
@@ -34,7 +33,7 @@ export function serverTls(config: ServerTlsConfig, host: string): FromFiles<Serv
   const options: ConnectionOptions = {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: verify,
-    secureContext: context({ ca: trustedBy(config), ...pair.pem }),
+    secureContext: context({ ...trustedBy(config), ...pair.pem }),
     // SNI is for names only (RFC 6066, section 3).
     ...(/^[\d.]+$|:|^\//.test(name) ? {} : { servername: name }),
     ...(config.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : { host: name }),
@@ -49,9 +48,10 @@ export function serverTlsFiles({ ca, cert, key }: ServerTlsConfig): readonly str
   return present([ca === 'aws-rds' ? undefined : ca, cert, key])
 }
 
-function trustedBy({ ca }: ServerTlsConfig): string[] | string | Buffer {
-  if (ca === undefined) return [...rootCertificates]
-  return ca === 'aws-rds' ? awsCaBundle.ca : readAuthorities(ca)
+/** Without `ca`, Node's own authorities count; all contexts share them, which costs nothing. */
+function trustedBy({ ca }: ServerTlsConfig): { ca?: string[] | string | Buffer } {
+  if (ca === undefined) return {}
+  return { ca: ca === 'aws-rds' ? awsCaBundle.ca : readAuthorities(ca) }
 }
 
 /** What the client leg needs for each handshake. */
