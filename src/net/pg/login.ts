@@ -103,12 +103,16 @@ async function attempt(options: LoginOptions, proof: Proof): Promise<LoggedIn> {
 
 const loginMessageBytesMax = 1024 * 1024
 
+/** All that a server may say until it is ready: parameters and notices are kept. */
+const loginBytesMax = 4 * 1024 * 1024
+
 /** Reads messages one by one until ReadyForQuery; used only during login. */
 class LoginChannel {
   readonly #socket: Socket
   readonly #dialled: Dialled | null
   readonly #name: string
   #buffer: Buffer = Buffer.alloc(0)
+  #receivedBytes = 0
   #wake: (() => void) | null = null
   #failure: Error | null = null
 
@@ -293,9 +297,10 @@ class LoginChannel {
   }
 
   #receive(bytes: Buffer, end: number): void {
-    this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
-    if (this.#buffer.length > 2 * loginMessageBytesMax)
+    this.#receivedBytes += end
+    if (this.#receivedBytes > loginBytesMax)
       this.#fail(new PontoonError('SERVER_PROTOCOL', `${this.#name} floods the login`))
+    else this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
     this.#wake?.()
   }
 

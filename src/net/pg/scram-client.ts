@@ -5,7 +5,16 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { PontoonError } from '../../shared/errors.ts'
 import type { ServerMechanism } from './channel-binding.ts'
-import { attributes, deriveKeys, hmac, sha256, xor, type ScramKeys } from './scram.ts'
+import {
+  attributes,
+  decodeBase64,
+  deriveKeys,
+  hmac,
+  isNonce,
+  sha256,
+  xor,
+  type ScramKeys,
+} from './scram.ts'
 
 /** More rounds than this from a hostile server would keep a core busy (CVE-2026-6664 class). */
 const iterationsMax = 1_000_000
@@ -29,14 +38,15 @@ export class ScramClient {
 
   /** Answers the server-first-message. Throws SERVER_PROTOCOL when it is malformed. */
   async final(serverFirst: string): Promise<string> {
-    const fields = attributes(serverFirst, 'SERVER_PROTOCOL')
+    const fields = attributes(serverFirst, 'SERVER_PROTOCOL', 'rsi')
     const nonce = fields.get('r') ?? ''
-    const salt = Buffer.from(fields.get('s') ?? '', 'base64')
-    const iterations = Number(fields.get('i') ?? '0')
-    if (!nonce.startsWith(this.#nonce) || nonce.length <= this.#nonce.length)
-      throw malformed('its nonce is wrong')
-    if (salt.length === 0) throw malformed('it has no salt')
-    if (!Number.isInteger(iterations) || iterations < 1 || iterations > iterationsMax) {
+    const salt = decodeBase64(fields.get('s') ?? '')
+    const count = fields.get('i') ?? ''
+    const iterations = /^\d{1,10}$/.test(count) ? Number(count) : 0
+    const isOurs = nonce.startsWith(this.#nonce) && nonce.length > this.#nonce.length
+    if (!isOurs || !isNonce(nonce)) throw malformed('its nonce is wrong')
+    if (salt === null || salt.length === 0) throw malformed('it has no salt')
+    if (iterations < 1 || iterations > iterationsMax) {
       throw malformed('its iteration count is out of range')
     }
     const { clientKey, serverKey } = await this.#keys(salt, iterations)
@@ -62,12 +72,12 @@ export class ScramClient {
 
   /** Checks that the server knows the password too. */
   verify(serverFinal: string): void {
-    const fields = attributes(serverFinal, 'SERVER_PROTOCOL')
-    const signature = Buffer.from(fields.get('v') ?? '', 'base64')
+    const fields = attributes(serverFinal, 'SERVER_PROTOCOL', '')
+    const signature = decodeBase64(fields.get('v') ?? '')
     const expected = this.#serverSignature
     if (
       expected === null ||
-      signature.length !== expected.length ||
+      signature?.length !== expected.length ||
       !timingSafeEqual(signature, expected)
     ) {
       throw new PontoonError(

@@ -7,7 +7,9 @@ import { PontoonError } from '../../shared/errors.ts'
 import { scramMechanism, scramPlusMechanism } from './channel-binding.ts'
 import {
   attributes,
+  decodeBase64,
   hmac,
+  isNonce,
   saslMessageBytesMax,
   sha256,
   xor,
@@ -53,10 +55,8 @@ export class ScramServer {
     const data = this.#bindingOf(mechanism, gs2)
     if (authzid !== '')
       throw clientError('client uses authorization identity, but it is not supported')
-    const fields = attributes(bare, 'CLIENT_PROTOCOL')
-    const clientNonce = fields.get('r') ?? ''
-    if (!fields.has('n') || clientNonce === '' || fields.has('m'))
-      throw clientError('malformed SCRAM message')
+    const clientNonce = attributes(bare, 'CLIENT_PROTOCOL', 'nr').get('r') ?? ''
+    if (!isNonce(clientNonce)) throw clientError('malformed SCRAM message')
     this.#channel = Buffer.concat([Buffer.from(`${gs2},,`), data]).toString('base64')
     this.#clientFirstBare = bare
     const { salt, iterations } = this.#verifier
@@ -91,7 +91,7 @@ export class ScramServer {
     const proofAt = clientFinal.lastIndexOf(',p=')
     if (proofAt < 0) throw clientError('malformed SCRAM message')
     const withoutProof = clientFinal.slice(0, proofAt)
-    const fields = attributes(withoutProof, 'CLIENT_PROTOCOL')
+    const fields = attributes(withoutProof, 'CLIENT_PROTOCOL', 'cr')
     const nonce = /(?:^|,)r=([^,]*)/.exec(this.#serverFirst)?.[1]
     if (fields.get('r') !== nonce) throw clientError('invalid SCRAM response: nonce does not match')
     if (fields.get('c') !== this.#channel) {
@@ -103,8 +103,8 @@ export class ScramServer {
           : 'unexpected SCRAM channel-binding attribute in client-final-message',
       )
     }
-    const proof = Buffer.from(clientFinal.slice(proofAt + 3), 'base64')
-    if (proof.length !== 32) throw clientError('malformed SCRAM message')
+    const proof = decodeBase64(clientFinal.slice(proofAt + 3))
+    if (proof?.length !== 32) throw clientError('malformed SCRAM message')
     const authMessage = `${this.#clientFirstBare},${this.#serverFirst},${withoutProof}`
     const { storedKey, serverKey, salt, iterations } = this.#verifier
     const clientKey = xor(proof, hmac(storedKey, authMessage))

@@ -13,6 +13,9 @@ const derive = promisify(pbkdf2)
 /** Longest SASL message taken from a peer. */
 export const saslMessageBytesMax = 4_096
 
+/** Of SHA-256. */
+const keyBytes = 32
+
 /** What a server stores instead of the password (`SCRAM-SHA-256$iterations:salt$stored:server`). */
 export interface ScramVerifier {
   readonly iterations: number
@@ -33,13 +36,22 @@ export function parseScramVerifier(text: string): ScramVerifier | null {
   const match =
     /^SCRAM-SHA-256\$(\d{1,7}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)$/.exec(text)
   if (match === null) return null
-  const [, iterations = '', salt = '', storedKey = '', serverKey = ''] = match
-  return {
-    iterations: Number(iterations),
-    salt: Buffer.from(salt, 'base64'),
-    storedKey: Buffer.from(storedKey, 'base64'),
-    serverKey: Buffer.from(serverKey, 'base64'),
-  }
+  const [salt, storedKey, serverKey] = match.slice(2).map(decodeBase64)
+  const iterations = Number(match[1])
+  if (iterations < 1 || !salt || salt.length === 0) return null
+  if (storedKey?.length !== keyBytes || serverKey?.length !== keyBytes) return null
+  return { iterations, salt, storedKey, serverKey }
+}
+
+/** Null unless it is base64 to the letter: Node passes over what is not. */
+export function decodeBase64(text: string): Buffer | null {
+  const isWhole = text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text)
+  return isWhole ? Buffer.from(text, 'base64') : null
+}
+
+/** A nonce is printable ASCII without a comma (RFC 5802, section 7). */
+export function isNonce(text: string): boolean {
+  return /^[\x21-\x2b\x2d-\x7e]+$/.test(text)
 }
 
 export async function makeScramVerifier(password: string): Promise<ScramVerifier> {
@@ -61,9 +73,14 @@ export async function deriveKeys(
   }
 }
 
+/**
+ * The attributes of a message, each once. `order` names the first ones; only extensions may follow
+ * them, and an `m` among those would be one that we had to know.
+ */
 export function attributes(
   text: string,
   code: 'SERVER_PROTOCOL' | 'CLIENT_PROTOCOL',
+  order: string,
 ): Map<string, string> {
   const fields = new Map<string, string>()
   if (text.length > saslMessageBytesMax)
@@ -73,6 +90,8 @@ export function attributes(
       throw new PontoonError(code, 'malformed SCRAM message')
     fields.set(part[0] ?? '', part.slice(2))
   }
+  if (![...fields.keys()].join('').startsWith(order) || fields.has('m'))
+    throw new PontoonError(code, 'malformed SCRAM message')
   return fields
 }
 

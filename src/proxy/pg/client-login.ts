@@ -27,6 +27,7 @@ import { clientAuth } from './client-auth.ts'
 import type { VerifierCache } from './client-scram.ts'
 import type { ServiceContext } from './context.ts'
 import { userEntry } from './credentials.ts'
+import { EarlyBytes } from './early-bytes.ts'
 import { fatalResponse } from './errors.ts'
 import type { ProvenSecrets } from './proven-secrets.ts'
 import { physicalDatabase, replicationKind, type ReplicationKind } from './replication.ts'
@@ -72,7 +73,7 @@ export class ClientLogin implements TransportHandler {
   readonly address: string
   transport: Transport
   #state: LoginState = 'startup'
-  #buffer: Buffer = Buffer.alloc(0)
+  readonly #early = new EarlyBytes()
   #hasAskedForTls = false
   #hasAskedForGss = false
   #isSecure = false
@@ -112,7 +113,7 @@ export class ClientLogin implements TransportHandler {
 
   /** Bytes of the client that are kept here. */
   get heldBytes(): number {
-    return this.#buffer.length
+    return this.#early.length
   }
 
   get isOpen(): boolean {
@@ -122,8 +123,8 @@ export class ClientLogin implements TransportHandler {
   onBytes(bytes: Buffer, end: number): void {
     // Nothing may follow a cancel request.
     if (this.#state === 'cancelling') return
-    this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, end)])
-    if (this.#buffer.length > this.#host.context.config.limits.startupBytesMax + maxEarlyBytes)
+    this.#early.append(bytes, end)
+    if (this.#early.length > this.#host.context.config.limits.startupBytesMax + maxEarlyBytes)
       this.#fail(new PontoonError('CLIENT_PROTOCOL', 'too many bytes before the login is over'))
     else this.#proceed()
   }
@@ -144,7 +145,7 @@ export class ClientLogin implements TransportHandler {
 
   /** The session takes over: returns bytes that came already. */
   handOver(): Buffer {
-    const rest = this.#buffer
+    const rest = this.#early.takeAll()
     this.#end()
     return rest
   }
@@ -153,7 +154,7 @@ export class ClientLogin implements TransportHandler {
     if (this.#state === 'done') return
     this.#state = 'done'
     clearTimeout(this.#timer)
-    this.#buffer = Buffer.alloc(0)
+    this.#early.takeAll()
     this.onGone?.()
     this.#host.ended(this)
   }
@@ -197,22 +198,23 @@ export class ClientLogin implements TransportHandler {
 
   /** Consumes one packet without a type byte; false when it is incomplete. */
   #takeStartup(): boolean {
-    const buffer = this.#buffer
+    const first = this.#early.peek(1)
     const isFirst = !this.#isSecure && !this.#hasAskedForTls && !this.#hasAskedForGss
-    if (isFirst && buffer[0] === tlsHandshakeByte) {
+    if (isFirst && first?.[0] === tlsHandshakeByte) {
       this.#upgradeDirectly()
       return false
     }
-    if (buffer.length < 4) return false
-    const length = buffer.readInt32BE(0)
+    const length = this.#early.peek(4)?.readInt32BE(0)
+    if (length === undefined) return false
     const { startupBytesMax } = this.#host.context.config.limits
     if (length < 8 || length > startupBytesMax)
       throw new PontoonError(
         length < 8 ? 'CLIENT_PROTOCOL' : 'STARTUP_TOO_LARGE',
         'invalid length of startup packet',
       )
-    if (buffer.length < length) return false
-    this.#buffer = buffer.subarray(length)
+    const buffer = this.#early.peek(length)
+    if (buffer === null) return false
+    this.#early.drop(length)
     if (buffer.readInt32BE(4) === startupCode.cancel) this.#state = 'cancelling'
     const packet = readStartupPacket(buffer.subarray(4, length))
     if (packet.kind === 'startup') void this.#run(this.#startupPacket(packet))
@@ -235,7 +237,7 @@ export class ClientLogin implements TransportHandler {
     if (isSsl ? this.#hasAskedForTls : this.#hasAskedForGss)
       throw unsupportedVersion(1234, isSsl ? 5679 : 5680)
     // Bytes sent along unencrypted could be smuggled into the encrypted session (CVE-2021-23214).
-    if (this.#buffer.length > 0)
+    if (this.#early.length > 0)
       throw new PontoonError(
         'CLIENT_PROTOCOL',
         'received unencrypted data after an encryption request',
@@ -264,9 +266,7 @@ export class ClientLogin implements TransportHandler {
     this.#isShakingHands = true
     if (tls === null)
       throw new PontoonError('CLIENT_PROTOCOL', 'the client begins with TLS, which is not offered')
-    const early = this.#buffer
-    this.#buffer = Buffer.alloc(0)
-    const secure = this.#shakeHands(tls, { early })
+    const secure = this.#shakeHands(tls, { early: this.#early.takeAll() })
     secure.once('secure', () => {
       if (secure.alpnProtocol === alpnProtocol) return
       this.#log(new PontoonError('CLIENT_PROTOCOL', 'the client began with TLS without ALPN'))
@@ -340,17 +340,18 @@ export class ClientLogin implements TransportHandler {
 
   /** Consumes one password message; false when it is incomplete. */
   #takePassword(): boolean {
-    const buffer = this.#buffer
-    if (this.#state !== 'authenticating' || buffer.length < headerBytes) return false
-    const length = buffer.readInt32BE(1)
-    if (buffer[0] !== frontend.password || length < 4 || length > maxPasswordBytes) {
+    const header = this.#state === 'authenticating' ? this.#early.peek(headerBytes) : null
+    if (header === null) return false
+    const length = header.readInt32BE(1)
+    if (header[0] !== frontend.password || length < 4 || length > maxPasswordBytes) {
       throw new PontoonError(
         'CLIENT_PROTOCOL',
-        `expected password response, got message type ${buffer[0] ?? 0}`,
+        `expected password response, got message type ${header[0] ?? 0}`,
       )
     }
-    if (buffer.length < length + 1) return false
-    this.#buffer = buffer.subarray(length + 1)
+    const buffer = this.#early.peek(length + 1)
+    if (buffer === null) return false
+    this.#early.drop(length + 1)
     void this.#run(this.#password(buffer.subarray(headerBytes, length + 1)))
     return true
   }

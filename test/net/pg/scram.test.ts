@@ -76,6 +76,14 @@ void t.test('what a server may not say first', async (test) => {
     'zero iterations': (mine) => `r=${mine}x,s=c2FsdA==,i=0`,
     'a billion iterations': (mine) => `r=${mine}x,s=c2FsdA==,i=1000000000`,
     'no number of iterations': (mine) => `r=${mine}x,s=c2FsdA==,i=many`,
+    'a hexadecimal number': (mine) => `r=${mine}x,s=c2FsdA==,i=0x10`,
+    'a number with a space': (mine) => `r=${mine}x,s=c2FsdA==,i= 16`,
+    'a salt that is no base64': (mine) => `r=${mine}x,s=c2Fs*A==,i=4096`,
+    'a salt cut short': (mine) => `r=${mine}x,s=c2FsdA=,i=4096`,
+    'a nonce with a control character': (mine) => `r=${mine}\u0001,s=c2FsdA==,i=4096`,
+    'a nonce that is not ASCII': (mine) => `r=${mine}é,s=c2FsdA==,i=4096`,
+    'another order': (mine) => `s=c2FsdA==,r=${mine}x,i=4096`,
+    'an extension that must be known': (mine) => `m=x,r=${mine}x,s=c2FsdA==,i=4096`,
     'an attribute twice': (mine) => `r=${mine}x,r=${mine}x,s=c2FsdA==,i=4096`,
     'an attribute without a value': (mine) => `r=${mine}x,s,i=4096`,
     'too much': (mine) => `r=${mine}${'x'.repeat(10_000)},s=c2FsdA==,i=4096`,
@@ -101,6 +109,10 @@ void t.test('what a client may not say', async (test) => {
     'n,a=admin,n=,r=abc',
     'n,,m=ext,n=,r=abc',
     'n,,n=,r=abc,r=def',
+    'n,,r=abc,n=',
+    'n,,n=,r=abc,m=ext',
+    'n,,n=,r=a\u0001b',
+    'n,,n=,r=é',
     'p=tls-unique,,n=,r=abc',
     `n,,n=,r=${'a'.repeat(5_000)}`,
   ]
@@ -118,6 +130,10 @@ void t.test('what a client may not say', async (test) => {
   const changes: Readonly<Record<string, (final: string) => string>> = {
     nothing: () => '',
     'no proof': (final) => final.replace(/,p=.*/, ''),
+    'a proof that is no base64': (final) => final.replace(/.{4}$/, '****'),
+    'a proof with more behind it': (final) => `${final} `,
+    'another order': (final) => final.replace(/^(c=[^,]*),(r=[^,]*)/, '$2,$1'),
+    'an attribute ahead': (final) => `x=y,${final}`,
     'a short proof': (final) => final.replace(/,p=.*/, ',p=AAAA'),
     'another nonce': (final) => final.replace(/r=/, 'r=x'),
     'the nonce cut off': (final) => final.replace(/r=[^,]*/, 'r='),
@@ -135,9 +151,19 @@ void t.test('what a client may not say', async (test) => {
   test.throws(() => other.server.final(zeroProof), clientError, "another dialogue's words")
 })
 
+const key = (bytes: number): string => Buffer.alloc(bytes, 1).toString('base64')
+
 void t.test('verifiers as pg_authid has them', (test) => {
   const text = `SCRAM-SHA-256$4096:c2FsdA==$${Buffer.alloc(32, 1).toString('base64')}:${Buffer.alloc(32, 2).toString('base64')}`
   test.match(parseScramVerifier(text), { iterations: 4_096, salt: Buffer.from('salt') })
+  for (const wrong of [
+    `SCRAM-SHA-256$0:c2FsdA==$${key(32)}:${key(32)}`,
+    `SCRAM-SHA-256$4096:c2FsdA=$${key(32)}:${key(32)}`,
+    `SCRAM-SHA-256$4096:c2FsdA==$${key(31)}:${key(32)}`,
+    `SCRAM-SHA-256$4096:c2FsdA==$${key(32)}:${key(33)}`,
+    'SCRAM-SHA-256$4096:AA==$AA==:AA==',
+  ])
+    test.equal(parseScramVerifier(wrong), null, wrong)
   for (const wrong of ['', 'secret', 'SCRAM-SHA-256$', 'SCRAM-SHA-1$1:a$b:c', `${text}:x`])
     test.equal(parseScramVerifier(wrong), null)
   test.end()
