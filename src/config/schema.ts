@@ -205,6 +205,16 @@ const pool = z.strictObject({
   probeIntervalMs: durationMs
     .default(30_000)
     .describe('An idle server that was silent for this long is asked for a sign of life.'),
+  suspectAfterMs: durationMs
+    .default(15_000)
+    .describe(
+      'When a server owes an answer and is silent for this long, Pontoon looks whether its host and its backend are still there, and closes it if not.',
+    ),
+  dnsIntervalMs: durationMs
+    .default(10_000)
+    .describe(
+      'How often the names of the sides are looked up; servers at an address that is gone are closed at their next release.',
+    ),
   holdMs: z
     .number()
     .int()

@@ -1,8 +1,12 @@
+import type { LookupFunction } from 'node:net'
+
 /** Where a side can be reached: TCP by name or address, or a Unix socket. */
 export interface Endpoint {
   /** Host name or address, or the folder of a Unix socket (it starts with a slash). */
   readonly host: string
   readonly port: number
+  /** Finds the addresses of a name; default: that of the system. */
+  readonly lookup?: LookupFunction | undefined
 }
 
 export function isUnixHost(host: string): boolean {

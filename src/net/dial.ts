@@ -39,6 +39,7 @@ export function dial(endpoint: Endpoint, timeoutMs: number): Promise<Dialled> {
         keepAlive: true,
         keepAliveInitialDelay: 30_000,
         autoSelectFamily: true,
+        ...(endpoint.lookup === undefined ? {} : { lookup: endpoint.lookup }),
         onread,
       })
   return new Promise((resolve, reject) => {

@@ -184,13 +184,14 @@ export class Transport {
     else if (this.#rest.length === 0 && this.#isFirstOwned) this.#write(raw, first)
     else this.#writeScratch(raw, first)
     if (this.#endAfterFlush) this.#endNow()
-    else if (!this.#isCongested && this.#unwrittenBytes > congestedBytes) {
+    else if (!this.#isCongested && this.unwrittenBytes > congestedBytes) {
       this.#isCongested = true
       this.handler.onCongested()
     }
   }
 
-  get #unwrittenBytes(): number {
+  /** What was sent and the kernel has not taken yet. */
+  get unwrittenBytes(): number {
     return this.#raw === null
       ? this.socket.writableLength
       : this.#inFlightBytes + this.#backlogBytes

@@ -3,6 +3,7 @@
  * schema, it listens on a free port of 127.0.0.1, and the test may look at its inside. Neighbours:
  * postgres.ts (what stands behind it), pg-wire.ts and pg-login.ts (raw clients of it).
  */
+import type { LookupFunction } from 'node:net'
 import { configSchema } from '../../src/config/schema.ts'
 import type { ServiceConfig } from '../../src/config/schema.ts'
 import { createPostgresService } from '../../src/proxy/pg/service.ts'
@@ -36,6 +37,8 @@ export interface PontoonOptions {
   readonly pool?: Readonly<Record<string, unknown>>
   readonly route?: Partial<Route>
   readonly log?: Log
+  /** Finds the addresses of the sides. */
+  readonly lookup?: LookupFunction
 }
 
 const firstRoute: Route = {
@@ -55,6 +58,7 @@ export async function startPontoon(options: PontoonOptions): Promise<Pontoon> {
     route: { ...firstRoute, ...options.route },
     clock: systemClock,
     log: options.log ?? silentLog,
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
   })
   await service.listen()
   return new Pontoon(service)

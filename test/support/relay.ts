@@ -161,7 +161,10 @@ export class Relay {
     this.#pairs.delete(pair)
     for (const stream of Object.values(pair.streams)) stream.end()
     for (const socket of [pair.client, pair.destination]) {
-      if (!socket.destroyed) socket.resetAndDestroy()
+      if (socket.destroyed) continue
+      // A reset amid a shutdown fails and leaves a handle behind that Node waits for at its exit.
+      if (socket.writableEnded) socket.destroy()
+      else socket.resetAndDestroy()
     }
   }
 

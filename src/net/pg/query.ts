@@ -13,6 +13,8 @@ export type Rows = readonly (readonly (string | null)[])[]
 
 export interface QueryConnection {
   readonly serverVersion: string
+  /** As the server, or a pooler before it, has told at the login. */
+  readonly pid: number
   /** False once the server has closed it. */
   readonly isOpen: boolean
   /**
@@ -31,7 +33,7 @@ function text(field: unknown): string | null {
 }
 
 export async function openQueryConnection(options: LoginOptions): Promise<QueryConnection> {
-  const { socket, dialled, reported } = await login(options)
+  const { socket, dialled, reported, pid } = await login(options)
   const input = new PassThrough()
   let onMessage: (message: BackendMessage) => void = ignore
   if (dialled === null) socket.on('data', (bytes: Buffer) => input.write(bytes))
@@ -73,6 +75,7 @@ export async function openQueryConnection(options: LoginOptions): Promise<QueryC
 
   return {
     serverVersion: reported.get('server_version') ?? '',
+    pid,
     get isOpen() {
       return !socket.destroyed
     },

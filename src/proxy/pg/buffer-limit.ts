@@ -41,8 +41,8 @@ export function holdBuffersTo(
 }
 
 function heldFor({ client, server, frontend, backend }: Session): number {
-  const unsentToServer = server?.transport.socket.writableLength ?? 0
-  return frontend.heldBytes + backend.heldBytes + client.socket.writableLength + unsentToServer
+  const unsentToServer = server?.transport.unwrittenBytes ?? 0
+  return frontend.heldBytes + backend.heldBytes + client.unwrittenBytes + unsentToServer
 }
 
 /** One that does not read would not get the error, and would keep what it holds. */

@@ -8,6 +8,7 @@ import type { Route } from '../../routing/route.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
+import type { Side } from '../../shared/side.ts'
 import { countIn, type ServiceStats } from '../service.ts'
 import { userEntry } from './credentials.ts'
 import { IdleServerHandler } from './idle-server.ts'
@@ -23,8 +24,8 @@ export interface PoolMakerParts {
   readonly log: Log
   readonly stats: ServiceStats
   readonly sides: Sides
-  /** The host of a side may be dead: a connect was not answered, or an idle server was not. */
-  suspected(kind: ServerKind): void
+  /** A server was lost or cannot be had; `isSilent`: its host did not even refuse. */
+  trouble(side: Side, isSilent: boolean): void
 }
 
 export class PoolMaker {
@@ -111,12 +112,15 @@ export class PoolMaker {
       openFailed: (error, isNew) => {
         countIn(stats.openErrors, error.code)
         if (isNew) this.#warn(kind, error)
-        if (error.code === 'CONNECT_TIMEOUT') this.#parts.suspected(kind)
+        this.#parts.trouble(kind.side, error.code === 'CONNECT_TIMEOUT')
       },
-      closed: (reason) => countIn(stats.closed, reason),
+      closed: (reason) => {
+        countIn(stats.closed, reason)
+        if (reason === 'lost') this.#parts.trouble(kind.side, false)
+      },
       probed: (isAlive) => {
         stats.probes[isAlive ? 'alive' : 'dead'] += 1
-        if (!isAlive) this.#parts.suspected(kind)
+        if (!isAlive) this.#parts.trouble(kind.side, true)
       },
     }
   }

@@ -3,7 +3,7 @@
  * answers the control plane (proxy/service.ts); what happens to bytes is in session.ts and the
  * relays.
  */
-import type { Socket } from 'node:net'
+import type { LookupFunction, Socket } from 'node:net'
 import { parseListen } from '../../config/listen-address.ts'
 import type { ServiceConfig } from '../../config/schema.ts'
 import { FlushQueue } from '../../net/flush-queue.ts'
@@ -63,6 +63,8 @@ export interface PostgresServiceOptions {
   readonly secrets?: Secrets
   /** Who carries out what the console asks for; without it the console only shows. */
   readonly consoleActions?: ConsoleActions
+  /** Finds the addresses of the sides; default: that of the system. */
+  readonly lookup?: LookupFunction
 }
 
 const catalogTimeoutMs = 10_000
@@ -116,6 +118,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     log,
     secrets,
     consoleActions,
+    lookup,
   }: PostgresServiceOptions) {
     this.name = name
     this.config = config
@@ -137,6 +140,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       flushes: this.flushes,
       proven: this.proven,
       secrets: secrets ?? new Secrets({ clock, log }),
+      lookup,
     })
     this.listeners = new SharedListeners({
       open: (kind, handler) => this.#sides.open(kind, handler),
@@ -152,7 +156,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     })
     const maker = this.#poolMaker()
     this.#pools = new PoolSet((kind) => maker.make(kind), clock)
-    this.#upkeep = this.#makeUpkeep(maker)
+    this.#upkeep = this.#makeUpkeep(maker, lookup)
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
       clock,
@@ -414,8 +418,12 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#logins.add(new ClientLogin(this, socket))
   }
 
-  #makeUpkeep(maker: PoolMaker): Upkeep {
+  #makeUpkeep(maker: PoolMaker, lookup: LookupFunction | undefined): Upkeep {
     return new Upkeep({
+      name: this.name,
+      loginOptions: (kind) => this.#sides.loginOptions(kind),
+      lookup,
+      log: this.log,
       config: () => this.config,
       clock: this.clock,
       pools: this.#pools,
@@ -443,7 +451,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       log: this.log,
       stats: this.stats,
       sides: this.#sides,
-      suspected: () => undefined,
+      trouble: (side, isSilent) => this.#upkeep.trouble(side, isSilent),
     })
   }
 

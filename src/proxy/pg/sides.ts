@@ -1,4 +1,5 @@
 /** Opens servers on the two sides of a service: endpoints, TLS and credentials in one place. */
+import type { LookupFunction } from 'node:net'
 import type { AuthQueryConfig, ServiceConfig } from '../../config/schema.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
 import { login, type LoginOptions } from '../../net/pg/login.ts'
@@ -22,6 +23,8 @@ export interface SidesParts {
   readonly flushes: FlushQueue
   readonly proven: ProvenSecrets
   readonly secrets: Secrets
+  /** For tests; default: the system's. */
+  readonly lookup?: LookupFunction | undefined
 }
 
 export class Sides {
@@ -47,7 +50,7 @@ export class Sides {
     if (kind.access === 'read')
       parameters.set('options', readOnlyOptions(parameters.get('options')))
     return {
-      endpoint: { host: side.host, port: side.port },
+      endpoint: { host: side.host, port: side.port, lookup: this.#parts.lookup },
       tls: this.#parts.tls(kind.side),
       parameters,
       password: password ?? credentials.password,
@@ -85,9 +88,11 @@ export class Sides {
       login({ ...options, minor }),
     )
     const { clock, flushes, tls } = this.#parts
+    // A cancel request has to reach the same host, wherever its name leads by then.
+    const host = loggedIn.socket.remoteAddress ?? options.endpoint.host
     return new PgServer(loggedIn, {
       side: kind.side,
-      endpoint: options.endpoint,
+      endpoint: { ...options.endpoint, host },
       tls,
       clock,
       flushes,

@@ -1,18 +1,27 @@
 /**
- * What a service does by the clock: the sweeps of its pools, the warm minimum, and the limits on
- * its sessions. One timer for all of it, so that nothing on the way of a query sets one.
+ * What a service does by the clock: the sweeps of its pools, the warm minimum, the names and the
+ * silence of its sides, and the limits on its sessions. One timer for all of it, so that nothing on the way of a query sets one.
  */
+import type { LookupFunction } from 'node:net'
 import type { ServiceConfig } from '../../config/schema.ts'
+import type { LoginOptions } from '../../net/pg/login.ts'
 import type { Clock } from '../../shared/clock.ts'
+import type { Log } from '../../shared/log.ts'
 import { sides, type Side } from '../../shared/side.ts'
 import { isKnownByHash, userEntry } from './credentials.ts'
 import type { PoolMaker } from './pool-maker.ts'
-import type { PoolSet, ServerKinds } from './pool-set.ts'
+import type { PoolSet, ServerKind, ServerKinds } from './pool-set.ts'
 import type { Session } from './session.ts'
+import { SideNames } from './side-names.ts'
+import { Suspects } from './suspects.ts'
 
 export interface UpkeepParts {
+  readonly name: string
   config(): ServiceConfig
+  loginOptions(kind: ServerKind): LoginOptions
+  readonly lookup?: LookupFunction | undefined
   readonly clock: Clock
+  readonly log: Log
   readonly pools: PoolSet
   readonly maker: PoolMaker
   readonly sessions: ReadonlySet<Session>
@@ -33,11 +42,15 @@ const noParameters: ReadonlyMap<string, string> = new Map()
 
 export class Upkeep {
   readonly #parts: UpkeepParts
+  readonly #names: SideNames
+  readonly #suspects: Suspects
   #timer: NodeJS.Timeout | null = null
   #ticks = 0
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts
+    this.#names = new SideNames(parts)
+    this.#suspects = new Suspects(parts)
   }
 
   start(): void {
@@ -49,6 +62,12 @@ export class Upkeep {
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
+  }
+
+  /** A server of this side was lost or cannot be had; `isSilent`: its host did not even refuse. */
+  trouble(side: Side, isSilent: boolean): void {
+    if (isSilent) this.#suspects.suspect(side)
+    this.#names.lookSoon(side)
   }
 
   /** The route or the configuration has changed: so may have the limits of every pool. */
@@ -65,6 +84,8 @@ export class Upkeep {
     this.#parts.eachTick()
     if (this.#ticks % ticksPerSecond === 0) {
       this.#warmUsed()
+      this.#names.look()
+      this.#suspects.look()
       this.#parts.eachSecond()
     }
     if (this.#ticks % forgetEveryTicks === 0) this.#forgetUnused()

@@ -161,6 +161,7 @@ void t.test('answers are remembered, also the negative ones, and look-ups joined
   })
   const connection: QueryConnection = {
     serverVersion: '17',
+    pid: 1,
     isOpen: true,
     close: () => undefined,
     query: async (_sql, _timeoutMs, [user = ''] = []) => {
