@@ -86,6 +86,10 @@ export class OwnServer {
         return this.#unfinished(bytes, at, end)
       }
       if (this.#passing === null) {
+        if (at > offset && !context.gate.isOpen && !this.#inMulti) {
+          framer.reset()
+          break
+        }
         const found = this.#recordAt(bytes, at, next)
         if (found !== null && !this.#accept(found, bytes, at, next)) {
           this.#forward(bytes, offset, at)
@@ -149,13 +153,30 @@ export class OwnServer {
       case Handling.Unknown:
         return true
       case Handling.Transaction:
-        if (record.name === 'multi') this.#inMulti = true
-        if (record.name === 'watch') this.#isWatching = true
+        this.#follow(record.name)
         return true
       case Handling.Stream:
         return this.#acceptStream(record)
       default:
         return unreachable(record.handling)
+    }
+  }
+
+  #follow(name: string): void {
+    switch (name) {
+      case 'multi':
+        this.#inMulti = true
+        break
+      case 'watch':
+        this.#isWatching = true
+        break
+      case 'unwatch':
+        if (!this.#inMulti) this.#isWatching = false
+        break
+      default:
+        // EXEC and DISCARD end both.
+        this.#inMulti = false
+        this.#isWatching = false
     }
   }
 
@@ -180,8 +201,8 @@ export class OwnServer {
     const session = this.#session
     if (this.#isPinned) {
       if (record.name === 'hello') this.#noteHello(bytes, at, next)
-      const isLogin = record.name === 'auth' || record.name === 'hello'
-      if (!isLogin || !session.commands.checksLogins) return true
+      if (record.name === 'reset') session.version = 2
+      if (!session.commands.isOurs(record)) return true
     } else if (this.#inMulti && record.name !== 'reset' && record.name !== 'quit') {
       // It takes effect at EXEC, out of our sight.
       this.#sticky = record.name
@@ -264,33 +285,15 @@ export class OwnServer {
     }
   }
 
+  /** What was sent tells the state, unless the server did not take it. */
   #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, isError: boolean): void {
     const isAborted = isError && at >= 0 && bytes.toString('latin1', at, at + 10) === '-EXECABORT'
-    if (isError && !isAborted) {
-      // Whatever state it is in now, nobody else gets it.
-      if (this.#sticky === '') this.#sticky = `error of ${record.name}`
-      if (record.name === 'exec' || record.name === 'discard') this.#inMulti = false
-      return
-    }
-    switch (record.name) {
-      case 'multi':
-        this.#inMulti = true
-        break
-      case 'exec':
-      case 'discard':
-        this.#inMulti = false
-        if (record.name === 'exec' && this.#subscribesAtExec) this.relay.isRaw = true
-        this.#subscribesAtExec = false
-        this.#isWatching = false
-        this.#session.context.reads.noteExec()
-        break
-      case 'watch':
-        this.#isWatching = true
-        break
-      case 'unwatch':
-        if (!this.#inMulti) this.#isWatching = false
-        break
-    }
+    // Whatever state it is in now, nobody else gets it.
+    if (isError && !isAborted && this.#sticky === '') this.#sticky = `error of ${record.name}`
+    if (record.name !== 'exec' && record.name !== 'discard') return
+    this.#session.context.reads.noteExec()
+    if (record.name === 'exec' && !isError && this.#subscribesAtExec) this.relay.isRaw = true
+    this.#subscribesAtExec = false
   }
 
   /** Nothing is owed to the client: the server goes back if nothing of the client is on it. */

@@ -50,6 +50,13 @@ export class SessionCommands {
     return this.#session.context.config.clientAuth.mode === 'password'
   }
 
+  /** Of a pinned client: what must not reach the server, which is logged in as we say. */
+  isOurs({ name }: CommandRecord): boolean {
+    const { config, route } = this.#session.context
+    if (name === 'reset') return this.checksLogins || config[route.primary].password !== undefined
+    return this.checksLogins && (name === 'auth' || name === 'hello')
+  }
+
   /** Gives `next` when it has answered, `offset` while it waits for a server. */
   run(record: CommandRecord, bytes: Buffer, offset: number, next: number): number {
     const session = this.#session
