@@ -90,8 +90,31 @@ function describeService(view: ServiceView, clientList: readonly ClientSnapshot[
     ...certificateFacts(view),
   ])
   const clients = clientList.length === 0 ? '' : describeClients(clientList)
-  return [facts, describeSides(view), describePools(view), clients].filter(Boolean).join('\n\n')
+  const parts = [facts, describeSides(view), describePools(view), describeCommands(view), clients]
+  return parts.filter(Boolean).join('\n\n')
 }
+
+/** Of a Redis service: what is called most, hot keys, large values and slow commands. */
+function describeCommands({ commands: told }: ServiceView): string {
+  if (told === undefined || told.commands.length === 0) return ''
+  const table = formatTable(
+    [{ heading: 'COMMAND' }, ...['CALLS', 'ERRORS'].map(numberColumn)],
+    told.commands
+      .slice(0, shownMax)
+      .map(({ command, calls, errors }) => [command, String(calls), String(errors)]),
+  )
+  const lists = [
+    ['hot keys', told.hotKeys.map(({ key, percent }) => `${key} (${percent.toFixed(0)}%)`)],
+    ['large', told.bigValues.map(({ command, key, bytes }) => `${command} ${key} (${bytes} B)`)],
+    ['slow', told.slow.map(({ command, tookMs }) => `${command} (${formatDuration(tookMs)})`)],
+  ] as const
+  const facts = lists.flatMap(([name, entries]): [string, string][] =>
+    entries.length === 0 ? [] : [[name, entries.slice(0, shownMax).join(', ')]],
+  )
+  return [table, formatFacts(facts)].filter(Boolean).join('\n\n')
+}
+
+const shownMax = 10
 
 function certificateFacts({ certificates = [] }: ServiceView): [string, string][] {
   return certificates.flatMap(({ problem }): [string, string][] =>

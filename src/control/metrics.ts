@@ -140,6 +140,30 @@ export const metricFamilies: readonly MetricFamily[] = [
     read: (_, { stats }) => byLabel('side', Object.entries(stats.queries)),
   },
   {
+    name: 'pontoon_commands_total',
+    help: 'Redis commands sent, by name.',
+    type: 'counter',
+    labels: ['command'],
+    read: (_, service) => readCommands(service, 'calls'),
+  },
+  {
+    name: 'pontoon_command_errors_total',
+    help: 'Redis commands whose reply was an error, by name.',
+    type: 'counter',
+    labels: ['command'],
+    read: (_, service) => readCommands(service, 'errors'),
+  },
+  {
+    name: 'pontoon_command_seconds',
+    help: 'How long Redis commands took, by family of commands.',
+    type: 'histogram',
+    labels: ['family'],
+    read: (_, { commands }) =>
+      [...(commands?.families() ?? [])].flatMap(([family, histogram]): Sample[] =>
+        histogram.count === 0 ? [] : [[{ family }, histogram]],
+      ),
+  },
+  {
     name: 'pontoon_bytes_total',
     help: 'Bytes by direction, on the client leg and on the server leg.',
     type: 'counter',
@@ -234,6 +258,11 @@ export const metricFamilies: readonly MetricFamily[] = [
       certificates.map(({ leg, problem }) => [{ leg }, problem === null ? 0 : 1]),
   },
 ]
+
+/** Those never called are left out: a server knows hundreds. */
+function readCommands({ commands }: Service, what: 'calls' | 'errors'): readonly Sample[] {
+  return (commands?.snapshot().commands ?? []).map((one) => [{ command: one.command }, one[what]])
+}
 
 /** Copies of one scrape: each service is looked at once, not once per family. */
 export class Metrics {

@@ -1,5 +1,6 @@
 /** One service as the admin API shows it: what it is doing now, and totals since the start. */
 import type { AnyServiceConfig } from '../config/schema.ts'
+import type { CommandSnapshot } from '../proxy/command-stats.ts'
 import type { Service, ServiceSnapshot } from '../proxy/service.ts'
 import type { Side } from '../shared/side.ts'
 import type { SideView, SideWatch } from './side-watch.ts'
@@ -15,6 +16,8 @@ export interface SideTotals {
 }
 
 export interface ServiceView extends ServiceSnapshot {
+  /** Of a Redis service. */
+  readonly commands?: CommandSnapshot
   readonly poolMode: AnyServiceConfig['pool']['mode']
   readonly sides: Readonly<Record<Side, SideView & SideTotals>>
   readonly totals: {
@@ -37,6 +40,7 @@ export function viewService(service: Service, watch: SideWatch): ServiceView {
       source: { ...watch.view(service, 'source'), ...totalsOf(service, 'source') },
       target: { ...watch.view(service, 'target'), ...totalsOf(service, 'target') },
     },
+    ...(service.commands === undefined ? {} : { commands: service.commands.snapshot() }),
     totals: {
       clients: stats.clientsTotal,
       bytesFromClients: stats.bytesFromClients,

@@ -5,6 +5,7 @@
 import type { AnyServiceConfig } from '../config/schema.ts'
 import type { Gate, GateSnapshot } from '../net/gate.ts'
 import type { Route } from '../routing/route.ts'
+import type { CommandStats } from './command-stats.ts'
 import { BucketHistogram } from '../shared/histogram.ts'
 import type { Side } from '../shared/side.ts'
 import { ServerStats } from './server-stats.ts'
@@ -15,6 +16,8 @@ export interface Service {
   readonly config: AnyServiceConfig
   readonly gate: Gate
   readonly stats: ServiceStats
+  /** Only of protocols whose requests are single commands. */
+  readonly commands?: CommandStats
   readonly route: Route
   /** Takes a newer route; the next transaction of every session follows it. */
   applyRoute(route: Route): void

@@ -1,6 +1,7 @@
 /** A service without sockets, for tests of the control plane: it does what it is told at once. */
 import type { ServiceConfig } from '../../src/config/schema.ts'
 import { Gate } from '../../src/net/gate.ts'
+import type { CommandStats } from '../../src/proxy/command-stats.ts'
 import { ServiceStats } from '../../src/proxy/service.ts'
 import type {
   ClientSnapshot,
@@ -31,6 +32,8 @@ export class FakeService implements Service {
   /** Clients that hold a server, so that a pause does not drain. */
   busy: ClientSnapshot[] = []
   snapshotExtra: Partial<ServiceSnapshot> = {}
+  /** As a Redis service has them. */
+  commands?: CommandStats
 
   constructor({ name, config, route, clock }: FakeServiceOptions) {
     this.name = name

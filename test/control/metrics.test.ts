@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { generateAdminDocs } from '../../scripts/docs-admin.ts'
 import { Metrics, metricFamilies } from '../../src/control/metrics.ts'
+import { BucketHistogram } from '../../src/shared/histogram.ts'
 import { startFixture } from './fixture.ts'
 
 function valueOf(text: string, sample: string): number {
@@ -121,6 +122,17 @@ void t.test('every label of a sample is declared, and the other way round', asyn
   service.snapshotExtra = {
     pinned: { LISTEN: 1 },
     certificates: [{ leg: 'client', expiresMs: 1, problem: null }],
+  }
+  const histogram = new BucketHistogram()
+  histogram.observe(1)
+  service.commands = {
+    snapshot: () => ({
+      commands: [{ command: 'get', calls: 2, errors: 1 }],
+      slow: [],
+      hotKeys: [],
+      bigValues: [],
+    }),
+    families: () => [['string', histogram]],
   }
   for (const { name, labels, read } of metricFamilies) {
     const samples = read(service.snapshot(), service)

@@ -126,6 +126,7 @@ const service = {
     clients: { type: 'object', additionalProperties: count },
     pools: { type: 'array', items: { type: 'object', additionalProperties: true } },
     pinned: { type: 'object', additionalProperties: count },
+    commands: { type: 'object', additionalProperties: true },
     certificates: { type: 'array', items: { type: 'object', additionalProperties: true } },
     sides: { type: 'object', additionalProperties: true },
     totals: { type: 'object', additionalProperties: true },

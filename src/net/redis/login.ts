@@ -22,7 +22,7 @@ export interface RedisLoginOptions {
   /** Null: no AUTH at all. */
   readonly password: string | SecretSource | null
   readonly database: number
-  /** Null: the connection stays as it is opened; nothing but AUTH is sent. */
+  /** Null: the connection stays as it was opened; nothing is sent that changes it but AUTH. */
   readonly version: RespVersion | null
   readonly timeoutMs: number
 }
@@ -108,10 +108,10 @@ async function converse(
   }
   let clientId: string | null = null
   let hello: Buffer | null = null
+  const id = await dialogue.ask(command('CLIENT', 'ID'))
+  if (id[0] === marker.integer) clientId = id.toString('latin1', 1, id.length - 2)
   if (version !== null) {
-    const id = await dialogue.ask(command('CLIENT', 'ID'))
-    if (id[0] === marker.integer) clientId = id.toString('latin1', 1, id.length - 2)
-    else checkReady(id, name)
+    checkReady(id, name)
     const reply = await dialogue.ask(command('HELLO', String(version)))
     if (reply[0] !== marker.error) hello = reply
     else if (version === 3) throw refusal(reply, `${name} does not speak RESP3`, false)
@@ -127,6 +127,7 @@ async function converse(
 
 /** That CLIENT ID is unknown or forbidden does not matter; that nobody may come in yet does. */
 function checkReady(reply: Buffer, name: string): void {
+  if (reply[0] !== marker.error) return
   const word = reply.toString('latin1', 1, reply.indexOf(0x20))
   if (word === 'NOAUTH' || word === 'LOADING' || word === 'MASTERDOWN')
     throw refusal(reply, `${name} takes no commands`, false)

@@ -10,6 +10,7 @@ import type { PontoonError } from '../../shared/errors.ts'
 import { unreachable } from '../../shared/assert.ts'
 import { marker } from '../../wire/redis/protocol.ts'
 import { splitInline } from '../../wire/redis/arguments.ts'
+import { command } from '../../wire/redis/write.ts'
 import { Handling, type CommandRecord } from './command-book.ts'
 import { ServerRelay } from './server-relay.ts'
 import { heldCommandBytesMax } from './limits.ts'
@@ -35,6 +36,9 @@ export class OwnServer {
   #sticky: string
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
+  /** The blocking command under way, to be sent again after a pause; null when none is. */
+  #blocking: Buffer | null = null
+  #isRecalled = false
   /** What SELECT or HELLO asked for, once it succeeds. */
   #onSuccess: (() => void) | null = null
 
@@ -136,7 +140,8 @@ export class OwnServer {
     if (session.requests.framer.isInline && !this.#isPinned) return false
     if (record.handling === Handling.Session) return this.#acceptSession(record, bytes, at, next)
     if (this.relay.isRaw) return true
-    if (!this.#isHeld && session.outstanding > 0) {
+    // Behind one that may be recalled nothing is sent, or its reply would come too early.
+    if ((!this.#isHeld || this.#blocking !== null) && session.outstanding > 0) {
       session.drain()
       return false
     }
@@ -148,6 +153,7 @@ export class OwnServer {
         session.requests.goOn()
         return false
       case Handling.Own:
+        this.#noteBlocking(record, bytes, at, next)
         if (!this.#isHeld && /^wait(?:aof)?$/.test(record.name)) this.#catchUp()
         return true
       case Handling.Unknown:
@@ -160,6 +166,41 @@ export class OwnServer {
       default:
         return unreachable(record.handling)
     }
+  }
+
+  #noteBlocking(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
+    const isWait = /^wait(?:aof)?$/.test(record.name)
+    this.#blocking =
+      record.facts.blocking && !isWait && !this.#inMulti && next > 0
+        ? Buffer.from(bytes.subarray(at, next))
+        : null
+  }
+
+  /**
+   * A pause is to end what may wait for ever. The server is asked to answer as if the time were
+   * over; that answer is kept from the client and the command sent again when the gate opens. What
+   * has been popped meanwhile is delivered: the socket is never closed on it.
+   */
+  recall(): void {
+    const session = this.#session
+    const { clientId, side } = this.relay.server
+    if (this.#blocking === null || session.outstanding !== 1 || clientId === null) return
+    this.#isRecalled = true
+    session.groups[side].ask(command('CLIENT', 'UNBLOCK', clientId, 'TIMEOUT'))
+  }
+
+  /** The reply `bytes[start, end)` is the null that a recall asked for. */
+  isRecalledReply(bytes: Buffer, start: number, end: number): boolean {
+    if (!this.#isRecalled) return false
+    this.#isRecalled = false
+    return end - start <= 5 && /^(?:[*$]-1|_)\r\n$/.test(bytes.toString('latin1', start, end))
+  }
+
+  /** The blocking command waits at the gate again. */
+  recalled(): void {
+    const again = this.#blocking
+    this.#blocking = null
+    if (again !== null) this.#session.requests.putBack(again)
   }
 
   #follow(name: string): void {
@@ -249,6 +290,7 @@ export class OwnServer {
         return at
       }
       this.#passing = record
+      context.watch.big(record, bytes, at, end, announcedBytes)
     }
     this.#forward(bytes, at, end)
     return end
@@ -272,6 +314,7 @@ export class OwnServer {
   /** A reply has come whole; it began at `at`, or in an earlier chunk (-1). */
   replied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
     const isError = type === marker.error
+    this.#blocking = null
     // What it has popped, it has popped just now.
     if (record.isWrite && record.facts.blocking) this.#session.context.reads.noteExec()
     if (record.handling === Handling.Transaction)

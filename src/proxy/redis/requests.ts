@@ -38,6 +38,11 @@ export class Requests {
     this.#held = nothing
   }
 
+  /** A command that was sent is to be sent again, before all others. */
+  putBack(request: Buffer): void {
+    this.#held = Buffer.concat([request, this.#held])
+  }
+
   /** Takes the first command out of what is held; false when it is not complete. */
   skipFirst(): boolean {
     const next = this.framer.next(this.#held, 0, this.#held.length)
@@ -143,6 +148,9 @@ export class Requests {
         session.waitForShared()
         return offset
       }
+      context.watch.sample(record, bytes, offset, next)
+      if (next - offset > heldCommandBytesMax)
+        context.watch.big(record, bytes, offset, next, next - offset)
       record.calls += 1
       relay.owed.push(session, record, now)
       if (session.outstanding === 0) context.activeCount += 1

@@ -103,6 +103,20 @@ export class ServerGroup {
     })
   }
 
+  /** Asks one of the shared servers something whose answer nobody needs. */
+  ask(request: Buffer): void {
+    const relay = this.pick()
+    if (relay !== null) relay.ask(request)
+    else
+      this.sharedPool.wait({
+        onServer: (server) => {
+          this.adopt(server).ask(request)
+          return true
+        },
+        onRefused: () => undefined,
+      })
+  }
+
   wakeWaiting(): void {
     for (const wait of Array.from(this.waiting)) wait.sharedIsThere()
   }

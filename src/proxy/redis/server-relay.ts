@@ -79,7 +79,10 @@ export class ServerRelay implements TransportHandler {
       const next = this.#framer.next(bytes, offset, end)
       const isPush = this.#framer.type === marker.push
       if (isPush && isBegin) this.#isDropping = this.owner === null
-      const receiver = isPush ? this.#pushReceiver() : this.#receiver()
+      const own = this.owner?.own ?? null
+      const isRecalled =
+        isBegin && !isPush && next > 0 && own !== null && own.isRecalledReply(bytes, offset, next)
+      const receiver = isRecalled ? null : isPush ? this.#pushReceiver() : this.#receiver()
       if (receiver !== run) {
         if (run !== null) run.deliver(bytes, runStart, offset)
         run = receiver
@@ -89,9 +92,15 @@ export class ServerRelay implements TransportHandler {
       if (!isPush) {
         const record = owed.record
         const { sentAtMs } = owed
+        const waiting = owed.session
         owed.shift()
         this.#count(record, now - sentAtMs)
-        if (receiver !== null) {
+        if (waiting !== null && isRecalled) {
+          own?.recalled()
+          waiting.outstanding -= 1
+          waiting.settled(record, 0)
+          if (this.server.transport.handler !== this) return
+        } else if (receiver !== null) {
           receiver.outstanding -= 1
           if (this.owner !== null)
             this.owner.own?.replied(record, bytes, isBegin ? offset : -1, this.#framer.type)
@@ -123,6 +132,13 @@ export class ServerRelay implements TransportHandler {
     if (this.owed.length === 0) whenAtRest(this)
   }
 
+  /** Sends a command of Pontoon's own and drops its reply. */
+  ask(request: Buffer): void {
+    const { book, clock } = this.#context
+    this.owed.push(null, book.unknown, clock.nowMs())
+    this.batch.append(request, 0, request.length)
+  }
+
   #receiver(): Session | null {
     if (this.owed.length > 0) return this.owed.session
     throw new PontoonError('SERVER_PROTOCOL', 'the server sent a reply that nobody asked for')
@@ -133,6 +149,7 @@ export class ServerRelay implements TransportHandler {
   }
 
   #count(record: CommandRecord, tookMs: number): void {
+    this.#context.stats.queries[this.server.side] += 1
     record.latency.observe(tookMs / 1_000)
     if (this.#framer.type === marker.error || this.#framer.type === marker.bulkError)
       record.errors += 1

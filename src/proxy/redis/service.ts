@@ -19,6 +19,7 @@ import { EventClock, type Clock } from '../../shared/clock.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import type { Side } from '../../shared/side.ts'
+import type { CommandStats } from '../command-stats.ts'
 import { Drains } from '../drains.ts'
 import { LegTls } from '../leg-tls.ts'
 import {
@@ -76,6 +77,9 @@ class RedisService implements Service, RedisContext {
   config: RedisServiceConfig
   route: Route
   activeCount = 0
+  get commands(): CommandStats {
+    return this.watch
+  }
   readonly #sides: RedisSides
   readonly #pools: RedisPoolMaker
   readonly #tls: LegTls
@@ -94,7 +98,7 @@ class RedisService implements Service, RedisContext {
     this.clock = eventClock
     this.flushes = new FlushQueue(eventClock)
     this.log = log
-    this.watch = new CommandWatch(clock, config.limits.slowCommandMs)
+    this.watch = new CommandWatch(this.book, clock, config.limits.slowCommandMs)
     this.gate = new Gate(eventClock, (pausedMs) => {
       this.stats.pause.observe(pausedMs / 1_000)
       this.#drains.look()
@@ -149,6 +153,7 @@ class RedisService implements Service, RedisContext {
 
   async pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport> {
     this.gate.pause(forMs, reason)
+    for (const session of this.sessions.values()) session.own?.recall()
     await this.#drains.wait(waitMs, () => this.gate.isOpen)
     const now = this.clock.nowMs()
     const waitingFor = [...this.sessions.values()]
@@ -218,6 +223,8 @@ class RedisService implements Service, RedisContext {
   async close(drainMs: number): Promise<void> {
     this.#isClosing = true
     this.#listener.stopAccepting()
+    this.gate.pause(Math.max(drainMs, 1), 'shutting down')
+    for (const session of this.sessions.values()) session.own?.recall()
     this.#closeAtRest()
     if (this.activeCount > 0) await this.#drains.wait(drainMs)
     this.gate.open()

@@ -219,10 +219,8 @@ export class Session implements TransportHandler {
     context.stats.query[side][record.isRead ? 'read' : 'write'].observe(tookMs / 1_000)
     if (this.own !== null) this.own.settled()
     context.settled()
-    if (this.#state === 'draining') {
-      this.move('ready')
-      this.resume()
-    }
+    if (this.#state === 'draining') this.move('ready')
+    this.resume()
   }
 
   /** The server of `count` replies is gone; their fate is unknown. */

@@ -16,6 +16,10 @@ const source = await startRedis({ users: { app: 'on >inner ~* &* +@all' } })
 const target = await startRedis()
 t.teardown(() => Promise.all([source.stop(), target.stop()]))
 
+function withoutId(bytes: Buffer): string {
+  return bytes.toString().replace(/id\r\n:\d+/, 'id')
+}
+
 async function serve(
   test: { teardown(end: () => Promise<void>): void },
   options: Partial<Parameters<typeof startRedisPontoon>[0]>,
@@ -30,7 +34,7 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
     const users = {
       default: { verifier: 'open' },
       app: {
-        verifier: `#${'2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90'}`,
+        verifier: '#2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90',
         source: { user: 'app', password: 'inner' },
       },
     }
@@ -80,7 +84,6 @@ await t.test('pinned: the server’s own bytes, and its own close', async (test)
     direct.raw(text)
   }
   await Promise.all([client.untilClosed(), direct.untilClosed()])
-  const withoutId = (bytes: Buffer): string => bytes.toString().replace(/id\r\n:\d+/, 'id')
   test.equal(withoutId(client.unread), withoutId(direct.unread))
   test.match(withoutId(client.unread), /unbalanced quotes/)
   await until(() => pontoon.servers() === 0, 'its server is closed with it')
@@ -107,6 +110,24 @@ await t.test('a pause parks commands in order and lets a transaction end', async
   test.equal(await one.value(), 'side')
   for (const client of [one, other]) client.destroy()
 })
+
+for (const mode of ['multiplexed', 'pinned'] as const) {
+  await t.test(`${mode}: a blocked client does not hold up a pause`, async (test) => {
+    const pontoon = await serve(test, { mode })
+    const client = await pontoon.client()
+    client.send('BLPOP', 'jobs', '0')
+    client.send('PING')
+    await until(async () => (await source.info('blocked_clients')) === '1', 'it blocks')
+    const report = await pontoon.service.pause(30_000, 10_000, 'a test')
+    test.equal(report.drained, true)
+    await source.call('RPUSH', 'jobs', 'one')
+    test.equal(client.unread.length, 0, 'nothing is popped in a pause')
+    pontoon.service.resume()
+    test.same(await client.value(), ['jobs', 'one'])
+    test.equal(await client.value(), 'PONG')
+    client.destroy()
+  })
+}
 
 await t.test('a lost server: one error for each command that was not answered', async (test) => {
   const redis = await startRedis()

@@ -1,0 +1,39 @@
+/** What a service tells of its commands: counts, slow ones, hot keys, large values. */
+import t from 'tap'
+import { present } from '../../support/pontoon.ts'
+import { startRedisPontoon } from '../../support/redis-pontoon.ts'
+import { startRedis } from '../../support/redis.ts'
+
+const redis = await startRedis()
+t.teardown(() => redis.stop())
+const pontoon = await startRedisPontoon({
+  source: redis,
+  config: { limits: { slowCommandMs: 50 } },
+})
+t.teardown(() => pontoon.stop())
+
+await t.test('counts, hot keys, large values and slow commands', async (test) => {
+  const client = await pontoon.client()
+  const calls = 2_000
+  for (let at = 0; at < calls; at += 1) client.send('GET', at % 4 === 0 ? `k${at}` : 'hot')
+  for (let at = 0; at < calls; at += 1) await client.value()
+  await client.call('SET', 'large', 'x'.repeat(100_000))
+  await client.ask('HGET', 'large', 'f')
+  await client.call('EVAL', "for i = 1, 3e5 do redis.sha1hex('x') end return 1", '0')
+  const told = present(pontoon.service.commands).snapshot()
+  test.match(told.commands[0], { command: 'get', calls, errors: 0 })
+  test.match(
+    told.commands.find(({ command }) => command === 'hget'),
+    { calls: 1, errors: 1 },
+  )
+  const [hottest] = told.hotKeys
+  test.equal(hottest?.key, 'hot')
+  test.ok(present(hottest).percent > 50)
+  test.match(told.bigValues, [{ command: 'set', key: 'large' }])
+  test.ok(present(told.bigValues[0]).bytes > 100_000)
+  test.equal(told.slow[0]?.command, 'eval')
+  const families = new Map(present(pontoon.service.commands).families())
+  test.ok(present(families.get('string')).count > calls)
+  test.equal(families.get('scripting')?.count, 1)
+  client.destroy()
+})
