@@ -19,15 +19,6 @@ interface Later {
 const later: readonly Later[] = [
   { path: ['state', 'etcd'], what: 'state in etcd' },
   { path: ['workers'], when: (node) => Number(valueOf(node)) > 1, what: 'more than one worker' },
-  ...['source', 'target'].flatMap((side) => [
-    { path: ['services', '*', side, 'cluster'], what: 'Redis Cluster' },
-    { path: ['services', '*', side, 'sentinels'], what: 'following Redis Sentinel' },
-    {
-      path: ['services', '*', side, 'auth'],
-      when: isElastiCache,
-      what: 'auth mode elasticache-iam',
-    },
-  ]),
   ...[
     ['services', '*'],
     ['services', '*', 'route'],
@@ -78,15 +69,6 @@ function matches(node: ConfigNode, pattern: readonly string[], path: Path): read
     const child = node.entries.get(name)?.value
     return child === undefined ? [] : matches(child, rest, [...path, name])
   })
-}
-
-function isElastiCache(node: ConfigNode): boolean {
-  return node.kind === 'map' && valueAt(node, 'mode') === 'elasticache-iam'
-}
-
-function valueAt(node: MapNode, key: string): unknown {
-  const value = node.entries.get(key)?.value
-  return value === undefined ? undefined : valueOf(value)
 }
 
 function valueOf(node: ConfigNode): unknown {

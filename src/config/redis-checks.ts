@@ -62,6 +62,19 @@ function checkSide(
   }
   if (tls.ca !== undefined && !tls.mode.startsWith('verify-'))
     report.warning([...path, 'tls', 'ca'], `has no effect: mode ${tls.mode} verifies nothing`)
+  if (side.auth !== undefined) {
+    if (side.password !== undefined)
+      report.mistake([...path, 'auth'], 'and password exclude each other')
+    // A token opens the cache for 15 minutes to whoever has seen it.
+    if (tls.mode === 'disable')
+      report.mistake([...path, 'tls', 'mode'], 'must not be disable: auth sends a token as it is')
+  }
+  for (const [index, node] of (side.sentinels?.nodes ?? []).entries()) {
+    if (!/^.+:\d{1,5}$/.test(node))
+      report.mistake([...path, 'sentinels', 'nodes', index], `${node} is not host:port`)
+  }
+  if (side.cluster && side.sentinels !== undefined)
+    report.mistake([...path, 'sentinels'], 'is of no use with a cluster, which elects by itself')
   if (pointsAt(side, listening))
     report.mistake([...path, 'host'], `leads back to the service itself (port ${side.port})`)
 }

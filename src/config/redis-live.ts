@@ -51,11 +51,12 @@ function liveCredentials(running: Credentials, next: Credentials): Credentials {
 }
 
 function liveSide(running: RedisSideConfig, next: RedisSideConfig): RedisSideConfig {
-  const { password: _password, ...rest } = running
-  const { password, connectTimeoutMs } = next
+  const { password: _password, auth: _auth, ...rest } = running
+  const { password, auth, connectTimeoutMs } = next
   return Object.freeze({
     ...rest,
     connectTimeoutMs,
     ...(password === undefined ? {} : { password }),
+    ...(auth === undefined ? {} : { auth }),
   })
 }

@@ -37,12 +37,44 @@ const serverTls = z.strictObject({
   servername: text.optional().describe('Name to verify and to send as SNI instead of `host`.'),
 })
 
+const cacheAuth = z.strictObject({
+  mode: z
+    .enum(['elasticache-iam'])
+    .describe('`elasticache-iam`: a token signed with the AWS credentials at hand.'),
+  cache: text.describe('Id of the replication group, or name of the serverless cache.'),
+  region: text.optional().describe('AWS region; default: as the host name says.'),
+  serverless: z.boolean().default(false).describe('Whether it is a serverless cache.'),
+})
+
+const sentinels = z.strictObject({
+  set: text.describe('Name that the Sentinels know the set of servers by.'),
+  nodes: z.array(text).min(1).max(100).describe('Sentinels, each as host:port.'),
+  user: text.optional().describe('ACL user of the Sentinels.'),
+  password: sidePassword.optional().describe('Password of the Sentinels.'),
+  tls: z
+    .boolean()
+    .default(false)
+    .describe('Whether Sentinels speak TLS, as `tls` of the side says.'),
+})
+
 const side = z.strictObject({
   host: text.describe('Host name or address.'),
   port: port.default(6379).describe('Port.'),
   user: text.optional().describe('ACL user to log in with; default: the one the client gives.'),
   password: sidePassword.optional().describe('Its password, or that of AUTH without a name.'),
+  auth: cacheAuth.optional().describe('Instead of a password.'),
   tls: serverTls.prefault({}).describe('TLS towards this side.'),
+  cluster: z
+    .boolean()
+    .default(false)
+    .describe('Whether the side is a cluster; clients still see a single server.'),
+  clusterMset: z
+    .enum(['refuse', 'split'])
+    .default('refuse')
+    .describe('What becomes of an MSET whose keys are in several slots: `split` is not atomic.'),
+  sentinels: sentinels
+    .optional()
+    .describe('Sentinels to ask where the primary is; `host` is then only its name for people.'),
   connectTimeoutMs: durationMs
     .default(5_000)
     .describe('A connection must be up and logged in after this long.'),
@@ -135,4 +167,5 @@ export const redisService = z.strictObject({
 
 export type RedisServiceConfig = z.infer<typeof redisService>
 export type RedisSideConfig = z.infer<typeof side>
+export type CacheAuthConfig = z.infer<typeof cacheAuth>
 export type RedisUserEntry = z.infer<typeof userEntry>

@@ -381,4 +381,9 @@ export type ClientTlsConfig = z.infer<typeof clientTls>
 export type UserEntry = z.infer<typeof userEntry>
 export type AdminConfig = Config['admin']
 export type RouteDefaults = ServiceConfig['route']
-export type { RedisServiceConfig, RedisSideConfig, RedisUserEntry } from './redis-schema.ts'
+export type {
+  CacheAuthConfig,
+  RedisServiceConfig,
+  RedisSideConfig,
+  RedisUserEntry,
+} from './redis-schema.ts'

@@ -33,6 +33,7 @@ function fill(node: ModelNode, secrets: string[], name: string): unknown {
   if (node.type === 'array') return [fill(childModel(node, 0) ?? {}, secrets, name)]
   if (node.type === 'object') return fillMapping(node, secrets)
   if (node.type === 'integer' || node.type === 'number') return node.minimum ?? 1
+  if (node.type === 'boolean') return true
   return `text-of-${name}`
 }
 

@@ -25,6 +25,8 @@ export interface RedisLoginOptions {
   /** Null: the connection stays as it was opened; nothing is sent that changes it but AUTH. */
   readonly version: RespVersion | null
   readonly timeoutMs: number
+  /** Somebody else said that this is the primary: rejects when it is not. */
+  readonly mustBePrimary?: boolean
 }
 
 export interface RedisLoggedIn {
@@ -106,6 +108,7 @@ async function converse(
     const reply = await dialogue.ask(command(...words))
     if (reply[0] === marker.error) throw refusal(reply, `${name} refused the login`, true)
   }
+  if (options.mustBePrimary === true) await checkPrimary(dialogue, name)
   let clientId: string | null = null
   let hello: Buffer | null = null
   const id = await dialogue.ask(command('CLIENT', 'ID'))
@@ -123,6 +126,12 @@ async function converse(
   }
   const { socket, dialled } = dialogue
   return { socket, dialled, clientId, hello }
+}
+
+async function checkPrimary(dialogue: RedisDialogue, name: string): Promise<void> {
+  const role = await dialogue.ask(command('ROLE'))
+  if (role.includes('master')) return
+  throw new PontoonError('SERVER_IN_RECOVERY', `${name} is not, or not yet, the primary`)
 }
 
 /** That CLIENT ID is unknown or forbidden does not matter; that nobody may come in yet does. */

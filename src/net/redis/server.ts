@@ -28,6 +28,8 @@ export class RedisServer implements Poolable {
   readonly clientId: string | null
   readonly hello: Buffer | null
   readonly openedAtMs: number
+  /** Also when it has logged in again. */
+  loggedInAtMs: number
   readonly transport: Transport
   idleSinceMs = 0
   #isClean = true
@@ -38,6 +40,7 @@ export class RedisServer implements Poolable {
     this.clientId = loggedIn.clientId
     this.hello = loggedIn.hello
     this.openedAtMs = origin.clock.nowMs()
+    this.loggedInAtMs = this.openedAtMs
     this.#idle = idleHandler(this, origin.onLost)
     this.transport = new Transport(loggedIn.socket, origin.flushes, this.#idle).startReading()
   }

@@ -1,10 +1,11 @@
 /**
- * The two calls to AWS, each loaded only when a configuration asks for it: a login token of RDS
- * (signed here, nothing is sent) and a value of Secrets Manager. Credentials and, where nothing
+ * The calls to AWS, each loaded only when a configuration asks for it: login tokens of RDS and of
+ * ElastiCache (signed here, nothing is sent) and a value of Secrets Manager. Credentials and, where nothing
  * else says so, the region come from the surroundings, as the SDK finds them.
  */
 import type { SecretsManagerConfig } from '../../config/schema.ts'
 import { PontoonError } from '../../shared/errors.ts'
+import { signCacheToken, type CacheTokenRequest } from './elasticache-token.ts'
 
 export interface TokenRequest {
   readonly host: string
@@ -18,6 +19,7 @@ export type SecretStage = 'AWSCURRENT' | 'AWSPENDING'
 
 export interface AwsCalls {
   signToken(request: TokenRequest): Promise<string>
+  signCacheToken(request: CacheTokenRequest): Promise<string>
   /** Null when there is no such stage. */
   readSecret(config: SecretsManagerConfig, stage: SecretStage): Promise<string | null>
 }
@@ -35,6 +37,9 @@ export const awsCalls: AwsCalls = {
     })
     // Finding credentials may ask a metadata service.
     return await within(signer.getAuthToken(), callTimeoutMs)
+  },
+  async signCacheToken(request) {
+    return await within(signCacheToken(request), callTimeoutMs)
   },
   async readSecret(config, stage) {
     const { SecretsManagerClient, GetSecretValueCommand } =

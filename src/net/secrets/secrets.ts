@@ -3,9 +3,15 @@
  * so that all pools and probes of a process share what was loaded. Neighbours: file-secret.ts,
  * refreshed-value.ts, aws.ts.
  */
-import type { PasswordConfig, SecretsManagerConfig, SideAuthConfig } from '../../config/schema.ts'
+import type {
+  CacheAuthConfig,
+  PasswordConfig,
+  SecretsManagerConfig,
+  SideAuthConfig,
+} from '../../config/schema.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { awsCalls, regionOfHost, type AwsCalls } from './aws.ts'
+import { regionOfCacheHost } from './elasticache-token.ts'
 import { FileSecret } from './file-secret.ts'
 import { RefreshedValue, type RefreshTools } from './refreshed-value.ts'
 import type { SecretSource } from './secret-source.ts'
@@ -53,6 +59,24 @@ export class Secrets {
       return this.#source(['file', file], () => new FileSecret(file, this.#parts.log))
     }
     return this.#managed(password)
+  }
+
+  /** The login token of ElastiCache. */
+  ofCache(auth: CacheAuthConfig, { host, user }: LoginTarget): SecretSource {
+    const region = auth.region ?? regionOfCacheHost(host)
+    const { cache, serverless: isServerless } = auth
+    return this.#source(['elasticache-iam', cache, user, region ?? ''], () =>
+      this.#refreshed({
+        what: `the login token of ${user} for ${cache}`,
+        load: () => {
+          if (region !== undefined)
+            return this.#aws.signCacheToken({ cacheName: cache, user, region, isServerless })
+          throw new PontoonError('SECRET_UNAVAILABLE', `no region for ${cache}: set auth.region`)
+        },
+        refreshAfterMs: tokenRefreshMs,
+        usableForMs: tokenUsableMs,
+      }),
+    )
   }
 
   #token(auth: SideAuthConfig, target: LoginTarget): SecretSource {

@@ -9,6 +9,7 @@ import {
   type CommandFamily,
 } from '../../routing/redis/command-facts.ts'
 import { mayBlock } from '../../routing/redis/command-keys.ts'
+import type { Arguments } from '../../routing/redis/command-keys.ts'
 import { knownCommandTable, type CommandTable } from '../../routing/redis/command-table.ts'
 import { NameTable } from '../../routing/redis/name-table.ts'
 import { ArgumentPositions } from '../../wire/redis/argument-positions.ts'
@@ -132,6 +133,12 @@ export class CommandBook {
     if (record.handling !== Handling.Own || !record.facts.blocking) return false
     this.#positions.read(bytes, start, end)
     return !mayBlock(record.facts, this.#positions)
+  }
+
+  factsOf({ bytes, starts, ends, count }: Arguments): CommandFacts {
+    const record = this.#table.find(bytes, starts[0] ?? 0, ends[0] ?? 0)
+    if (record?.subcommands === undefined || count < 2) return (record ?? this.unknown).facts
+    return (record.subcommands.find(bytes, starts[1] ?? 0, ends[1] ?? 0) ?? this.unknown).facts
   }
 
   /** Takes what the primary has told at a connect; the counters stay. */

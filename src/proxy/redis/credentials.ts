@@ -29,7 +29,8 @@ export function redisCredentials(
   const login = { host: place.host, port: place.port, user: name }
   const configured =
     secrets.of({ password: own?.password }, login) ??
-    secrets.of({ password: place.password }, login)
+    secrets.of({ password: place.password }, login) ??
+    (place.auth === undefined ? undefined : secrets.ofCache(place.auth, login))
   return {
     user: name === defaultUser ? null : name,
     password: configured ?? plainPassword(entry?.verifier) ?? null,

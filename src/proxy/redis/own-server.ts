@@ -267,10 +267,22 @@ export class OwnServer {
    * a shared one; any command brings this one to the same place in the replication stream.
    */
   #catchUp(): void {
+    this.#sendAside(Buffer.from('*1\r\n$4\r\nPING\r\n'))
+  }
+
+  /** False where an AUTH would be in the way: in a MULTI, a stream, or a command that passes. */
+  logInAgain(request: Buffer): boolean {
+    if (this.#inMulti || this.relay.isRaw || this.#passing !== null) return false
+    this.#sendAside(request)
+    return true
+  }
+
+  /** A command with a name of four letters, whose reply is nobody's. */
+  #sendAside(request: Buffer): void {
     const { book, clock } = this.#session.context
-    const ping = Buffer.from('*1\r\n$4\r\nPING\r\n')
-    this.relay.owed.push(null, book.find(ping, 8, 12), clock.nowMs())
-    this.relay.server.transport.sendOwned(ping)
+    const nameAt = request.indexOf('\r\n$4\r\n') + 6
+    this.relay.owed.push(null, book.find(request, nameAt, nameAt + 4), clock.nowMs())
+    this.relay.server.transport.sendOwned(request)
   }
 
   /** The command at `at` is not complete: small ones are held, of large ones the bytes pass. */

@@ -35,6 +35,7 @@ import {
 import { CommandBook } from './command-book.ts'
 import { CommandWatch } from './command-watch.ts'
 import type { RedisContext } from './context.ts'
+import { LoginRenewal } from './login-renewal.ts'
 import { ReadRouter } from './read-router.ts'
 import { RedisPoolMaker } from './pool-maker.ts'
 import { GroupSet, type ServerKind } from './server-group.ts'
@@ -81,6 +82,7 @@ class RedisService implements Service, RedisContext {
     return this.watch
   }
   readonly #sides: RedisSides
+  readonly #renewal: LoginRenewal
   readonly #pools: RedisPoolMaker
   readonly #tls: LegTls
   readonly #listener = new Listener((socket) => this.#accept(socket))
@@ -115,6 +117,7 @@ class RedisService implements Service, RedisContext {
       clock,
       flushes: this.flushes,
       secrets: secrets ?? new Secrets({ clock, log }),
+      factsOf: (request) => this.book.factsOf(request),
     })
     this.#pools = new RedisPoolMaker({
       name,
@@ -125,6 +128,7 @@ class RedisService implements Service, RedisContext {
       sides: this.#sides,
       opened: (kind) => this.#learn(kind),
     })
+    this.#renewal = new LoginRenewal(this, (kind) => this.#sides.loginOptions(kind))
     this.groups = new GroupSet(this, (kind, use) => this.#pools.make(kind, use))
   }
 
@@ -281,7 +285,9 @@ class RedisService implements Service, RedisContext {
     const { side } = kind
     if (side !== this.route.primary || this.#learning.has(side)) return
     this.#learning.set(side, true)
-    askCommands(this.#sides.loginOptions({ ...kind, version: null, database: 0 }))
+    this.#sides
+      .locate({ ...kind, version: null, database: 0 })
+      .then(askCommands)
       .then((reply) => this.book.learn(commandTable(reply)))
       .catch((thrown: unknown) => {
         const { message, code } = toPontoonError(thrown)
@@ -296,6 +302,7 @@ class RedisService implements Service, RedisContext {
     this.#tls.look()
     for (const group of this.groups.all()) group.sweep(now)
     for (const session of this.sessions.values()) {
+      this.#renewal.look(session, now)
       const since = session.congestedSinceMs
       if (since !== null && now - since > slowReaderMs) {
         countIn(this.stats.ownErrors, 'CLIENT_SLOW_READER')

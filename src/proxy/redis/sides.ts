@@ -1,19 +1,31 @@
 /** Opens servers on the two sides of a service: endpoints, TLS and credentials in one place. */
 import type { RedisServiceConfig, RedisSideConfig, ServerTlsConfig } from '../../config/schema.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
-import { redisLogin, type RedisLoginOptions } from '../../net/redis/login.ts'
+import type { Endpoint } from '../../net/address.ts'
+import { redisLogin, type RedisLoggedIn, type RedisLoginOptions } from '../../net/redis/login.ts'
+import { SentinelGuide } from '../../net/redis/sentinel.ts'
 import { RedisServer } from '../../net/redis/server.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
 import { serverTls, type ServerTls } from '../../net/tls.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Side } from '../../shared/side.ts'
 import type { LegTlsConfig } from '../leg-tls.ts'
+import type { CommandFacts } from '../../routing/redis/command-facts.ts'
+import type { Arguments } from '../../routing/redis/command-keys.ts'
+import { ClusterSide } from './cluster-side.ts'
 import { redisCredentials } from './credentials.ts'
 import type { ServerKind } from './server-group.ts'
 
 /** TLS from the first byte; what else there is to say is of PostgreSQL. */
 function redisTls({ tls }: RedisSideConfig): ServerTlsConfig {
   return { ...tls, negotiation: 'postgres', channelBinding: 'disable' }
+}
+
+const plain: ServerTls = {
+  mode: 'disable',
+  negotiation: 'postgres',
+  channelBinding: 'disable',
+  options: {},
 }
 
 /** As LegTls reads it. */
@@ -23,6 +35,12 @@ export function redisLegs({ clientTls, source, target }: RedisServiceConfig): Le
     source: { host: source.host, tls: redisTls(source) },
     target: { host: target.host, tls: redisTls(target) },
   }
+}
+
+/** `host:port`, as the schema has checked. */
+function endpointOf(text: string): Endpoint {
+  const colon = text.lastIndexOf(':')
+  return { host: text.slice(0, colon), port: Number(text.slice(colon + 1)) }
 }
 
 /** Every login that Pontoon would use on that side before any client has come. */
@@ -55,10 +73,13 @@ export interface RedisSidesParts {
   readonly clock: Clock
   readonly flushes: FlushQueue
   readonly secrets: Secrets
+  factsOf(request: Arguments): CommandFacts
 }
 
 export class RedisSides {
   readonly #parts: RedisSidesParts
+  readonly #clusters: Record<Side, ClusterSide | null> = { source: null, target: null }
+  readonly #guides: Record<Side, SentinelGuide | null> = { source: null, target: null }
 
   constructor(parts: RedisSidesParts) {
     this.#parts = parts
@@ -77,9 +98,62 @@ export class RedisSides {
     }
   }
 
+  /** Where it is now: a Sentinel is asked. */
+  async locate(kind: ServerKind): Promise<RedisLoginOptions> {
+    const options = this.loginOptions(kind)
+    const guide = this.#guideOf(kind.side)
+    if (guide === null) return options
+    return { ...options, endpoint: await guide.primary(), mustBePrimary: true }
+  }
+
   async open(kind: ServerKind, onLost: (server: RedisServer) => void): Promise<RedisServer> {
-    const loggedIn = await redisLogin(this.loginOptions(kind))
+    const loggedIn = await this.#login(kind)
     const { clock, flushes } = this.#parts
     return new RedisServer(loggedIn, { side: kind.side, clock, flushes, onLost })
+  }
+
+  async #login(kind: ServerKind): Promise<RedisLoggedIn> {
+    const cluster = this.#clusterOf(kind.side)
+    if (cluster === null) return redisLogin(await this.locate(kind))
+    return cluster.open((endpoint) => ({ ...this.loginOptions(kind), endpoint }))
+  }
+
+  #clusterOf(side: Side): ClusterSide | null {
+    const config = this.#parts.config()
+    const { cluster, clusterMset, host, port } = config[side]
+    if (!cluster) return null
+    const { clock } = this.#parts
+    this.#clusters[side] ??= new ClusterSide({
+      seed: { host, port },
+      clock,
+      splitMset: clusterMset === 'split',
+      retryMs: config.pool.holdMs,
+      factsOf: (request) => this.#parts.factsOf(request),
+    })
+    return this.#clusters[side]
+  }
+
+  #guideOf(side: Side): SentinelGuide | null {
+    const config = this.#parts.config()[side]
+    const { sentinels } = config
+    if (sentinels === undefined) return null
+    this.#guides[side] ??= new SentinelGuide({
+      set: sentinels.set,
+      nodes: sentinels.nodes.map(endpointOf),
+      login: (endpoint) => ({
+        endpoint,
+        tls: sentinels.tls ? this.#parts.tls(side) : plain,
+        user: sentinels.user ?? null,
+        password:
+          this.#parts.secrets.of(
+            { password: sentinels.password },
+            { ...endpoint, user: sentinels.user ?? '' },
+          ) ?? null,
+        database: 0,
+        version: null,
+        timeoutMs: config.connectTimeoutMs,
+      }),
+    })
+    return this.#guides[side]
   }
 }

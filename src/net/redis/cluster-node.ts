@@ -1,0 +1,171 @@
+/**
+ * A connection to one node of a cluster: sends commands, gives their replies in order. Opened at the
+ * first command; what is sent before it is open waits. Neighbour: cluster-map.ts.
+ */
+import type { Socket } from 'node:net'
+import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { marker } from '../../wire/redis/protocol.ts'
+import { ReplyFramer } from '../../wire/redis/reply-framer.ts'
+import { endpointName, type Endpoint } from '../address.ts'
+import type { RedisLoggedIn } from './login.ts'
+
+/** Who asked: gets the parts of its reply as they come. */
+export interface ReplySink {
+  /** A part of the reply; `isLast` with its end. Bytes are valid during the call only. */
+  onPart(bytes: Buffer, start: number, end: number, isLast: boolean): void
+  /** It will never come; `wasSent` says whether the node may have carried the command out. */
+  onLost(error: PontoonError, wasSent: boolean): void
+}
+
+export interface ClusterNodeParts {
+  open(endpoint: Endpoint): Promise<RedisLoggedIn>
+  /** A push of RESP3, or in a tunnel whatever comes. */
+  onUnasked(bytes: Buffer, start: number, end: number): void
+  /** It has written what was unwritten. */
+  onDrained(): void
+  onClosed(node: ClusterNode): void
+}
+
+export class ClusterNode {
+  readonly endpoint: Endpoint
+  readonly #parts: ClusterNodeParts
+  readonly #framer = new ReplyFramer()
+  readonly #owed: ReplySink[] = []
+  #waiting: Buffer[] = []
+  #socket: Socket | null = null
+  #state: 'new' | 'opening' | 'open' | 'closed' = 'new'
+  #isTunnel = false
+
+  constructor(endpoint: Endpoint, parts: ClusterNodeParts) {
+    this.endpoint = endpoint
+    this.#parts = parts
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  get unwrittenBytes(): number {
+    return this.#socket?.writableLength ?? 0
+  }
+
+  get #name(): string {
+    return `node ${endpointName(this.endpoint)}`
+  }
+
+  /** The bytes are not changed any more. Without a sink nobody waits for a reply. */
+  send(bytes: Buffer, sink: ReplySink | null): void {
+    if (this.#state === 'closed') {
+      sink?.onLost(new PontoonError('SERVER_LOST', `${this.#name} is gone`), false)
+      return
+    }
+    if (sink !== null) this.#owed.push(sink)
+    if (this.#socket !== null) this.#socket.write(bytes)
+    else {
+      this.#waiting.push(bytes)
+      this.start()
+    }
+  }
+
+  /** From now on everything that comes is unasked. */
+  tunnel(): void {
+    this.#isTunnel = true
+  }
+
+  /** Joins what is written until uncork. */
+  cork(): void {
+    this.#socket?.cork()
+  }
+
+  uncork(): void {
+    this.#socket?.uncork()
+  }
+
+  pause(): void {
+    this.#socket?.pause()
+  }
+
+  resume(): void {
+    this.#socket?.resume()
+  }
+
+  destroy(): void {
+    this.#state = 'closed'
+    this.#owed.length = 0
+    this.#waiting = []
+    this.#socket?.destroy()
+  }
+
+  /** Opens it, unless that has begun. */
+  start(): void {
+    if (this.#state !== 'new') return
+    this.#state = 'opening'
+    this.#parts.open(this.endpoint).then(
+      (loggedIn) => this.#opened(loggedIn),
+      (error: unknown) => this.#lost(toPontoonError(error, 'CONNECT_FAILED'), false),
+    )
+  }
+
+  #opened({ socket, dialled }: RedisLoggedIn): void {
+    let failure: Error | null = null
+    socket.on('error', (error) => {
+      failure = error
+    })
+    if (this.#state === 'closed') {
+      socket.destroy()
+      return
+    }
+    this.#state = 'open'
+    this.#socket = socket
+    socket.on('close', () => {
+      const words = failure === null ? 'closed the connection' : failure.message
+      this.#lost(new PontoonError('SERVER_LOST', `${this.#name}: ${words}`), true)
+    })
+    socket.on('drain', () => this.#parts.onDrained())
+    if (dialled === null) socket.on('data', (bytes: Buffer) => this.#receive(bytes, bytes.length))
+    else dialled.deliverTo({ receive: (bytes, end) => this.#receive(bytes, end) })
+    socket.cork()
+    for (const bytes of this.#waiting) socket.write(bytes)
+    socket.uncork()
+    this.#waiting = []
+  }
+
+  #receive(bytes: Buffer, end: number): void {
+    if (this.#state === 'closed') return
+    try {
+      this.#split(bytes, end)
+    } catch (error) {
+      this.#lost(toPontoonError(error, 'SERVER_PROTOCOL'), true)
+      this.#socket?.destroy()
+    }
+  }
+
+  #split(bytes: Buffer, end: number): void {
+    let offset = 0
+    while (offset < end && !this.isClosed) {
+      if (this.#isTunnel && this.#owed.length === 0) {
+        this.#parts.onUnasked(bytes, offset, end)
+        return
+      }
+      const next = this.#framer.next(bytes, offset, end)
+      const stop = next < 0 ? end : next
+      if (this.#framer.type === marker.push) this.#parts.onUnasked(bytes, offset, stop)
+      else {
+        const sink = this.#owed[0]
+        if (sink === undefined)
+          throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sent a reply unasked`)
+        if (next >= 0) this.#owed.shift()
+        sink.onPart(bytes, offset, stop, next >= 0)
+      }
+      offset = stop
+    }
+  }
+
+  #lost(error: PontoonError, wasSent: boolean): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#waiting = []
+    this.#parts.onClosed(this)
+    for (const sink of this.#owed.splice(0)) sink.onLost(error, wasSent)
+  }
+}

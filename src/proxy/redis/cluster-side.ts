@@ -1,0 +1,84 @@
+/**
+ * A side that is a cluster: keeps the map of its slots and opens connections that look like those to
+ * a single server. Neighbours: cluster-connection.ts (one of them), sides.ts (who asks for them).
+ */
+import type { Endpoint } from '../../net/address.ts'
+import { parseReply, withRedis } from '../../net/redis/ask.ts'
+import { ClusterMap } from '../../net/redis/cluster-map.ts'
+import {
+  redisLogin,
+  RedisLoginError,
+  type RedisLoggedIn,
+  type RedisLoginOptions,
+} from '../../net/redis/login.ts'
+import type { CommandFacts } from '../../routing/redis/command-facts.ts'
+import type { Arguments } from '../../routing/redis/command-keys.ts'
+import type { Clock } from '../../shared/clock.ts'
+import { errorReply } from '../../wire/redis/write.ts'
+import { ClusterConnection } from './cluster-connection.ts'
+import { ClusterLink } from './cluster-link.ts'
+
+export interface ClusterSideParts {
+  readonly seed: Endpoint
+  readonly clock: Clock
+  readonly splitMset: boolean
+  readonly retryMs: number
+  factsOf(request: Arguments): CommandFacts
+}
+
+export class ClusterSide {
+  readonly #parts: ClusterSideParts
+  /** As whom the map is read: whoever came last. */
+  #login: ((node: Endpoint) => RedisLoginOptions) | null = null
+  readonly #map: ClusterMap
+
+  constructor(parts: ClusterSideParts) {
+    this.#parts = parts
+    this.#map = new ClusterMap({
+      seed: parts.seed,
+      nowMs: () => parts.clock.nowMs(),
+      ask: (node) => this.#askSlots(node),
+    })
+  }
+
+  /** `login` says how to log in to a node; database and version are those of the connection. */
+  async open(login: (node: Endpoint) => RedisLoginOptions): Promise<RedisLoggedIn> {
+    this.#login = login
+    const { clock, splitMset, retryMs } = this.#parts
+    if (login(this.#parts.seed).database !== 0) throw noDatabases()
+    if (!this.#map.isKnown) await this.#map.refresh()
+    const link = new ClusterLink()
+    // Also proves that this user may come in.
+    const endpoint = this.#map.anyNode
+    let first: RedisLoggedIn | null = await redisLogin(login(endpoint))
+    const { hello } = first
+    const connection = new ClusterConnection(link, {
+      map: this.#map,
+      clock,
+      splitMset,
+      retryMs,
+      factsOf: (request) => this.#parts.factsOf(request),
+      open: (node) => {
+        const present = first
+        if (present === null || node !== endpoint) return redisLogin(login(node))
+        first = null
+        return Promise.resolve(present)
+      },
+    })
+    connection.nodeAt(endpoint).start()
+    return { socket: link, dialled: null, clientId: null, hello }
+  }
+
+  #askSlots(node: Endpoint): Promise<unknown> {
+    const login = this.#login?.(node)
+    if (login === undefined) return Promise.reject(new Error('nobody has logged in yet'))
+    return withRedis({ ...login, version: null }, async (ask) =>
+      parseReply(await ask('CLUSTER', 'SLOTS')),
+    )
+  }
+}
+
+function noDatabases(): RedisLoginError {
+  const words = 'ERR SELECT is not allowed in cluster mode: a cluster has database 0 only'
+  return new RedisLoginError('SERVER_REJECTED', words, errorReply(words))
+}
