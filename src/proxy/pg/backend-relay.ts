@@ -265,7 +265,7 @@ export class BackendRelay implements TransportHandler {
     if (bytes[offset + headerBytes] !== 0x44 || !this.#session.isPooled) return // 'D'
     const tag = bytes.toString('latin1', offset + headerBytes, end - 1)
     if (tag === 'DEALLOCATE') this.#deallocated(server)
-    if (tag === 'DISCARD ALL') this.#session.listening?.unlistenAll()
+    if (tag === 'DISCARD ALL') this.#session.discarded()
     if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL')
       this.#session.statements.discarded(server)
   }
@@ -337,6 +337,7 @@ export class BackendRelay implements TransportHandler {
     const [name, value] = readParameterStatus(bytes, offset + headerBytes, end)
     const isSame = this.#session.reported === server.reported
     server.report(name, value)
+    if (!this.#isSwallowing && this.#session.isPooled) this.#session.noteReport()
     // Forwarded as it is: the client knows it as soon as we do.
     if (!this.#isSwallowing && isSame) this.#session.reported = server.reported
   }

@@ -14,6 +14,10 @@ export class ClientStatements {
   readonly #catalogue: StatementCatalogue
   readonly #named = new Map<string, HeldStatement<Statement>>()
   unnamed: UnnamedStatement | null = null
+  /** Statements that were too long to be read: they stand on the server under their own names. */
+  readonly longNames = new Set<string>()
+  /** What those may do to the session. */
+  longEffects = 0
   /** Goes with the next Execute: what was bound closes statements. */
   executeTag: StatementTag | null = null
   /**
@@ -50,6 +54,10 @@ export class ClientStatements {
 
   has(name: string): boolean {
     return this.#named.has(name)
+  }
+
+  noteLongEffects(effects: number): void {
+    if (this.longNames.size > 0) this.longEffects |= effects
   }
 
   takeExecuteTag(): StatementTag | null {
@@ -209,6 +217,7 @@ export class ClientStatements {
   discarded(server: PgServer): void {
     const kept = new Set<string>()
     server.forgetStatements()
+    this.longNames.clear()
     for (const { statement, clientName, change, here } of server.replies.tags()) {
       if (statement === null || !isNamed(statement)) continue
       if (change !== 'made' && change !== 'again') continue

@@ -6,6 +6,7 @@
  */
 import type { PgServer } from '../../net/pg/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
+import { LongText } from '../../routing/long-text.ts'
 import { effect } from '../../routing/session-effects.ts'
 import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
@@ -13,6 +14,7 @@ import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { owed, owedRepliesMax } from '../../wire/pg/reply-queue.ts'
 import { readyForQuery } from '../../wire/pg/write.ts'
 import { chooseSide, readOnlyLeft } from './choose-side.ts'
+import { bindNamesIn, isCopyMessage, isRequest, tooLong, unknownType } from './client-message.ts'
 import { QueryRelay } from './query-relay.ts'
 import type { Session } from './session.ts'
 import { StatementRelay } from './statement-relay.ts'
@@ -48,6 +50,8 @@ export class FrontendRelay implements TransportHandler {
   awaitsStatement = false
   /** Terminate has come and waits for replies. */
   isLeaving = false
+  /** The text of the message that streams through, when it must be looked at. */
+  #longText: LongText | null = null
   /** The client has closed its half. */
   #hasEnded = false
   /** Start of the bytes that go to the server as they are. */
@@ -180,7 +184,7 @@ export class FrontendRelay implements TransportHandler {
     this.#from = 0
     while (offset < end) {
       if (this.#passBytes > 0) {
-        offset = this.#pass(offset, end)
+        offset = this.#pass(bytes, offset, end)
         continue
       }
       if (end - offset < headerBytes) break
@@ -200,14 +204,33 @@ export class FrontendRelay implements TransportHandler {
     return offset
   }
 
-  #pass(offset: number, end: number): number {
+  #pass(bytes: Buffer, offset: number, end: number): number {
     const passed = Math.min(this.#passBytes, end - offset)
     this.#passBytes -= passed
+    if (this.#longText !== null) {
+      this.#longText.push(bytes, offset, offset + passed)
+      if (this.#passBytes === 0) this.#noteLongText(this.#longText)
+    }
     if (this.#isDropping) {
       this.#from = offset + passed
       if (this.#passBytes === 0) this.#isDropping = false
     }
     return offset + passed
+  }
+
+  /** A text that is not held: its bytes are looked at as they pass. `[start, end)` is here. */
+  scanLongText(bytes: Buffer, start: number, end: number): void {
+    this.#longText = new LongText()
+    this.#longText.push(bytes, start, end)
+  }
+
+  #noteLongText(text: LongText): void {
+    this.#longText = null
+    const session = this.#session
+    const effects = text.effects()
+    if (effects === null) session.pinReason = 'unscanned'
+    else session.noteEffects(effects, text.settingTexts.join('\n;'))
+    if (effects !== null) session.statements.noteLongEffects(effects)
   }
 
   /** Forwards the untouched bytes before `offset`. */
@@ -376,6 +399,28 @@ export class FrontendRelay implements TransportHandler {
     return step
   }
 
+  /** Too long to be read whole: it keeps its name, and the session its server while it is there. */
+  #longParse(server: PgServer, bytes: Buffer, offset: number, end: number): Step {
+    const session = this.#session
+    const nameEnd = bytes.indexOf(0, offset + headerBytes)
+    if (nameEnd < 0 || nameEnd >= end) {
+      if (end - offset < namesBytesMax) return 'incomplete'
+      throw new PontoonError('CLIENT_PROTOCOL', 'the name in a Parse message is too long')
+    }
+    if (!session.onPrimary) throw readOnlyLeft()
+    session.pinReason = 'long-statement'
+    const name = bytes.toString('latin1', offset + headerBytes, nameEnd)
+    session.statements.longNames.add(name)
+    // What was unnamed before must not take its place.
+    if (name === '') {
+      session.statements.unnamed = null
+      server.unnamedOwner = null
+    }
+    this.scanLongText(bytes, nameEnd + 1, end)
+    server.replies.push(owed.parse)
+    return 'forward'
+  }
+
   #relayExtended(
     server: PgServer,
     bytes: Buffer,
@@ -400,19 +445,8 @@ export class FrontendRelay implements TransportHandler {
       server.replies.push(this.#statements.owedFor(type))
       return 'forward'
     }
-    if (type === frontend.parse && available < total) {
-      if (available <= headerBytes) return 'incomplete'
-      if (!this.#session.onPrimary) throw readOnlyLeft()
-      // Too long to be read whole: the session keeps this server, and with it the plain name.
-      this.#session.pinReason = 'unscanned'
-      // An unnamed one is there from now on; what was unnamed before must not take its place.
-      if (bytes[offset + headerBytes] === 0) {
-        this.#session.statements.unnamed = null
-        server.unnamedOwner = null
-      }
-      server.replies.push(owed.parse)
-      return 'forward'
-    }
+    if (type === frontend.parse && available < total)
+      return this.#longParse(server, bytes, offset, end)
     const step = this.#statements.relay(
       server,
       bytes,
@@ -428,45 +462,4 @@ export class FrontendRelay implements TransportHandler {
     this.#session.client.pauseReading()
     return 'wait'
   }
-}
-
-function isCopyMessage(type: number): boolean {
-  return type === frontend.copyData || type === frontend.copyDone || type === frontend.copyFail
-}
-
-function isRequest(type: number): boolean {
-  switch (type) {
-    case frontend.query:
-    case frontend.parse:
-    case frontend.bind:
-    case frontend.describe:
-    case frontend.execute:
-    case frontend.close:
-    case frontend.functionCall:
-    case frontend.sync:
-    case frontend.flush:
-      return true
-    default:
-      return isCopyMessage(type)
-  }
-}
-
-function bindNamesIn(bytes: Buffer, offset: number, end: number): boolean {
-  const portalEnd = bytes.indexOf(0, offset + headerBytes)
-  if (portalEnd < 0 || portalEnd >= end) return false
-  const nameEnd = bytes.indexOf(0, portalEnd + 1)
-  return nameEnd >= 0 && nameEnd < end
-}
-
-/** In the server's own words (postgres.c, SocketBackend). */
-function unknownType(type: number): PontoonError {
-  return new PontoonError('CLIENT_PROTOCOL', `invalid frontend message type ${type}`)
-}
-
-function tooLong(type: number, total: number): PontoonError {
-  if (total < headerBytes) return new PontoonError('CLIENT_PROTOCOL', 'invalid message length')
-  return new PontoonError(
-    'MESSAGE_TOO_LARGE',
-    `a message of type ${String.fromCharCode(type)} with ${total} bytes is longer than limits.messageBytesMax`,
-  )
 }

@@ -49,7 +49,8 @@ export class QueryRelay {
     const { unnamed } = session.statements
     server.unnamedOwner = null
     session.statements.unnamed = null
-    if (!isWhole) session.pinReason = 'unscanned'
+    session.statements.longNames.delete('')
+    if (!isWhole) session.frontend.scanLongText(bytes, offset + headerBytes, end)
     if (effects !== 0) session.noteEffects(effects, textOf(bytes, offset, end))
     if (rewritten !== null) {
       session.frontend.forwardTo(bytes, offset)

@@ -61,7 +61,9 @@ export class SessionErrands {
 
   /** The effects are known only by asking; a pinned session is asked again now and then. */
   #mustAskTruth(nowMs: number): boolean {
-    const { effects, pinReason } = this.#session
+    const { effects, pinReason, statements } = this.#session
+    // A query would drop the unnamed statement, which nobody could parse again.
+    if (statements.longNames.has('')) return false
     if (needsTruth(effects)) return true
     return pinReason !== '' && nowMs - this.#truthAtMs > truthAgeMaxMs
   }
@@ -109,7 +111,7 @@ export class SessionErrands {
     const session = this.#session
     this.#truth = null
     this.#underWay = 'none'
-    session.pinReason = truth.pinReason(session.pinReason)
+    session.pinReason = truth.pinReason(session.pinReason, session.statements.longNames.size > 0)
     if (truth.failed) return
     // Somebody closed statements that we count on.
     if (truth.prepared !== null && truth.prepared < server.prepared.size) server.spoil()

@@ -98,8 +98,9 @@ export class SessionTruth {
   }
 
   /** Why the session keeps its server; `listen` only when nothing else keeps it. */
-  pinReason(before: string): string {
+  pinReason(before: string, hasLongStatement: boolean): string {
     if (this.failed) return 'unknown-state'
+    if (hasLongStatement && before === 'long-statement') return before
     if (lastingReasons.has(before)) return before
     if (this.#lasting !== '') return this.#lasting
     if (this.#blind) return 'settings'
@@ -115,8 +116,12 @@ const lastingReasons = new Set([
   'settings',
   'unknown-state',
   'unscanned',
+  'sequence',
   'replication',
 ])
+
+/** Reasons that DISCARD ALL takes back: settings that cannot be seen are reset, sequences too. */
+export const undoneByDiscard = new Set(['settings', 'unscanned', 'sequence'])
 
 function isHidden(name: string): boolean {
   return name.includes('.') || name === 'role' || name === 'session_authorization'

@@ -12,13 +12,12 @@ import type { StatementTag } from '../../net/pg/prepared.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
-import type { Seat } from '../../routing/balance.ts'
-import type { Classifier } from '../../routing/classify.ts'
 import type { Route } from '../../routing/route.ts'
 import { effect } from '../../routing/session-effects.ts'
 import { assert, unreachable } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
+import { txStatus } from '../../wire/pg/protocol.ts'
 import { countIn, type ClientSnapshot, type ClientState, type DatabaseTotals } from '../service.ts'
 import { BackendRelay } from './backend-relay.ts'
 import type { SideChoice } from './choose-side.ts'
@@ -27,31 +26,15 @@ import type { ServiceContext } from './context.ts'
 import { fatalResponse } from './errors.ts'
 import { FrontendRelay } from './frontend-relay.ts'
 import { reportedDifferences } from '../../net/pg/reported.ts'
-import type { ServerKinds } from './pool-set.ts'
+import type { SessionIdentity } from './session-identity.ts'
 import { assertMove, type SessionState } from './session-state.ts'
 import { SessionErrands } from './session-errands.ts'
 import { SessionListening } from './session-listening.ts'
+import { undoneByDiscard } from './session-truth.ts'
 import { settingsKey, settingsReading, type Settings } from './settings.ts'
 
 /** Kinds of sessions remembered per statement. */
 const parsedForMax = 100
-
-export interface SessionIdentity {
-  readonly id: number
-  readonly user: string
-  readonly database: string
-  readonly applicationName: string
-  readonly address: string
-  readonly seat: Seat
-  readonly cancelPid: number
-  readonly cancelSecret: Buffer
-  /** Recognises reads with what is known of this database. */
-  readonly classifier: Classifier
-  /** The pools it may take servers from. */
-  readonly kinds: ServerKinds
-  /** It speaks to a WAL sender, which stays with it. */
-  readonly isReplication: boolean
-}
 
 export class Session {
   readonly context: ServiceContext
@@ -314,6 +297,25 @@ export class Session {
     this.effects |= effects
     if ((effects & (effect.settings | effect.opaque)) !== 0) this.settingTexts.push(sql)
     if ((effects & effect.unlisten) !== 0) this.listening?.noteUnlisten(sql)
+    if ((effects & effect.sequenceState) !== 0 && this.#readsOlderSequences(sql))
+      this.pinReason = 'sequence'
+  }
+
+  /** currval or lastval of what a transaction before this one has drawn, not of the same text. */
+  #readsOlderSequences(sql: string): boolean {
+    const isFirst = this.server?.status === txStatus.idle
+    return isFirst && this.pinReason === '' && !/\b(insert|nextval|setval)\b/i.test(sql)
+  }
+
+  /** A setting is another one: if no text told so, a function did it; or the server reloads. */
+  noteReport(): void {
+    if ((this.effects & (effect.settings | effect.opaque)) === 0) this.effects |= effect.opaque
+  }
+
+  /** DISCARD ALL has run. */
+  discarded(): void {
+    this.listening?.unlistenAll()
+    if (undoneByDiscard.has(this.pinReason)) this.pinReason = ''
   }
 
   /** What the server says of its settings is what the client has from now on. */

@@ -209,6 +209,7 @@ export class StatementRelay {
     }
     statements.unnamed = unnamed
     server.unnamedOwner = unnamed
+    if (statements.longNames.size > 0) statements.longNames.delete('')
     const tag = { change: 'made', statement: unnamed, clientName: '' } as const
     this.#preparer.pushParse(server, owed.parse, tag)
     if (rewritten === null) return 'forward'
@@ -242,6 +243,7 @@ export class StatementRelay {
     const held = session.statements.get(name)
     if (held === undefined) {
       if (kind === owed.bind) this.#bind(null, null)
+      this.#useLong(kind)
       // Made by SQL PREPARE (then the session is pinned), or unknown.
       server.replies.push(kind)
       if (!isNameOfOurs(name)) return 'forward'
@@ -282,6 +284,13 @@ export class StatementRelay {
     this.#boundHere = here
   }
 
+  /** Perhaps one that was too long to be read. */
+  #useLong(kind: number): void {
+    const session = this.#session
+    const { longNames, longEffects } = session.statements
+    if (kind === owed.bind && longNames.size > 0) session.noteEffects(longEffects, '')
+  }
+
   #useUnnamed(server: PgServer, bytes: Buffer, offset: number, kind: number): void {
     const session = this.#session
     const { unnamed } = session.statements
@@ -291,7 +300,8 @@ export class StatementRelay {
     }
     if (kind === owed.bind) {
       this.#bind(null, null)
-      if (unnamed !== null) {
+      if (unnamed === null) this.#useLong(kind)
+      else {
         this.#guardReadOnly(unnamed.sql)
         if (unnamed.effects !== 0) session.noteEffects(unnamed.effects, unnamed.sql)
         if (unnamed.uses.length > 0) {
@@ -310,6 +320,7 @@ export class StatementRelay {
     if (nameEnd === nameStart) {
       const { unnamed } = session.statements
       session.statements.unnamed = null
+      session.statements.longNames.delete('')
       server.unnamedOwner = null
       const tag = { change: 'closed', statement: unnamed, clientName: '' } as const
       this.#preparer.push(server, owed.close, tag)
@@ -318,6 +329,7 @@ export class StatementRelay {
     const name = bytes.toString('latin1', nameStart, nameEnd)
     const held = session.statements.get(name)
     if (held === undefined && !isNameOfOurs(name)) {
+      session.statements.longNames.delete(name)
       server.replies.push(owed.close)
       return 'forward'
     }

@@ -160,6 +160,44 @@ void t.test('NOTIFY arrives, also while its client is idle', async (test) => {
   test.pass('and after a transaction')
 })
 
+void t.test(
+  'currval and lastval in a transaction of their own pin from the first on',
+  async (test) => {
+    await server.query(
+      'CREATE SEQUENCE drawn; CREATE TABLE rows_of (id int DEFAULT nextval($$drawn$$))',
+    )
+    const pontoon = await pontoonOf(test, 3)
+    const [client, other] = [await pontoon.client(), await pontoon.client()]
+    await rows(client, 'BEGIN')
+    await rows(client, 'INSERT INTO rows_of DEFAULT VALUES')
+    test.equal(await value(client, "SELECT currval('drawn')"), '1')
+    await rows(client, 'COMMIT')
+    await rows(client, 'INSERT INTO rows_of DEFAULT VALUES; SELECT lastval()')
+    test.strictSame(pinned(pontoon), {}, 'of the same transaction: nothing is pinned')
+    await ask(client, 'SELECT lastval()')
+    test.equal(pinned(pontoon)['sequence'], 1)
+    for (let round = 0; round < 3; round += 1) {
+      await rows(client, 'INSERT INTO rows_of DEFAULT VALUES')
+      const drawn = await value(client, 'SELECT max(id) FROM rows_of')
+      await rows(other, 'INSERT INTO rows_of DEFAULT VALUES')
+      test.equal(await value(client, 'SELECT lastval()'), drawn, "the client's own")
+    }
+    await rows(client, 'DISCARD ALL')
+    await untilUnpinned(pontoon, client)
+  },
+)
+
+void t.test('a setting that a called function changed, where it is reported', async (test) => {
+  await server.query(`CREATE FUNCTION moves() RETURNS text LANGUAGE sql AS
+    $$ SELECT set_config('TimeZone', 'Asia/Tokyo', false) $$`)
+  const pontoon = await pontoonOf(test, 1)
+  const [client, other] = [await pontoon.client(), await pontoon.client()]
+  const before = await value(other, 'SHOW TimeZone')
+  await rows(client, 'SELECT moves()')
+  test.equal(await value(other, 'SHOW TimeZone'), before, "a stranger keeps the server's")
+  test.equal(await value(client, 'SHOW TimeZone'), 'Asia/Tokyo')
+})
+
 void t.test('a PREPARE of SQL is found by Bind', async (test) => {
   const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
