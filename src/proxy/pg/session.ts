@@ -428,6 +428,8 @@ export class Session {
     const reusable =
       this.isPooled &&
       server.isAtRest &&
+      // A cancel request on its way would hit the next client's query.
+      server.cancelsInFlight === 0 &&
       this.effects === 0 &&
       this.pinReason === '' &&
       this.frontend.isBetweenMessages

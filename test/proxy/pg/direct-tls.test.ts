@@ -11,6 +11,7 @@ import { cancelRequest, gssEncRequest, query, sslRequest } from '../../support/p
 import { login } from '../../support/pg-login.ts'
 import { connect, errorFields } from '../../support/pg-wire.ts'
 import type { PgWire } from '../../support/pg-wire.ts'
+import { startPsql } from '../../support/psql.ts'
 import { sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
 import type { Pontoon, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
@@ -219,4 +220,14 @@ void t.test('server leg: direct, and the server is too old or no PostgreSQL', as
     message:
       /^08001: .*did not agree on ALPN postgresql: tls.negotiation direct needs PostgreSQL 17/,
   })
+})
+
+void t.test('client leg: libpq 18 with sslnegotiation=direct', async (test) => {
+  const target =
+    `host=localhost hostaddr=127.0.0.1 port=${offering.port} user=postgres dbname=postgres ` +
+    `sslmode=verify-full sslrootcert=${authority.ca.certPath} sslnegotiation=direct`
+  const { exit, output } = await startPsql(18, target, ['\\conninfo', 'SELECT 6 * 7']).done
+  test.equal(exit, 0, output)
+  test.match(output, /SSL connection \(protocol: TLSv1.3/)
+  test.match(output, /^42$/m)
 })

@@ -17,6 +17,7 @@ import {
 } from '../../support/mock-postgres.ts'
 import type { MockPostgres, Step } from '../../support/mock-postgres.ts'
 import * as back from '../../support/pg-backend.ts'
+import { startPsql } from '../../support/psql.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
 const newest = await startPostgres({ major: 18, auth: 'trust' })
@@ -253,4 +254,25 @@ void t.test('a server without a cancel key is not asked to cancel', async (test)
   await wire.send(cancelRequest(client.pid, client.secret))
   await wire.closed()
   test.equal(mock.connections, 1)
+})
+
+void t.test('libpq 18 asks for 3.2, runs a query and cancels one', async (test) => {
+  for (const mode of modes) {
+    const pontoon = await pontoonOf(test, { source: newest, mode })
+    const target =
+      `host=127.0.0.1 port=${pontoon.port} user=postgres dbname=postgres ` +
+      'min_protocol_version=3.2 max_protocol_version=3.2'
+    const plain = await startPsql(18, target, ['SELECT 6 * 7']).done
+    test.strictSame(plain, { exit: 0, output: '42\n' }, mode)
+    const sleeping = startPsql(18, target, ['SELECT pg_sleep(21)'])
+    await until(async () => {
+      const seen = await newest.query("SELECT FROM pg_stat_activity WHERE query ~ 'sleep.21'")
+      return seen.length > 1
+    }, 'to run on the server')
+    // As Ctrl-C does: PQcancel with the key of 32 bytes.
+    sleeping.child.kill('SIGINT')
+    const { output } = await sleeping.done
+    test.match(output, /canceling statement due to user request/, mode)
+    await pontoon.untilIdle()
+  }
 })
