@@ -78,7 +78,10 @@ export class OwnServer {
       try {
         next = framer.next(bytes, at, end)
       } catch (thrown) {
-        if (!this.#isPinned) throw thrown
+        if (!this.#isPinned) {
+          this.#forward(bytes, offset, at)
+          return this.#session.requests.broken(thrown, offset, at)
+        }
         // The server says itself what is wrong, and closes.
         this.relay.isRaw = true
         framer.reset()
@@ -115,7 +118,10 @@ export class OwnServer {
     const { context } = this.#session
     const { framer } = this.#session.requests
     if (framer.isInline) {
-      const [name, subcommand] = splitInline(bytes.subarray(at, next)) ?? []
+      const words = splitInline(bytes.subarray(at, next))
+      // The server says itself what is wrong with its quotes, and closes.
+      if (words === null && this.#isPinned) this.relay.isRaw = true
+      const [name, subcommand] = words ?? []
       if (name === undefined) return null
       const found = context.book.find(name, 0, name.length)
       if (subcommand === undefined) return found

@@ -119,7 +119,13 @@ export class Requests {
     let runStart = start
     const now = context.clock.nowMs()
     while (offset < end) {
-      const next = framer.next(bytes, offset, end)
+      let next: number
+      try {
+        next = framer.next(bytes, offset, end)
+      } catch (thrown) {
+        this.#send(relay, bytes, runStart, offset)
+        return this.broken(thrown, start, offset)
+      }
       if (next < 0) {
         this.#send(relay, bytes, runStart, offset)
         return offset > start ? this.#again(offset) : this.#partial(offset, end)
@@ -161,6 +167,18 @@ export class Requests {
     }
     this.#send(relay, bytes, runStart, offset)
     session.lastCommandMs = now
+    return offset
+  }
+
+  /**
+   * What comes at `offset` is no command. The ones before it, from `start` on, have been sent, or
+   * their replies would be taken for another client's; they are answered before the client is told.
+   */
+  broken(thrown: unknown, start: number, offset: number): number {
+    this.framer.reset()
+    if (offset > start) return offset
+    if (this.#session.outstanding === 0) throw thrown
+    this.#session.drain()
     return offset
   }
 

@@ -190,7 +190,11 @@ export class ServerGroup {
 
 export type SideGroups = Readonly<Record<Side, ServerGroup>>
 
+/** Servers of a primary that turns out to be a replica are given up at most this often. */
+const demotedEveryMs = 500
+
 export class GroupSet {
+  #demotedAtMs = Number.NEGATIVE_INFINITY
   readonly #context: RedisContext
   readonly #make: MakePool
   readonly #groups = new Map<string, SideGroups>()
@@ -224,6 +228,21 @@ export class GroupSet {
   drained(relay: ServerRelay): void {
     for (const session of this.#context.sessions.values())
       if (session.upstream === relay) session.client.resumeReading()
+  }
+
+  /**
+   * A server of the primary side is a replica now: the name of the side may lead to another one
+   * already, and if not, this is asked again with the next write.
+   */
+  demoted(side: Side, nowMs: number): void {
+    if (side !== this.#context.route.primary) return
+    if (nowMs - this.#demotedAtMs < demotedEveryMs) return
+    this.#demotedAtMs = nowMs
+    for (const group of this.all()) {
+      if (group.kind.side !== side) continue
+      group.reconnect()
+      group.sweep(nowMs)
+    }
   }
 
   /** Tells everyone who waits for it, in the order of their commands. */

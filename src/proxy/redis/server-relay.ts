@@ -95,6 +95,8 @@ export class ServerRelay implements TransportHandler {
         const waiting = owed.session
         owed.shift()
         this.#count(record, now - sentAtMs)
+        if (isBegin && this.#framer.type === marker.error && startsReadOnly(bytes, offset))
+          this.#context.groups.demoted(this.server.side, now)
         if (waiting !== null && isRecalled) {
           own?.recalled()
           waiting.outstanding -= 1
@@ -186,4 +188,11 @@ export class ServerRelay implements TransportHandler {
       new PontoonError('SERVER_LOST', words, error === null ? {} : { cause: error }),
     )
   }
+}
+
+const readOnly = Buffer.from('-READONLY ')
+
+/** What a replica says to a write, so also a primary that was made one in a failover. */
+function startsReadOnly(bytes: Buffer, offset: number): boolean {
+  return bytes.compare(readOnly, 0, readOnly.length, offset, offset + readOnly.length) === 0
 }
