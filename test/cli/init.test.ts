@@ -78,6 +78,13 @@ const cases: readonly Case[] = [
     notes: /goes now: sslmode, sslrootcert, channel_binding\./,
   },
   {
+    name: 'TLS at once',
+    url: 'postgres://app:x@db/o?sslmode=require&sslnegotiation=direct',
+    service: { source: { tls: { mode: 'require', negotiation: 'direct' } } },
+    newUrl: 'postgres://app:***@localhost:6432/o?sslmode=disable',
+    notes: /goes now: sslmode, sslnegotiation\./,
+  },
+  {
     name: 'require with a root certificate, as libpq understands it',
     url: 'postgres://app:x@db/o?sslmode=require&sslrootcert=/ca.pem&sslcert=c.pem&sslkey=/k.pem',
     service: {

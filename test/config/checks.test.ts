@@ -288,6 +288,13 @@ const cases: readonly Case[] = [
     ],
   },
   {
+    name: 'TLS at once where it may also be none',
+    service: { source: { tls: { mode: 'prefer', negotiation: 'direct' } } },
+    mistakes: [
+      'services.orders.source.tls.negotiation: direct needs mode require, verify-ca or verify-full, but mode is prefer',
+    ],
+  },
+  {
     name: 'a Redis service',
     top: {
       services: {
