@@ -45,11 +45,11 @@ export interface HeldStatement<Statement extends PreparedTag = PreparedTag> {
  * What a message does to statements.
  * made: a Parse was sent. again: a client uses a name that it uses already. closed: a client has
  * closed its name, or a Query its unnamed statement. discarded: a Query that may close
- * many. deallocated: an Execute that closes statements by name. evicted: Pontoon closes the statement to make room. described: its columns are asked for.
+ * many. renamed: a Query or Execute of a text in which names were replaced. evicted: Pontoon closes the statement to make room. described: its columns are asked for.
  * outdated: a Bind or Describe that must fail, because the columns are not what the client knows.
  */
 export type StatementChange =
-  'made' | 'again' | 'closed' | 'discarded' | 'deallocated' | 'evicted' | 'described' | 'outdated'
+  'made' | 'again' | 'closed' | 'discarded' | 'renamed' | 'evicted' | 'described' | 'outdated'
 
 /** Goes with the owed reply of such a message, to take back what was assumed when it fails. */
 export interface StatementTag {
@@ -64,4 +64,6 @@ export interface StatementTag {
   readonly held?: HeldStatement
   /** For each DEALLOCATE in a text: the client's name that it closes, or null. */
   readonly deallocates?: (string | null)[]
+  /** Names of ours in a text, with what stood there. */
+  readonly clientNames?: ReadonlyMap<string, string>
 }

@@ -18,6 +18,8 @@ export class ClientStatements {
   readonly longNames = new Set<string>()
   /** What those may do to the session. */
   longEffects = 0
+  /** Names that SQL's PREPARE may have taken: a Parse of one is for the server to judge. */
+  readonly sqlNames = new Set<string>()
   /** Goes with the next Execute: what was bound closes statements. */
   executeTag: StatementTag | null = null
   /**
@@ -218,6 +220,7 @@ export class ClientStatements {
     const kept = new Set<string>()
     server.forgetStatements()
     this.longNames.clear()
+    this.sqlNames.clear()
     for (const { statement, clientName, change, here } of server.replies.tags()) {
       if (statement === null || !isNamed(statement)) continue
       if (change !== 'made' && change !== 'again') continue
@@ -239,6 +242,8 @@ export class ClientStatements {
     if (at < 0 || at >= end || bytes.readInt32BE(start + 1) !== end - start - 1) return null
     const told = bytes.toString('latin1', start, end).replaceAll(namesOfOurs, (ours) => {
       if (ours.startsWith(gonePrefix)) return failed?.deallocates?.[0] ?? ours
+      const replaced = failed?.clientNames?.get(ours)
+      if (replaced !== undefined) return replaced
       for (const [name, { statement }] of this.#named)
         if (statement.serverName.toString('latin1') === ours) return name
       return ours
@@ -257,7 +262,7 @@ export class ClientStatements {
 
 /** Says nothing about which statements there are. */
 function isNoChange(change: StatementTag['change']): boolean {
-  return change === 'described' || change === 'outdated' || change === 'deallocated'
+  return change === 'described' || change === 'outdated' || change === 'renamed'
 }
 
 function isNamed(statement: PreparedTag): statement is Statement {

@@ -10,7 +10,7 @@ import { owed } from '../../wire/pg/reply-queue.ts'
 import { message } from '../../wire/pg/write.ts'
 import { leavesReadOnly, readOnlyLeft } from './choose-side.ts'
 import type { Session } from './session.ts'
-import { deallocated, type RewrittenSql, type SqlNames } from './sql-names.ts'
+import { replacedIn, type RewrittenSql, type SqlNames } from './sql-names.ts'
 import type { UnnamedStatement } from './statements.ts'
 
 const namingEffects = effect.execute | effect.deallocate | effect.prepare
@@ -72,8 +72,10 @@ export class QueryRelay {
   ): StatementTag | null {
     if ((effects & closingEffects) !== 0) {
       const tag = { change: 'discarded', statement: unnamed, clientName: '' } as const
-      return rewritten === null ? tag : { ...tag, deallocates: deallocated(rewritten.uses) }
+      return rewritten === null ? tag : { ...tag, ...replacedIn(rewritten.uses) }
     }
+    if (rewritten !== null)
+      return { change: 'renamed', statement: null, clientName: null, ...replacedIn(rewritten.uses) }
     // Outside of a batch nothing can keep it from being run.
     if (!server.batchOpen || unnamed === null) return null
     return { change: 'closed', statement: unnamed, clientName: '' }

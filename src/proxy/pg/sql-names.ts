@@ -5,6 +5,7 @@
  * as well closes an empty one made for the purpose, so that the server's own rules decide whether
  * it happens and the client gets the server's own answer.
  */
+import type { StatementTag } from '../../net/pg/prepared.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import { preparedNames } from '../../routing/prepared-names.ts'
 import { effect } from '../../routing/session-effects.ts'
@@ -22,6 +23,9 @@ import {
 } from './statements.ts'
 
 const namingEffects = effect.execute | effect.deallocate | effect.prepare
+
+/** Names of SQL's PREPARE that are remembered. */
+const sqlNamesMax = 1_000
 
 /** Statements that a text may close; more of them in one text are left to the server. */
 const deallocatesMax = 100
@@ -46,14 +50,17 @@ export class SqlNames {
     const bytes = Buffer.from(sql)
     // Not in UTF-8: offsets would not fit.
     if (sql.includes('\ufffd')) return null
+    const { statements } = this.#session
     const parts: Buffer[] = []
     const uses: StatementUse[] = []
     let from = 0
     let isNew = false
     for (const { use, name, start, end } of preparedNames(sql)) {
-      const held = this.#session.statements.get(name) ?? null
+      const held = statements.get(name) ?? null
       const ours = held === null ? nobodysOf(name) : this.#nameFor(use, uses, held.statement)
       uses.push({ use, name, held })
+      if (use === 'prepare' && held === null && statements.sqlNames.size < sqlNamesMax)
+        statements.sqlNames.add(name)
       if (ours === null) continue
       isNew = true
       parts.push(bytes.subarray(from, start), ours)
@@ -109,19 +116,25 @@ export class SqlNames {
     this.prepareUsed(server, uses)
     this.#prepareGone(server, uses)
     this.#session.statements.executeTag = {
-      change: 'deallocated',
+      change: 'renamed',
       statement: null,
       clientName: null,
-      deallocates: deallocated(uses),
+      ...replacedIn(uses),
     }
   }
 }
 
-/** For each DEALLOCATE in a text: the client's name that it closes, or null. */
-export function deallocated(uses: readonly StatementUse[]): (string | null)[] {
-  return uses
+/** What the names in a text stand for, for the tag of its reply. */
+export function replacedIn(
+  uses: readonly StatementUse[],
+): Pick<StatementTag, 'deallocates' | 'clientNames'> {
+  const deallocates = uses
     .filter(({ use }) => use === 'deallocate')
     .map(({ name, held }) => (held === null ? null : name))
+  const clientNames = new Map<string, string>()
+  for (const { name, held } of uses)
+    if (held !== null) clientNames.set(held.statement.serverName.toString('latin1'), name)
+  return { deallocates, clientNames }
 }
 
 /** A client may use such a name for itself, but never reaches a shared statement by it. */

@@ -111,7 +111,8 @@ export class StatementRelay {
     const name = bytes.toString('latin1', nameStart, nameEnd)
     const known = session.context.statements.find(bytes.subarray(nameEnd + 1, end), session.reading)
     if (known === null || session.statements.has(name)) return false
-    if (!known.parsedFor.has(session.parseKey)) return false
+    if (!known.parsedFor.has(session.parseKey) || session.statements.sqlNames.has(name))
+      return false
     const tail = Buffer.from(bytes.subarray(nameEnd + 1, end))
     session.statements.set(
       name,
@@ -158,6 +159,7 @@ export class StatementRelay {
     const sqlEnd = cstringEnd(bytes, nameEnd + 1, end, 'CLIENT_PROTOCOL')
     const effects = sessionEffects(bytes, nameEnd + 1, sqlEnd)
     const name = bytes.toString('latin1', nameStart, nameEnd)
+    if (session.statements.sqlNames.has(name)) return this.#parsePlain(server, name, effects)
     const sql = bytes.toString('utf8', nameEnd + 1, sqlEnd)
     session.frontend.forwardTo(bytes, offset)
     const known = session.statements.get(name)
@@ -184,6 +186,16 @@ export class StatementRelay {
     session.statements.set(name, statement)
     this.#preparer.prepare(server, statement, owed.parse, name)
     return 'replaced'
+  }
+
+  /** Mostly refused, since SQL's PREPARE has the name; else it stands there under its own. */
+  #parsePlain(server: PgServer, name: string, effects: number): 'forward' {
+    const { statements } = this.#session
+    this.#session.pinReason = 'long-statement'
+    statements.longNames.add(name)
+    statements.noteLongEffects(effects)
+    server.replies.push(owed.parse)
+    return 'forward'
   }
 
   #parseUnnamed(
