@@ -54,8 +54,13 @@ export class AdminClient {
     return await this.#request('PATCH', path, patch, { 'If-Match': `"${epoch}"` })
   }
 
-  async pause(name: string, forMs: number, waitMs: number): Promise<DrainReport> {
-    return await this.#request('POST', `${servicePath(name)}/pause`, { forMs, waitMs })
+  async pause(
+    name: string,
+    forMs: number,
+    waitMs: number,
+    terminate: boolean,
+  ): Promise<DrainReport> {
+    return await this.#request('POST', `${servicePath(name)}/pause`, { forMs, waitMs, terminate })
   }
 
   async resume(name: string): Promise<GateSnapshot> {

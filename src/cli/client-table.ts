@@ -14,6 +14,8 @@ export function describeClients(clients: readonly ClientSnapshot[]): string {
       { heading: 'SERVER PID', align: 'right' },
       { heading: 'STATE' },
       { heading: 'FOR', align: 'right' },
+      { heading: 'DOES' },
+      { heading: 'SINCE', align: 'right' },
     ],
     clients.map((client) => [
       String(client.id),
@@ -24,6 +26,8 @@ export function describeClients(clients: readonly ClientSnapshot[]): string {
       String(client.serverPid ?? ''),
       client.pinReason === '' ? client.state : `${client.state} (${client.pinReason})`,
       formatDuration(client.stateAgeMs),
+      client.work,
+      client.work === '' ? '' : formatDuration(client.workAgeMs),
     ]),
   )
 }

@@ -21,10 +21,15 @@ export const pause: Command = {
       help: 'Longest pause, such as 500ms or 5s (default 5s, at most 60s).',
     },
     wait: { value: 'DURATION', help: 'How long to wait for running transactions (default 1s).' },
+    terminate: { help: 'End the sessions that still hold a server after --wait (SQLSTATE 57P01).' },
     ...dryRunOption,
     ...adminOptions,
   },
-  examples: ['pontoon pause orders', 'pontoon pause orders --for 20s --wait 10s'],
+  examples: [
+    'pontoon pause orders',
+    'pontoon pause orders --for 20s --wait 10s',
+    'pontoon pause orders --wait 2s --terminate',
+  ],
   run,
 }
 
@@ -38,7 +43,7 @@ async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
   const waitMs = Math.min(asked, forMs)
   const client = new AdminClient({ args, env })
   if (args.has('dry-run')) return await explain(client, service, forMs, output)
-  const report = await client.pause(service, forMs, waitMs)
+  const report = await client.pause(service, forMs, waitMs, args.has('terminate'))
   output.result({ service, forMs, ...report }, () => describe(service, forMs, report))
   return report.drained ? exitCodes.ok : exitCodes.pending
 }
@@ -60,9 +65,15 @@ async function explain(
   return exitCodes.ok
 }
 
-function describe(service: string, forMs: number, { drained, waitingFor }: DrainReport): string {
+function describe(
+  service: string,
+  forMs: number,
+  { drained, waitingFor, ended = 0 }: DrainReport,
+): string {
   const until = `it opens by itself after ${formatDuration(forMs)}, or with pontoon resume ${service}`
-  if (drained) return `${service} is paused and drained; ${until}.`
+  const after =
+    ended === 0 ? '' : ` after ${ended} ${ended === 1 ? 'session was' : 'sessions were'} ended`
+  if (drained) return `${service} is paused and drained${after}; ${until}.`
   const count = waitingFor.length
   return [
     `${service} is paused, but ${count} ${count === 1 ? 'session still holds' : 'sessions still hold'} a server; ${until}.`,

@@ -28,6 +28,8 @@ export const gateLimits = {
   pauseMaxMs: 60_000,
   /** How long a pause waits for running transactions before it answers. */
   waitDefaultMs: 1_000,
+  /** How long it waits for sessions that it was told to end. */
+  endMs: 1_000,
 } as const
 
 export const eventLimits = {

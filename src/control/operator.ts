@@ -14,6 +14,7 @@ import type { AuditLog, AuditRecord } from '../store/audit-log.ts'
 import { PontoonError, toPontoonError } from '../shared/errors.ts'
 import type { Log } from '../shared/log.ts'
 import type { EventFeed } from './events.ts'
+import { gateLimits } from './limits.ts'
 import { ProblemError } from './problem.ts'
 
 export type Role = 'viewer' | 'operator'
@@ -97,16 +98,29 @@ export class Operator {
     })
   }
 
-  async pause(name: string, forMs: number, waitMs: number, actor: Actor): Promise<DrainReport> {
-    const asked = { forMs, waitMs }
+  /** With `terminate`, what still runs after `waitMs` is ended (SQLSTATE 57P01). */
+  async pause(
+    name: string,
+    forMs: number,
+    waitMs: number,
+    actor: Actor,
+    terminate = false,
+  ): Promise<DrainReport> {
+    const asked = { forMs, waitMs, terminate }
     return await this.audited('gate.pause', name, asked, actor, async () => {
       const service = this.service(name)
       const before = service.snapshot().gate.state
       const draining = service.pause(forMs, waitMs, `paused by ${actor.name}`)
       this.#parts.onAction()
-      const { drained, waitingFor } = await draining
-      const details = { drained, waitingFor: waitingFor.length }
-      return { result: { drained, waitingFor }, before, after: 'paused', details }
+      const waited = await draining
+      const ended = terminate ? endRest(service, waited) : 0
+      const { opensInMs } = service.gate.snapshot()
+      const { drained, waitingFor } =
+        ended > 0 && opensInMs > 0
+          ? await service.pause(opensInMs, gateLimits.endMs, `paused by ${actor.name}`)
+          : waited
+      const details = { drained, waitingFor: waitingFor.length, ended }
+      return { result: { drained, waitingFor, ended }, before, after: 'paused', details }
     })
   }
 
@@ -243,4 +257,10 @@ function staleEpoch(name: string, asked: number, route: Route): ProblemError {
 
 function ignore(): void {
   return undefined
+}
+
+/** Not under a gate that somebody has opened meanwhile: then nothing waits for them any more. */
+function endRest(service: Service, { waitingFor }: DrainReport): number {
+  if (service.gate.isOpen) return 0
+  return waitingFor.reduce((sum, { id }) => sum + service.endSessions({ id }), 0)
 }

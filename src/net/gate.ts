@@ -62,7 +62,16 @@ export class Gate {
     this.#onOpen(this.#clock.nowMs() - this.#pausedAtMs)
     const released = this.#waiters
     this.#waiters = new Set()
-    for (const waiter of released) waiter()
+    // One that fails is a bug of its own; those behind it must not wait for ever because of it.
+    const failures: unknown[] = []
+    for (const waiter of released) {
+      try {
+        waiter()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
   }
 
   /** Parks a session until the gate opens; only while paused. Returns how to leave the queue. */

@@ -46,6 +46,8 @@ export interface DrainReport {
   readonly drained: boolean
   /** Sessions that still hold a server, longest first. */
   readonly waitingFor: readonly ClientSnapshot[]
+  /** Sessions that the pause has ended because it was told to. */
+  readonly ended?: number
 }
 
 export type ClientState = 'startup' | 'idle' | 'waiting' | 'active' | 'pinned' | 'parked'
@@ -63,8 +65,12 @@ export interface ClientSnapshot {
   readonly serverPid: number | null
   /** Why the session cannot give its server back, empty when it can. */
   readonly pinReason: string
-  /** Milliseconds in the present state. */
+  /** Milliseconds in the present state; of an active one, since its transaction began. */
   readonly stateAgeMs: number
+  /** What keeps its server at work: query, idle in transaction, open batch, copy, replication. */
+  readonly work: string
+  /** Milliseconds that it has done this; of a query, how long it has run. */
+  readonly workAgeMs: number
 }
 
 export interface PoolSnapshot {

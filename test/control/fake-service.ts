@@ -74,7 +74,11 @@ export class FakeService implements Service {
 
   endSessions(which: SessionFilter): number {
     this.calls.push(`end ${JSON.stringify(which)}`)
-    return this.busy.length
+    const before = this.busy.length
+    this.busy = this.busy.filter(({ id, database }) =>
+      'id' in which ? id !== which.id : database !== which.database,
+    )
+    return before - this.busy.length
   }
 
   snapshot(): ServiceSnapshot {
@@ -113,5 +117,7 @@ export function fakeClient(id: number): ClientSnapshot {
     serverPid: 4_242,
     pinReason: '',
     stateAgeMs: 12,
+    work: 'query',
+    workAgeMs: 7,
   }
 }

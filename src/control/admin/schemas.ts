@@ -64,6 +64,11 @@ export const pauseBody = {
       maximum: gateLimits.pauseMaxMs,
       description: `How long to wait for running transactions; default ${gateLimits.waitDefaultMs}, at most forMs.`,
     },
+    terminate: {
+      type: 'boolean',
+      default: false,
+      description: 'End the sessions that still hold a server after that (SQLSTATE 57P01).',
+    },
   },
 } as const
 
@@ -112,6 +117,8 @@ const client = {
     serverPid: { type: ['integer', 'null'] },
     pinReason: text,
     stateAgeMs: { type: 'number' },
+    work: { ...text, description: 'What keeps its server at work; empty at rest.' },
+    workAgeMs: { type: 'number' },
   },
 } as const
 
@@ -167,7 +174,11 @@ export const answers = {
   drain: {
     200: {
       type: 'object',
-      properties: { drained: { type: 'boolean' }, waitingFor: { type: 'array', items: client } },
+      properties: {
+        drained: { type: 'boolean' },
+        waitingFor: { type: 'array', items: client },
+        ended: { ...count, description: 'Sessions ended by `terminate`.' },
+      },
     },
     '4xx': problem,
   },

@@ -23,6 +23,8 @@ export interface ServiceContext {
   readonly listeners: SharedListeners
   /** Sessions with a request under way. */
   activeCount: number
+  /** Since when a session does what it does now (clock milliseconds). */
+  workSinceMs(session: Session): number
   /** A session has come to rest or has left: whoever drains looks again. */
   settled(): void
   left(session: Session): void

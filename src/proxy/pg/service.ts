@@ -30,6 +30,7 @@ import {
   type SessionFilter,
 } from '../service.ts'
 import type { ConsoleActions } from '../console-actions.ts'
+import { Drains } from '../drains.ts'
 import { AuthQuery } from './auth-query.ts'
 import { CancelRegistry } from './cancel.ts'
 import { ClassifierSet } from './classifiers.ts'
@@ -102,7 +103,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly #listener = new Listener((socket) => this.#accept(socket))
   readonly #logins = new Set<ClientLogin>()
   readonly #sessions = new Set<Session>()
-  readonly #drains = new Set<() => void>()
+  readonly #drains = new Drains({ isDrained: () => this.activeCount === 0 })
   #nextId = 1
   readonly #clientCounts = new ClientCounts()
   readonly #refusals = new Refusals()
@@ -130,7 +131,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.log = log
     this.gate = new Gate(eventClock, (pausedMs) => {
       this.stats.pause.observe(pausedMs / 1_000)
-      for (const look of this.#drains) look()
+      this.#drains.look()
     })
     this.#tls = new LegTls(name, config, clock, log)
     this.#sides = new Sides({
@@ -212,34 +213,20 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     return []
   }
 
-  pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport> {
+  async pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport> {
     this.gate.pause(forMs, reason)
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (this.activeCount > 0 && !this.gate.isOpen) return
-        finish()
-      }
-      const finish = (): void => {
-        clearTimeout(timer)
-        this.#drains.delete(look)
-        resolve(this.#drainReport())
-      }
-      const timer = setTimeout(finish, waitMs)
-      this.#drains.add(look)
-      look()
-    })
-  }
-
-  #drainReport(): DrainReport {
+    await this.#drains.wait(waitMs, () => this.gate.isOpen)
     const now = this.clock.nowMs()
-    const waitingFor: ClientSnapshot[] = []
-    if (this.activeCount > 0) {
-      for (const session of this.#sessions)
-        if (!session.isAtRest) waitingFor.push(session.snapshot(now))
-    }
-    waitingFor.sort((a, b) => b.stateAgeMs - a.stateAgeMs)
+    const waitingFor = [...this.#sessions]
+      .filter((session) => !session.isAtRest)
+      .map((session) => session.snapshot(now))
+      .toSorted((a, b) => b.stateAgeMs - a.stateAgeMs)
     // Under a gate that has opened meanwhile nothing stays drained.
     return { drained: this.activeCount === 0 && !this.gate.isOpen, waitingFor }
+  }
+
+  workSinceMs(session: Session): number {
+    return this.#sessionLimits.workSinceMs(session)
   }
 
   resume(): void {
@@ -308,7 +295,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     )
     for (const underWay of this.#logins) underWay.refuse(stopping)
     for (const session of this.#sessions) if (session.isAtRest) session.fail(stopping)
-    if (this.activeCount > 0) await this.#whenIdle(drainMs)
+    if (this.activeCount > 0) await this.#drains.wait(drainMs)
     this.gate.open()
     for (const session of this.#sessions) session.fail(stopping)
     this.#adminConsole.close(stopping)
@@ -318,27 +305,10 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#upkeep.stop()
   }
 
-  /** Waits until no session has a request under way, at most `waitMs`. */
-  #whenIdle(waitMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (this.activeCount > 0) return
-        clearTimeout(timer)
-        this.#drains.delete(look)
-        resolve()
-      }
-      const timer = setTimeout(() => {
-        this.#drains.delete(look)
-        resolve()
-      }, waitMs)
-      this.#drains.add(look)
-    })
-  }
-
   // What sessions and logins ask of the service.
 
   settled(): void {
-    if (this.#drains.size > 0) for (const look of this.#drains) look()
+    this.#drains.look()
     if (this.#isClosing) this.#closeIdle()
   }
 
@@ -348,7 +318,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#cancels.remove(session)
     this.#welcomer.left(session)
     this.#dealer.leave(session.identity.seat)
-    if (this.#drains.size > 0) for (const look of this.#drains) look()
+    this.#drains.look()
   }
 
   ended(ended: ClientLogin): void {

@@ -47,6 +47,16 @@ export class SessionLimits {
     }
   }
 
+  /** Since when it waits for the same reply, or for its client; right to within one look. */
+  workSinceMs(session: Session): number {
+    const watch = this.#watches.get(session)
+    const isCurrent =
+      session.state === 'active' &&
+      watch?.server === session.server &&
+      watch?.answered === session.server?.replies.answered
+    return Math.max(session.stateSinceMs, isCurrent ? (watch?.sinceMs ?? 0) : 0)
+  }
+
   #lookAtActive(session: Session, limits: Limits, now: number): void {
     const { server } = session
     const { transactionTimeoutMs, queryTimeoutMs, idleInTransactionMs } = limits
@@ -57,7 +67,6 @@ export class SessionLimits {
       session.fail(ended('TRANSACTION_TIMEOUT', 'transaction timeout', transactionTimeoutMs))
       return
     }
-    if (queryTimeoutMs === undefined && idleInTransactionMs === undefined) return
     const watch = this.#watch(session, server, now)
     const forMs = now - watch.sinceMs
     if (watch.isOwed) {

@@ -31,6 +31,7 @@ import { assertMove, type SessionState } from './session-state.ts'
 import { SessionErrands } from './session-errands.ts'
 import { SessionListening } from './session-listening.ts'
 import { undoneByDiscard } from './session-truth.ts'
+import { workOf } from './session-work.ts'
 import { settingsKey, settingsReading, type Settings } from './settings.ts'
 
 /** Kinds of sessions remembered per statement. */
@@ -452,6 +453,8 @@ export class Session {
       serverPid: this.server?.pid ?? null,
       pinReason: this.pinReason,
       stateAgeMs: now - this.#stateSinceMs,
+      work: workOf(this),
+      workAgeMs: now - this.context.workSinceMs(this),
     }
   }
 

@@ -335,6 +335,8 @@ export class Session implements TransportHandler {
       serverPid: server?.clientId === undefined ? null : Number(server.clientId),
       pinReason: this.pinReason,
       stateAgeMs: nowMs - this.#stateSinceMs,
+      work: '',
+      workAgeMs: nowMs - this.#stateSinceMs,
     }
   }
 

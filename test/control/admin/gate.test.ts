@@ -8,7 +8,7 @@ void t.test('pause without a body takes the defaults and says what still runs', 
   service.busy = [fakeClient(7)]
   const answer = await request('/v1/services/orders/pause', { method: 'POST' })
   test.equal(answer.status, 200)
-  test.same(answer.json, { drained: false, waitingFor: [fakeClient(7)] })
+  test.same(answer.json, { drained: false, waitingFor: [fakeClient(7)], ended: 0 })
   test.match(service.calls, ['listen', 'pause 5000 1000'])
   test.equal(service.gate.isOpen, false)
   const resumed = await request('/v1/services/orders/resume', { method: 'POST' })
@@ -28,6 +28,18 @@ void t.test('a wait longer than the pause is cut, other limits are refused', asy
     test.equal(answer.json['code'], 'BAD_REQUEST')
   }
   test.equal(service.calls.length, 2)
+  service.resume()
+})
+
+void t.test('what still runs is ended only when told to', async (test) => {
+  const { request, service } = await startFixture(test)
+  service.busy = [fakeClient(7), fakeClient(8)]
+  const pause = (terminate: boolean): ReturnType<typeof request> =>
+    request('/v1/services/orders/pause', { method: 'POST', body: { terminate } })
+  test.match((await pause(false)).json, { drained: false, ended: 0 })
+  test.equal(service.busy.length, 2)
+  test.match((await pause(true)).json, { drained: true, waitingFor: [], ended: 2 })
+  test.match(service.calls.slice(-4), [/^pause/, 'end {"id":7}', 'end {"id":8}', /^pause/])
   service.resume()
 })
 

@@ -9,7 +9,7 @@ import { answers, emptyBody, pauseBody, serviceParams } from '../schemas.ts'
 
 interface PauseRequest {
   Params: ServiceParams
-  Body: { forMs: number; waitMs?: number }
+  Body: { forMs: number; waitMs?: number; terminate?: boolean }
 }
 
 export function addGateRoutes(app: FastifyInstance, context: AdminContext): void {
@@ -33,9 +33,9 @@ function addPause(app: FastifyInstance, { operator }: AdminContext): void {
       },
     },
     (request): Promise<DrainReport> => {
-      const { forMs } = request.body
+      const { forMs, terminate } = request.body
       const waitMs = Math.min(request.body.waitMs ?? gateLimits.waitDefaultMs, forMs)
-      return operator.pause(request.params.service, forMs, waitMs, actorOf(request))
+      return operator.pause(request.params.service, forMs, waitMs, actorOf(request), terminate)
     },
   )
 }
