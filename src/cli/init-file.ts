@@ -1,11 +1,17 @@
 /** Renders the first configuration file. init.test.ts holds that loadConfig takes it. */
 import type { InitPlan, InitTls } from './init-plan.ts'
+import { renderRedisService, type RedisInitPlan } from './init-redis.ts'
+import { scalar, yamlKey } from './yaml-text.ts'
 
-export function renderInitFile(plan: InitPlan): string {
-  const { service, user, database, source, hasPassword } = plan
+export function renderInitFile(plan: InitPlan | null, redis: RedisInitPlan | null): string {
+  const environment = [...(plan?.environment ?? []), ...(redis?.environment ?? [])]
+  const services = [
+    ...(plan === null ? [] : [renderService(plan)]),
+    ...(redis === null ? [] : [renderRedisService(redis)]),
+  ]
   return `# Written by pontoon init. Every key with its default: docs/configuration.md.
 # \${NAME} is put in from the environment. Set before starting:
-${plan.environment.map(({ name, meaning }) => `#   ${name}: ${meaning}`).join('\n')}
+${environment.map(({ name, meaning }) => `#   ${name}: ${meaning}`).join('\n')}
 
 # The admin API and console. On loopback, without tokens, everyone is an operator.
 admin:
@@ -16,7 +22,12 @@ state:
   file: ./state
 
 services:
-  ${service}:
+${services.join('\n')}`
+}
+
+function renderService(plan: InitPlan): string {
+  const { service, user, database, source, hasPassword } = plan
+  return `  ${service}:
     protocol: postgres
 
     # The application connects here; localhost means 127.0.0.1 and ::1.
@@ -62,14 +73,14 @@ function clientAuth(user: string, hasPassword: boolean): string {
     clientAuth:
       mode: trust
     users:
-      ${mappingKey(user)}: {}
+      ${yamlKey(user)}: {}
 `
   }
   return `    # The application keeps its user and password.
     clientAuth:
       mode: scram
     users:
-      ${mappingKey(user)}:
+      ${yamlKey(user)}:
         verifier: \${CLIENT_PASSWORD}
 `
 }
@@ -83,16 +94,4 @@ function tls(config: InitTls): string {
   if (negotiation !== undefined) paths.unshift(`        negotiation: ${negotiation}`)
   const binding = channelBinding === undefined ? [] : [`        channelBinding: ${channelBinding}`]
   return [`        mode: ${config.mode}`, ...paths, ...binding].join('\n')
-}
-
-/** A value: a `$` is doubled, since it begins a placeholder. */
-function scalar(text: string): string {
-  return mappingKey(text.split('$').join('$$'))
-}
-
-/** Plain where YAML reads it as text for sure. Nothing is put into keys, so a `$` stays as it is. */
-function mappingKey(text: string): string {
-  const plain = /^[A-Za-z/][\w./-]*$/.test(text)
-  const readOtherwise = /^(?:true|false|null|yes|no|on|off|y|n)$/i.test(text)
-  return plain && !readOtherwise ? text : JSON.stringify(text)
 }

@@ -15,6 +15,7 @@ import { isDatabaseUrl, parseDatabaseUrl } from './database-url.ts'
 import { reportFailure } from './failure.ts'
 import { renderInitFile } from './init-file.ts'
 import { planInit, type InitPlan } from './init-plan.ts'
+import { planRedisInit } from './init-redis.ts'
 import { createOutput } from './output.ts'
 
 export interface InitIo {
@@ -33,10 +34,8 @@ interface InitArgs {
 }
 
 /** What is printed with --json. */
-interface InitResult extends Pick<
-  InitPlan,
-  'service' | 'listen' | 'environment' | 'url' | 'notes'
-> {
+interface InitResult extends Pick<InitPlan, 'environment' | 'notes'> {
+  readonly services: readonly Pick<InitPlan, 'service' | 'listen' | 'url'>[]
   readonly file: string
   readonly written: boolean
   readonly content?: string
@@ -59,27 +58,19 @@ export async function runInit(args: readonly string[], io: InitIo): Promise<Exit
 }
 
 async function init(args: InitArgs, io: InitIo): Promise<InitResult> {
-  const plan = planInit(parseDatabaseUrl(args.databaseUrl), io)
-  const content = renderInitFile(plan)
+  const plan = args.databaseUrl === '' ? null : planInit(parseDatabaseUrl(args.databaseUrl), io)
+  const redis = args.redisUrl === undefined ? null : planRedisInit(args.redisUrl, plan?.service)
+  const content = renderInitFile(plan, redis)
   const file = resolve(io.cwd, args.output)
   if (!args.dryRun) await write(file, content, args.force)
   else if (existsSync(file) && !args.force) throw exists(args.output)
-  const { service, listen, environment, url } = plan
-  const redis =
-    args.redisUrl === undefined
-      ? []
-      : [
-          `${redactUrl(args.redisUrl)} is not part of the file: Redis comes with a later version ` +
-            'of Pontoon. The application goes on using it as today.',
-        ]
+  const plans = [plan, redis].filter((one) => one !== null)
   return {
     file: shown(file, io.cwd),
     written: !args.dryRun,
-    service,
-    listen,
-    environment,
-    url,
-    notes: [...plan.notes, ...redis],
+    services: plans.map(({ service, listen, url }) => ({ service, listen, url })),
+    environment: plans.flatMap(({ environment }) => environment),
+    notes: plans.flatMap(({ notes }) => notes),
     ...(args.dryRun ? { content } : {}),
   }
 }
@@ -116,11 +107,11 @@ function readArgs(args: readonly string[], { env }: InitIo): InitArgs {
     throw new PontoonError('USAGE', 'init takes one DATABASE_URL and one REDIS_URL at most')
   }
   const databaseUrl = positionals.find(isDatabaseUrl) ?? env['DATABASE_URL'] ?? ''
-  if (databaseUrl === '') {
+  const redisUrl = positionals.find(isRedis) ?? env['REDIS_URL'] ?? ''
+  if (databaseUrl === '' && redisUrl === '') {
     const what = 'init needs the URL that the application uses today'
-    throw new PontoonError('USAGE', `${what}: as an argument, or in DATABASE_URL`)
+    throw new PontoonError('USAGE', `${what}: as an argument, or in DATABASE_URL or REDIS_URL`)
   }
-  const redisUrl = positionals.find(isRedis) ?? env['REDIS_URL']
   return {
     databaseUrl,
     redisUrl: redisUrl === '' ? undefined : redisUrl,
@@ -163,18 +154,23 @@ function shown(file: string, cwd: string): string {
 }
 
 function describe(result: InitResult): string {
+  const urls = result.services.map(({ url }) => url)
+  const noun = urls.length === 1 ? 'URL' : 'URLs'
+  const services = result.services
+    .map(({ service, listen }) => `service ${service}, listening on ${listen}`)
+    .join('; ')
   const width = Math.max(...result.environment.map(({ name }) => name.length))
   const lines = [
     ...(result.content === undefined ? [] : [result.content]),
-    `${result.written ? 'Wrote' : 'Would write'} ${result.file}: service ${result.service}, listening on ${result.listen}.`,
+    `${result.written ? 'Wrote' : 'Would write'} ${result.file}: ${services}.`,
     '',
     'Set these before you start Pontoon:',
     ...result.environment.map(({ name, meaning }) => `  ${name.padEnd(width)}  ${meaning}`),
     '',
-    result.url.includes(':***@')
-      ? 'The URL of the application, with its password in the place of ***:'
-      : 'The URL of the application:',
-    `  ${result.url}`,
+    urls.some((url) => url.includes(':***@'))
+      ? `The ${noun} of the application, with its password in the place of ***:`
+      : `The ${noun} of the application:`,
+    ...urls.map((url) => `  ${url}`),
     '',
     ...result.notes.map((note) => `Note: ${note}`),
     ...(result.notes.length > 0 ? [''] : []),

@@ -158,7 +158,7 @@ for (const { name, url, env = {}, service, newUrl, notes } of cases) {
     test.equal(stderr, '')
     test.equal(exitCode, 0)
     const result = JSON.parse(stdout)
-    test.match(result, { file: 'pontoon.yml', written: true, url: newUrl })
+    test.match(result, { file: 'pontoon.yml', written: true, services: [{ url: newUrl }] })
     if (notes !== undefined) test.match(result.notes.join('\n'), notes)
     const values = { CLIENT_PASSWORD: password, SOURCE_PASSWORD: password, TARGET_PASSWORD: 't' }
     const asked: readonly { readonly name: keyof typeof values }[] = result.environment
@@ -170,6 +170,49 @@ for (const { name, url, env = {}, service, newUrl, notes } of cases) {
     test.strictSame(warnings, [])
     const expected: unknown = JSON.parse(JSON.stringify(service).replaceAll('CWD', cwd))
     test.match(Object.values(config.services)[0], expected)
+  })
+}
+
+const redisCases: readonly (readonly [url: string, service: object])[] = [
+  [
+    'redis://cache.internal/3',
+    {
+      protocol: 'redis',
+      listen: 'localhost:6380',
+      clientAuth: { mode: 'trust' },
+      source: { host: 'cache.internal', port: 6379, tls: { mode: 'disable' } },
+      target: { host: 'managed.example', port: 6379, tls: { mode: 'verify-full' } },
+    },
+  ],
+  [
+    'rediss://app:x@localhost:6380',
+    {
+      listen: 'localhost:6381',
+      clientAuth: { mode: 'password' },
+      users: { app: { verifier: password } },
+      source: {
+        host: 'localhost',
+        port: 6380,
+        user: 'app',
+        password,
+        tls: { mode: 'verify-full' },
+      },
+      target: { user: 'app', password },
+    },
+  ],
+]
+
+for (const [url, service] of redisCases) {
+  void t.test(`a Redis service from ${url}`, async (test) => {
+    const { cwd, exitCode } = await init(test, [url])
+    test.equal(exitCode, 0)
+    const { config } = loadConfig([join(cwd, 'pontoon.yml')], {
+      REDIS_CLIENT_PASSWORD: password,
+      REDIS_SOURCE_PASSWORD: password,
+      REDIS_TARGET_PASSWORD: password,
+      REDIS_TARGET_HOST: 'managed.example',
+    })
+    test.match(config.services, { cache: service })
   })
 }
 
@@ -204,10 +247,12 @@ void t.test('takes the URLs from the environment, an argument before it', async 
   const env = { DATABASE_URL: 'postgres://a:x@db/env', REDIS_URL: 'redis://:pw@cache:6379' }
   const first = await init(test, [], env)
   test.match(first.stdout, 'service env,')
-  test.match(first.stdout, 'redis://:***@cache:6379 is not part of the file: Redis comes with')
-  const second = await init(test, ['rediss://other', 'postgres://a:x@db/arg'], env)
+  test.match(first.stdout, 'service cache, listening on localhost:6380')
+  test.match(first.stdout, '  redis://:***@localhost:6380')
+  const second = await init(test, ['rediss://other/2', 'postgres://a:x@db/arg'], env)
   test.match(second.stdout, 'service arg,')
-  test.match(second.stdout, 'rediss://other is not part')
+  test.match(second.stdout, '  redis://localhost:6380/2')
+  test.match(second.stdout, 'asks for TLS')
 })
 
 void t.test('replaces a file only by --force', async (test) => {
@@ -229,7 +274,8 @@ void t.test('replaces a file only by --force', async (test) => {
 
 const misused: readonly (readonly [args: readonly string[], message: RegExp])[] = [
   [[], /needs the URL .* in DATABASE_URL/],
-  [['redis://cache'], /needs the URL/],
+  [['redis://'], /names no host|no URL/],
+  [['redis://:a@b:x'], /no URL that can be read/],
   [['mysql://db/x'], /neither a postgres:\/\/ nor a redis:\/\/ URL/],
   [['postgres://a/b', 'postgres://c/d'], /one DATABASE_URL/],
   [['postgres://a/b', '--wrong'], /--wrong/],

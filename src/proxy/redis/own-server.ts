@@ -59,6 +59,11 @@ export class OwnServer {
     return this.#inMulti || this.#passing !== null
   }
 
+  /** Its client may wait for what never comes. */
+  get mayNeverEnd(): boolean {
+    return this.relay.isRaw || this.#blocking !== null
+  }
+
   get isBusy(): boolean {
     return this.#inMulti
   }

@@ -65,6 +65,7 @@ export class Session implements TransportHandler {
   lastRecord: CommandRecord | null = null
   congestedSinceMs: number | null = null
   #unreadBytes = 0
+  #hasEnded = false
   #state: SessionState = 'ready'
   #stateSinceMs: number
   readonly #wait: ServerWait
@@ -199,6 +200,7 @@ export class Session implements TransportHandler {
     this.client.sendOwned(redisError(error))
     if (this.isPinned || error.code === 'SHUTTING_DOWN' || !this.requests.skipFirst()) this.close()
     else this.resume()
+    this.#leaveIfDone()
   }
 
   /** A slice of replies for the client. */
@@ -221,6 +223,7 @@ export class Session implements TransportHandler {
     context.settled()
     if (this.#state === 'draining') this.move('ready')
     this.resume()
+    this.#leaveIfDone()
   }
 
   /** The server of `count` replies is gone; their fate is unknown. */
@@ -266,6 +269,17 @@ export class Session implements TransportHandler {
     const relay = this.own?.relay ?? this.upstream
     if (relay?.isHeldUp === true) relay.goOn()
     if (!this.requests.isFull) this.client.resumeReading()
+  }
+
+  /** It sends nothing more. What it has asked for is still answered, unless that may take for ever. */
+  onEnded(): void {
+    this.#hasEnded = true
+    if (this.own?.mayNeverEnd === true) this.close()
+    else this.#leaveIfDone()
+  }
+
+  #leaveIfDone(): void {
+    if (this.#hasEnded && this.#state === 'ready' && this.outstanding === 0) this.close()
   }
 
   onClosed(): void {

@@ -218,6 +218,28 @@ await t.test('a large value passes without being held', async (test) => {
   one.destroy()
 })
 
+await t.test('a client that closes its half gets the answers it has asked for', async (test) => {
+  const client = await pontoon.client()
+  client.send('SET', 'half', '1')
+  client.send('MULTI')
+  client.send('INCR', 'half')
+  client.send('EXEC')
+  client.send('GET', 'half')
+  client.socket.end()
+  test.equal(await client.value(), 'OK')
+  test.equal(await client.value(), 'OK')
+  test.equal(await client.value(), 'QUEUED')
+  test.same(await client.value(), [2])
+  test.equal(await client.value(), '2')
+  await client.untilClosed()
+  const blocked = await pontoon.client()
+  blocked.send('BLPOP', 'never', '0')
+  await until(() => pontoon.ownServers() === 1, 'it blocks')
+  blocked.socket.end()
+  await blocked.untilClosed()
+  await until(() => pontoon.ownServers() === 0, 'it is gone')
+})
+
 await t.test('a broken command is refused in the server’s words', async (test) => {
   for (const bytes of ['*1\r\nx\r\n', '*a\r\n', '*1\r\n$-1\r\n', 'set "a\r\n']) {
     const answers: string[] = []
