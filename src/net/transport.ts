@@ -7,8 +7,11 @@
  * handler sends of them leaves before that, or is copied.
  */
 import { Buffer } from 'node:buffer'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
+import { assert } from '../shared/assert.ts'
 import { bytesOf, copyBytes } from '../shared/bytes.ts'
+import { BareSocket } from './bare-socket.ts'
+import type { Carrier } from './carrier.ts'
 import type { FlushQueue } from './flush-queue.ts'
 import { RawHandle } from './raw-handle.ts'
 import { sharedReadBuffer } from './read-buffer.ts'
@@ -54,7 +57,7 @@ function replaceScratch(): void {
 }
 
 export class Transport {
-  readonly socket: Socket
+  readonly socket: Carrier
   handler: TransportHandler
   readonly #flushes: FlushQueue
   readonly #raw: RawHandle | null
@@ -80,10 +83,10 @@ export class Transport {
 
   /** With `raw` null, Node's streams carry the bytes. */
   constructor(
-    socket: Socket,
+    socket: Carrier,
     flushes: FlushQueue,
     handler: TransportHandler,
-    raw: RawHandle | null = RawHandle.of(socket),
+    raw: RawHandle | null = rawOf(socket),
   ) {
     this.socket = socket
     this.#flushes = flushes
@@ -97,27 +100,39 @@ export class Transport {
       this.#closed = true
       this.handler.onClosed(this.#lastError)
     })
-    socket.on('end', () => {
-      if (this.#closed || this.#isEnding) return
-      if (this.handler.onEnded === undefined) this.end()
-      else this.#handle(() => this.handler.onEnded?.())
-    })
-    if (this.#raw === null) socket.on('drain', () => this.#drained())
+    if (socket instanceof Socket) socket.allowHalfOpen = true
+    socket.on('end', () => this.#halfClosed())
+    if (raw === null) this.#stream.on('drain', () => this.#drained())
   }
 
   /** Starts reading. Nothing else may have read from the socket since this tick began. */
   startReading(): this {
+    const { socket } = this
     const raw = this.#raw
     this.#isReading = true
-    if (raw === null) {
-      this.socket.on('data', (bytes: Buffer) => this.receive(bytes, bytes.length))
-      return this
+    if (socket instanceof BareSocket) socket.read(this)
+    else if (raw === null)
+      this.#stream.on('data', (bytes: Buffer) => this.receive(bytes, bytes.length))
+    else {
+      raw.readInto(sharedReadBuffer, this)
+      // Flowing, or the end of the stream would go unnoticed.
+      this.#stream.resume()
+      this.#stream.read(0)
     }
-    raw.readInto(sharedReadBuffer, this)
-    // Flowing, or the end of the stream would go unnoticed.
-    this.socket.resume()
-    this.socket.read(0)
     return this
+  }
+
+  /** The socket of Node, where it carries the bytes itself. */
+  get #stream(): Socket {
+    const { socket } = this
+    assert(socket instanceof Socket, 'a bare socket has a raw handle')
+    return socket
+  }
+
+  #halfClosed(): void {
+    if (this.#closed || this.#isEnding) return
+    if (this.handler.onEnded === undefined) this.end()
+    else this.#handle(() => this.handler.onEnded?.())
   }
 
   /** A read into the shared buffer. */
@@ -193,7 +208,7 @@ export class Transport {
   /** What was sent and the kernel has not taken yet. */
   get unwrittenBytes(): number {
     return this.#raw === null
-      ? this.socket.writableLength
+      ? this.#stream.writableLength
       : this.#inFlightBytes + this.#backlogBytes
   }
 
@@ -279,20 +294,20 @@ export class Transport {
     let total = 0
     for (const part of parts) total += part.length
     this.#rest = []
-    this.socket.write(parts.length === 1 ? (parts[0] ?? '') : Buffer.concat(parts, total))
+    this.#stream.write(parts.length === 1 ? (parts[0] ?? '') : Buffer.concat(parts, total))
   }
 
   pauseReading(): void {
     if (this.#isPaused) return
     this.#isPaused = true
-    if (this.#raw === null || !this.#isReading) this.socket.pause()
+    if (this.#raw === null || !this.#isReading) this.#stream.pause()
     else if (!this.#closed && !this.socket.destroyed) this.#raw.stopReading()
   }
 
   resumeReading(): void {
     if (!this.#isPaused || this.#closed) return
     this.#isPaused = false
-    if (this.#raw === null || !this.#isReading) this.socket.resume()
+    if (this.#raw === null || !this.#isReading) this.#stream.resume()
     else if (!this.socket.destroyed) this.#raw.startReading()
   }
 
@@ -322,4 +337,9 @@ export class Transport {
     if (error !== undefined) this.#lastError ??= error
     this.socket.destroy()
   }
+}
+
+function rawOf(socket: Carrier): RawHandle | null {
+  if (socket instanceof BareSocket) return socket.raw
+  return socket instanceof Socket ? RawHandle.of(socket) : null
 }

@@ -3,12 +3,14 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { BareSocket } from '../../src/net/bare-socket.ts'
+import type { Carrier } from '../../src/net/carrier.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
 import { RawHandle } from '../../src/net/raw-handle.ts'
 import { Transport, type TransportHandler } from '../../src/net/transport.ts'
 import { until } from '../support/pontoon.ts'
 
-type Kind = 'raw handles' | 'streams'
+type Kind = 'bare sockets' | 'raw handles' | 'streams'
 
 class Recorder implements TransportHandler {
   readonly #hash = createHash('sha256')
@@ -50,15 +52,23 @@ async function pairOf(kind: Kind, test: Test): Promise<Pair> {
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const peer = connect({ port, host: '127.0.0.1' })
-  const accepted = await new Promise<Socket>((resolve) => server.once('connection', resolve))
+  const accepted = await new Promise<Carrier>((resolve) => {
+    if (kind !== 'bare sockets') server.once('connection', resolve)
+    else RawHandle.acceptFrom(server, (bare) => resolve(new BareSocket(bare)))
+  })
   test.teardown(() => {
     peer.destroy()
     accepted.destroy()
     server.close()
   })
+  if (peer.connecting) await once(peer, 'connect')
   const handler = new Recorder()
-  const raw = kind === 'raw handles' ? RawHandle.of(accepted) : null
-  const transport = new Transport(accepted, new FlushQueue(), handler, raw).startReading()
+  const flushes = new FlushQueue()
+  const transport =
+    kind === 'streams'
+      ? new Transport(accepted, flushes, handler, null)
+      : new Transport(accepted, flushes, handler)
+  transport.startReading()
   return { transport, handler, peer }
 }
 
@@ -68,11 +78,48 @@ const pieces = Array.from({ length: 4_000 }, (_, index) =>
 const piecesBytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
 const piecesDigest = createHash('sha256').update(Buffer.concat(pieces)).digest('hex')
 
-for (const kind of ['raw handles', 'streams'] as const) {
+for (const kind of ['bare sockets', 'raw handles', 'streams'] as const) {
   void t.test(kind, async (whole) => {
     await whole.test('a Node like this one has raw handles', async (test) => {
       const { peer } = await pairOf(kind, test)
       test.not(RawHandle.of(peer), null)
+    })
+
+    await whole.test('both ends have addresses while they are there', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      const { socket } = transport
+      test.strictSame([socket.remoteAddress, socket.remotePort], ['127.0.0.1', peer.localPort])
+      test.strictSame([socket.localAddress, socket.localPort], ['127.0.0.1', peer.remotePort])
+      transport.end()
+      peer.end()
+      peer.resume()
+      await until(() => handler.closed === 1, 'it is closed', 20_000)
+      test.equal(socket.destroyed, true)
+    })
+
+    await whole.test('a peer that closes its half can still be answered', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      let got = ''
+      peer.on('data', (bytes: Buffer) => (got += bytes.toString('latin1')))
+      let halfClosed = 0
+      transport.handler = {
+        onBytes: (bytes, end) => handler.onBytes(bytes, end),
+        onCongested: () => handler.onCongested(),
+        onDrained: () => handler.onDrained(),
+        onClosed: (error) => handler.onClosed(error),
+        onEnded: () => {
+          halfClosed += 1
+        },
+      }
+      peer.end('question')
+      await until(() => halfClosed === 1, 'the half is closed', 20_000)
+      test.equal(handler.bytes, 8)
+      test.equal(handler.closed, 0)
+      transport.sendOwned(Buffer.from('answer'))
+      transport.end()
+      await until(() => handler.closed === 1, 'it is closed', 20_000)
+      test.equal(got, 'answer')
+      test.equal(handler.error, null)
     })
 
     await whole.test('what is sent to a slow reader arrives whole and in order', async (test) => {

@@ -4,8 +4,8 @@
  * dialogue as known ones, so that nobody learns which names exist.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Socket } from 'node:net'
 import type { ServiceConfig } from '../../config/schema.ts'
+import type { Carrier } from '../../net/carrier.ts'
 import { ownEndPointHash } from '../../net/pg/channel-binding.ts'
 import { md5Response, md5Verifier } from '../../net/pg/md5.ts'
 import { parseScramVerifier, type ScramKeys } from '../../net/pg/scram.ts'
@@ -21,7 +21,7 @@ export interface AuthInputs {
   readonly config: ServiceConfig
   readonly user: string
   /** The client's, as it is now: over TLS or not. */
-  readonly socket: Socket
+  readonly socket: Carrier
   readonly verifiers: VerifierCache
   /** Checks a cleartext password against the primary side; settles true when it is right. */
   readonly provePassword: (password: string) => Promise<boolean>

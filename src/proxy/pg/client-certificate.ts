@@ -2,12 +2,12 @@
  * Clients that prove themselves by their certificate (clientAuth mode `cert`). That it comes from
  * a CA we trust, the handshake has settled (net/tls.ts); here it is decided whose it is.
  */
-import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import type { Carrier } from '../../net/carrier.ts'
 import { PontoonError } from '../../shared/errors.ts'
 
 /** The client's certificate; null when it has shown none. */
-export function clientCertificate(socket: Socket): CertificateNames | null {
+export function clientCertificate(socket: Carrier): CertificateNames | null {
   if (!(socket instanceof TLSSocket)) return null
   const certificate = socket.getPeerCertificate()
   return Object.keys(certificate).length === 0 ? null : certificate

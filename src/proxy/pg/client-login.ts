@@ -3,9 +3,9 @@
  * authentication, and the welcome (ParameterStatus, BackendKeyData, ReadyForQuery). A client that
  * has not finished within limits.loginTimeoutMs is closed.
  */
-import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { ServiceConfig } from '../../config/schema.ts'
+import type { Carrier } from '../../net/carrier.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { upgradeToClient, type ClientHandshake, type ClientTls } from '../../net/tls.ts'
 import { assert } from '../../shared/assert.ts'
@@ -87,7 +87,7 @@ export class ClientLogin implements TransportHandler {
   /** Told when the client goes away while the welcome waits for a server. */
   onGone: (() => void) | null = null
 
-  constructor(host: LoginHost, socket: Socket) {
+  constructor(host: LoginHost, socket: Carrier) {
     this.#host = host
     this.address =
       socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`
@@ -249,7 +249,6 @@ export class ClientLogin implements TransportHandler {
   }
 
   #upgrade(tls: ClientTls): void {
-    this.transport.socket.removeAllListeners('data')
     this.transport.sendOwned(Buffer.from('S'))
     this.transport.flush()
     this.#hasAskedForGss = true

@@ -1,5 +1,5 @@
 /** Tells sockets that nobody serves why, and sees them closed whatever their clients do. */
-import type { Socket } from 'node:net'
+import type { Carrier } from '../../net/carrier.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import { fatalResponse } from './errors.ts'
 
@@ -12,7 +12,7 @@ const refusedMax = 1_000
 export class Refusals {
   #open = 0
 
-  refuse(socket: Socket, error: PontoonError): void {
+  refuse(socket: Carrier, error: PontoonError): void {
     if (this.#open >= refusedMax) {
       socket.destroy()
       return

@@ -3,9 +3,10 @@
  * answers the control plane (proxy/service.ts); what happens to bytes is in session.ts and the
  * relays.
  */
-import type { LookupFunction, Socket } from 'node:net'
+import type { LookupFunction } from 'node:net'
 import { parseListen } from '../../config/listen-address.ts'
 import type { ServiceConfig } from '../../config/schema.ts'
+import type { Carrier } from '../../net/carrier.ts'
 import { FlushQueue } from '../../net/flush-queue.ts'
 import { Gate } from '../../net/gate.ts'
 import { Listener } from '../../net/listener.ts'
@@ -376,7 +377,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     return true
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Carrier): void {
     // Errors before the transport listens must not end the process.
     socket.on('error', () => undefined)
     if (this.#sessions.size + this.#logins.size >= this.config.limits.clientsMax) {

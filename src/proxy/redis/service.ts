@@ -2,9 +2,9 @@
  * A Redis service: its listeners, sessions, servers, gate and route. It makes the parts and answers
  * the control plane (proxy/service.ts); what happens to bytes is in session.ts and server-relay.ts.
  */
-import type { Socket } from 'node:net'
 import { parseListen } from '../../config/listen-address.ts'
 import type { AnyServiceConfig, RedisServiceConfig } from '../../config/schema.ts'
+import type { Carrier } from '../../net/carrier.ts'
 import { FlushQueue } from '../../net/flush-queue.ts'
 import { Gate } from '../../net/gate.ts'
 import { Listener } from '../../net/listener.ts'
@@ -253,7 +253,7 @@ class RedisService implements Service, RedisContext {
     for (const session of this.sessions.values()) if (session.isAtRest) session.fail(stopping())
   }
 
-  #accept(accepted: Socket): void {
+  #accept(accepted: Carrier): void {
     // Errors before the transport listens must not end the process.
     accepted.on('error', () => undefined)
     if (this.sessions.size >= this.config.limits.clientsMax) {
@@ -268,7 +268,7 @@ class RedisService implements Service, RedisContext {
     this.stats.clientsTotal += 1
   }
 
-  #open(accepted: Socket): Transport {
+  #open(accepted: Carrier): Transport {
     const tls = this.#tls.client
     if (tls !== null) {
       const secure = upgradeToClient(accepted, tls)
@@ -324,7 +324,7 @@ function stopping(): PontoonError {
   return new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down')
 }
 
-function refuse(socket: Socket): void {
+function refuse(socket: Carrier): void {
   const timer = setTimeout(() => socket.destroy(), refusalMs)
   socket.once('close', () => clearTimeout(timer))
   socket.resume()

@@ -2,7 +2,7 @@
  * One client of the console, from its welcome to its end: frames its messages, runs one command
  * after the other, and answers. Only the simple query protocol is spoken.
  */
-import type { Socket } from 'node:net'
+import type { Carrier } from '../../../net/carrier.ts'
 import type { Transport, TransportHandler } from '../../../net/transport.ts'
 import { unreachable } from '../../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
@@ -90,7 +90,7 @@ export class ConsoleSession implements TransportHandler {
     return this.identity.applicationName
   }
 
-  get socket(): Socket {
+  get socket(): Carrier {
     return this.#transport.socket
   }
 

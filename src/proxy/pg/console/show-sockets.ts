@@ -1,6 +1,6 @@
 /** SHOW CLIENTS and SHOW SERVERS: one row for each connection. */
-import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import type { Carrier } from '../../../net/carrier.ts'
 import type { PgServer } from '../../../net/pg/server.ts'
 import type { PoolSlot } from '../pool-set.ts'
 import type { Session } from '../session.ts'
@@ -132,7 +132,7 @@ function serverState(server: PgServer, isOut: boolean): string {
 }
 
 /** The peer's address and port, then ours; `unix` for a Unix socket. */
-function addresses(socket: Socket): Row {
+function addresses(socket: Carrier): Row {
   return [
     socket.remoteAddress ?? 'unix',
     socket.remotePort ?? 0,
@@ -141,7 +141,7 @@ function addresses(socket: Socket): Row {
   ]
 }
 
-function tlsText(socket: Socket): string {
+function tlsText(socket: Carrier): string {
   if (!(socket instanceof TLSSocket)) return ''
   return [socket.getProtocol(), socket.getCipher().standardName].join('/')
 }
