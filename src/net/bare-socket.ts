@@ -29,6 +29,14 @@ export class BareSocket extends EventEmitter implements Carrier {
     this.raw = raw
   }
 
+  get bytesRead(): number {
+    return this.raw.bytesRead
+  }
+
+  get isUnix(): boolean {
+    return !this.raw.hasAddress
+  }
+
   get remoteAddress(): string | undefined {
     return this.#peerAddress.address
   }

@@ -4,6 +4,7 @@
  */
 export interface Carrier {
   readonly destroyed: boolean
+  readonly bytesRead: number
   /** Undefined for a Unix socket and once it is closed. */
   readonly remoteAddress?: string | undefined
   readonly remotePort?: number | undefined

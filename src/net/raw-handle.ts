@@ -30,6 +30,7 @@ export interface HandleAddress {
 
 interface StreamHandle {
   reading: boolean
+  readonly bytesRead: number
   /** Only TCP handles have addresses. */
   getpeername?: (into: HandleAddress) => number
   getsockname?: (into: HandleAddress) => number
@@ -123,6 +124,14 @@ export class RawHandle {
       else if (count < 0) onEnd?.(endOrError(count))
       return undefined
     }
+  }
+
+  get bytesRead(): number {
+    return this.#handle.bytesRead
+  }
+
+  get hasAddress(): boolean {
+    return this.#handle.getpeername !== undefined
   }
 
   peerAddress(): HandleAddress {

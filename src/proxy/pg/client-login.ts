@@ -6,6 +6,7 @@
 import type { TLSSocket } from 'node:tls'
 import type { ServiceConfig } from '../../config/schema.ts'
 import type { Carrier } from '../../net/carrier.ts'
+import { ClientAddress } from '../../net/client-address.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { upgradeToClient, type ClientHandshake, type ClientTls } from '../../net/tls.ts'
 import { assert } from '../../shared/assert.ts'
@@ -69,8 +70,8 @@ const maxEarlyBytes = 128 * 1024
 
 export class ClientLogin implements TransportHandler {
   readonly #host: LoginHost
-  #timer: NodeJS.Timeout
-  readonly address: string
+  #deadlineMs = Infinity
+  readonly from: ClientAddress
   transport: Transport
   #state: LoginState = 'startup'
   readonly #early = new EarlyBytes()
@@ -89,22 +90,26 @@ export class ClientLogin implements TransportHandler {
 
   constructor(host: LoginHost, socket: Carrier) {
     this.#host = host
-    this.address =
-      socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`
+    this.from = new ClientAddress(socket)
     this.transport = new Transport(socket, host.context.flushes, this).startReading()
-    this.#timer = this.#startTimer()
+    this.#startTime()
   }
 
-  #startTimer(): NodeJS.Timeout {
-    const { loginTimeoutMs } = this.#host.context.config.limits
-    return setTimeout(() => this.#late(loginTimeoutMs), loginTimeoutMs)
+  #startTime(): void {
+    const { clock, config } = this.#host.context
+    this.#deadlineMs = clock.nowMs() + config.limits.loginTimeoutMs
+  }
+
+  /** Several times a second: is it late? */
+  look(nowMs: number): void {
+    if (nowMs >= this.#deadlineMs) this.#late(this.#host.context.config.limits.loginTimeoutMs)
   }
 
   /** A pause that holds it up is not the client's fault: it has its time again afterwards. */
   #late(afterMs: number): void {
     if (this.#state === 'welcoming' && this.wasParked) {
       this.wasParked = !this.#host.context.gate.isOpen
-      this.#timer = this.#startTimer()
+      this.#startTime()
       return
     }
     const text = `the login was not finished within ${afterMs} ms`
@@ -153,7 +158,7 @@ export class ClientLogin implements TransportHandler {
   #end(): void {
     if (this.#state === 'done') return
     this.#state = 'done'
-    clearTimeout(this.#timer)
+    this.#deadlineMs = Infinity
     this.#early.takeAll()
     this.onGone?.()
     this.#host.ended(this)
@@ -178,7 +183,7 @@ export class ClientLogin implements TransportHandler {
     const { context } = this.#host
     countIn(context.stats.ownErrors, error.code)
     context.log.info(
-      { service: context.name, client: this.address, code: error.code, error: error.message },
+      { service: context.name, client: this.from.text, code: error.code, error: error.message },
       'a client could not log in',
     )
   }
@@ -225,7 +230,7 @@ export class ClientLogin implements TransportHandler {
 
   /** The client learns by the close that its request has been delivered, as from a server. */
   async #cancel(pid: number, secret: Buffer): Promise<void> {
-    clearTimeout(this.#timer)
+    this.#deadlineMs = Infinity
     await this.#host.cancel(pid, secret)
     this.transport.end()
     this.#end()
@@ -276,6 +281,7 @@ export class ClientLogin implements TransportHandler {
 
   #shakeHands(tls: ClientTls, handshake: ClientHandshake): TLSSocket {
     const plain = this.transport
+    this.from.remember()
     const secure = upgradeToClient(plain.socket, tls, { ...handshake, alpn: alpnProtocol })
     plain.handler = ignoring
     this.#isSecure = true
@@ -290,7 +296,7 @@ export class ClientLogin implements TransportHandler {
   async #startupPacket(packet: Extract<StartupPacket, { kind: 'startup' }>): Promise<void> {
     const { config } = this.#host.context
     const keyBytes = this.#agreeOnVersion(packet)
-    if (config.clientTls.mode === 'require' && !this.#isSecure && this.address !== 'unix') {
+    if (config.clientTls.mode === 'require' && !this.#isSecure && this.from.text !== 'unix') {
       throw new PontoonError('CLIENT_TLS_REQUIRED', 'this service takes clients over TLS only')
     }
     const user = packet.parameters.get('user') ?? ''
@@ -305,7 +311,7 @@ export class ClientLogin implements TransportHandler {
     const named = parameters.get('database') || user
     const database = replication === 'physical' ? physicalDatabase : named
     this.#startup = { user, database, parameters, replication, cancelKeyBytes: keyBytes }
-    if (config.clientAuth.mode === 'passthrough' && !this.#isSecure && !isLocal(this.address)) {
+    if (config.clientAuth.mode === 'passthrough' && !this.#isSecure && !this.from.isLocal) {
       throw new PontoonError('CLIENT_TLS_REQUIRED', 'a password is taken over TLS or loopback only')
     }
     const { verifiers, proven } = this.#host
@@ -367,7 +373,7 @@ export class ClientLogin implements TransportHandler {
     const startup = this.#startup
     assert(startup !== null, 'a client is accepted after its startup packet')
     if (isConsoleDatabase(config, startup.database))
-      consoleRole(config, startup.user, isLocal(this.address))
+      consoleRole(config, startup.user, this.from.isLocal)
     else this.#checkListed(config, startup)
     this.#state = 'welcoming'
     if (lastMessage !== null) this.transport.sendOwned(lastMessage)
@@ -416,8 +422,4 @@ const ignoring: TransportHandler = {
   onCongested: () => undefined,
   onDrained: () => undefined,
   onClosed: () => undefined,
-}
-
-function isLocal(address: string): boolean {
-  return address === 'unix' || /^(::ffff:)?127\.|^::1/.test(address)
 }

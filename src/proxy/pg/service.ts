@@ -402,6 +402,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       sessions: this.#sessions,
       eachTick: () => {
         this.#sessionLimits.look(this.#sessions)
+        const now = this.clock.nowMs()
+        for (const underWay of this.#logins) underWay.look(now)
         holdBuffersTo(this.config.limits.bufferBytesMax, this.#sessions, this.#logins)
       },
       eachSecond: () => {

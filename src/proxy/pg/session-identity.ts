@@ -1,4 +1,5 @@
 /** Who a session is: what its login has told and what it was given then. */
+import type { ClientAddress } from '../../net/client-address.ts'
 import type { Seat } from '../../routing/balance.ts'
 import type { Classifier } from '../../routing/classify.ts'
 import type { ServerKinds } from './pool-set.ts'
@@ -8,7 +9,7 @@ export interface SessionIdentity {
   readonly user: string
   readonly database: string
   readonly applicationName: string
-  readonly address: string
+  readonly from: ClientAddress
   readonly seat: Seat
   readonly cancelPid: number
   readonly cancelSecret: Buffer

@@ -99,7 +99,7 @@ export class SessionLimits {
       watch.cancelledAtMs = now
       this.#context.stats.queriesCancelled += 1
       this.#context.log.info(
-        { service: this.#context.name, client: session.identity.address, pid: watch.server.pid },
+        { service: this.#context.name, client: session.identity.from.text, pid: watch.server.pid },
         'a query has reached limits.queryTimeoutMs and is cancelled',
       )
       this.#cancel(watch.server)

@@ -393,7 +393,7 @@ export class Session {
     if (this.#state === 'closed') return
     countIn(this.context.stats.ownErrors, error.code)
     this.context.log.warn(
-      { service: this.context.name, client: this.identity.address, code: error.code },
+      { service: this.context.name, client: this.identity.from.text, code: error.code },
       error.message,
     )
     this.close()
@@ -447,7 +447,7 @@ export class Session {
       user: this.identity.user,
       database: this.identity.database,
       applicationName: this.settings.get('application_name') ?? this.identity.applicationName,
-      address: this.identity.address,
+      address: this.identity.from.text,
       state: this.clientState(),
       side: this.side,
       serverPid: this.server?.pid ?? null,

@@ -156,7 +156,7 @@ export class Welcomer {
       user: startup.user,
       database: startup.database,
       applicationName: startup.parameters.get('application_name') ?? '',
-      address: login.address,
+      from: login.from,
       seat: dealer.take(),
       cancelPid: cancelKey.pid,
       cancelSecret: cancelKey.secret,

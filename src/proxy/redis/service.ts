@@ -328,5 +328,5 @@ function refuse(socket: Carrier): void {
   const timer = setTimeout(() => socket.destroy(), refusalMs)
   socket.once('close', () => clearTimeout(timer))
   socket.resume()
-  socket.end('-ERR max number of clients reached\r\n')
+  socket.end(Buffer.from('-ERR max number of clients reached\r\n'))
 }

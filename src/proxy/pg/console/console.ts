@@ -64,7 +64,7 @@ export class AdminConsole implements ConsoleHost {
         id: this.#parts.nextId(),
         user,
         role: consoleRole(this.view.context.config, user, true),
-        address: login.address,
+        address: login.from.text,
         applicationName: parameters.get('application_name') ?? '',
         cancelPid: randomInt(1, 0x7fff_ffff),
         cancelSecret: randomBytes(cancelKeyBytes),
