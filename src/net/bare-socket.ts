@@ -5,15 +5,19 @@
  *
  * A carrier of its own (carrier.ts) on a raw handle; made by listener.ts, read by transport.ts.
  */
-import { EventEmitter } from 'node:events'
 import { Socket } from 'node:net'
 import type { Carrier } from './carrier.ts'
 import type { HandleAddress, RawHandle, RawReader } from './raw-handle.ts'
 import { sharedReadBuffer } from './read-buffer.ts'
 
+/** What the listeners of the other events are handed and do not take. */
+const noError = new Error('no error')
+
 const dropping: RawReader = { onRead: () => undefined }
 
-export class BareSocket extends EventEmitter implements Carrier {
+type Event = 'error' | 'close' | 'end'
+
+export class BareSocket implements Carrier {
   readonly raw: RawHandle
   destroyed = false
   #isReading = false
@@ -24,9 +28,23 @@ export class BareSocket extends EventEmitter implements Carrier {
   #peer: HandleAddress | null = null
   #own: HandleAddress | null = null
 
+  /** Each event comes once, so that on and once are the same. */
+  readonly #listeners: Record<Event, ((error: Error) => void)[]> = { error: [], close: [], end: [] }
+
   constructor(raw: RawHandle) {
-    super()
     this.raw = raw
+  }
+
+  on(event: Event, listener: (error: Error) => void): void {
+    this.#listeners[event].push(listener)
+  }
+
+  once(event: Event, listener: (error: Error) => void): void {
+    this.on(event, listener)
+  }
+
+  #emit(event: Event, error: Error = noError): void {
+    for (const listener of this.#listeners[event]) listener(error)
   }
 
   get bytesRead(): number {
@@ -97,8 +115,8 @@ export class BareSocket extends EventEmitter implements Carrier {
     if (this.destroyed) return
     this.destroyed = true
     this.raw.close(() => {
-      if (error !== undefined && this.listenerCount('error') > 0) this.emit('error', error)
-      this.emit('close')
+      if (error !== undefined) this.#emit('error', error)
+      this.#emit('close')
     })
   }
 
@@ -128,7 +146,7 @@ export class BareSocket extends EventEmitter implements Carrier {
       return
     }
     this.#peerHasEnded = true
-    this.emit('end')
+    this.#emit('end')
     if (this.#hasEnded) this.destroy()
   }
 }
