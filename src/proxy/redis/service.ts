@@ -54,6 +54,9 @@ export interface RedisServiceOptions {
 
 const sweepEveryMs = 1_000
 
+/** The server behind a side may be another one after a restart, but not after every connect. */
+const learnEveryMs = 10_000
+
 /** How long a client that was refused, or that never finishes its TLS handshake, may take. */
 const refusalMs = 5_000
 
@@ -87,7 +90,7 @@ class RedisService implements Service, RedisContext {
   readonly #tls: LegTls
   readonly #listener = new Listener((socket) => this.#accept(socket))
   readonly #drains = new Drains({ isDrained: () => this.activeCount === 0 })
-  readonly #learning = new Map<Side, boolean>()
+  readonly #learning = new Map<Side, number>()
   #nextId = 1
   #sweep: NodeJS.Timeout | null = null
   #isClosing = false
@@ -280,11 +283,13 @@ class RedisService implements Service, RedisContext {
     return new Transport(accepted, this.flushes, noHandler).startReading()
   }
 
-  /** Asks the primary for its commands, at most once at a time; again after each new connection. */
+  /** Asks the primary for its commands at a new connection, now and then. */
   #learn(kind: ServerKind): void {
     const { side } = kind
-    if (side !== this.route.primary || this.#learning.has(side)) return
-    this.#learning.set(side, true)
+    const now = this.clock.nowMs()
+    const askedAtMs = this.#learning.get(side) ?? Number.NEGATIVE_INFINITY
+    if (side !== this.route.primary || now - askedAtMs < learnEveryMs) return
+    this.#learning.set(side, now)
     this.#sides
       .locate({ ...kind, version: null, database: 0 })
       .then(askCommands)
