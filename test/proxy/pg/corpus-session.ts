@@ -369,6 +369,20 @@ const others: readonly Script[] = [
     ],
   },
   {
+    name: 'a replication connection',
+    parameters: { replication: 'database' },
+    steps: simples(
+      'SHOW server_encoding',
+      'SELECT 1 AS one; SELECT 2',
+      'START_REPLICATION SLOT nowhere LOGICAL 0/0',
+      'READ_REPLICATION_SLOT nowhere',
+      'DROP_REPLICATION_SLOT nowhere',
+      'TIMELINE_HISTORY 99',
+      'NO_SUCH_COMMAND',
+      'SELECT 3',
+    ),
+  },
+  {
     name: 'procedures that commit',
     steps: [
       ...simples(
