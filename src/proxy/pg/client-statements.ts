@@ -244,6 +244,8 @@ export class ClientStatements {
       if (ours.startsWith(gonePrefix)) return failed?.deallocates?.[0] ?? ours
       const replaced = failed?.clientNames?.get(ours)
       if (replaced !== undefined) return replaced
+      // Several names may stand for the same statement.
+      if (failed !== null && isCalled(failed, ours)) return failed.clientName ?? ours
       for (const [name, { statement }] of this.#named)
         if (statement.serverName.toString('latin1') === ours) return name
       return ours
@@ -267,6 +269,10 @@ function isNoChange(change: StatementTag['change']): boolean {
 
 function isNamed(statement: PreparedTag): statement is Statement {
   return statement.id !== 0
+}
+
+function isCalled({ statement }: StatementTag, ours: string): boolean {
+  return statement !== null && isNamed(statement) && statement.serverName.toString() === ours
 }
 
 function isUnnamed(statement: PreparedTag | null | undefined): statement is UnnamedStatement {

@@ -451,6 +451,15 @@ const others: readonly Script[] = [
     ],
   },
   {
+    name: 'two names for the same text, one of them used again',
+    steps: [
+      step('Z', parse('SELECT 1', 'n2'), parse('SELECT 1', 'n1'), parse('SELECT 2', 'n1'), sync()),
+      step('Z', parse('SELECT 2', 'n1'), sync()),
+      step('Z', parse('SELECT 2', 'n2'), sync()),
+      step('Z', bind({ statement: 'n1' }), sync()),
+    ],
+  },
+  {
     name: 'statements and portals of the same name, made and closed in one pipeline',
     steps: [
       step(
