@@ -102,13 +102,13 @@ locals {
         for key, value in {
           host    = cache.address
           port    = cache.port
-          cluster = cache.speaks_cluster ? true : null
+          cluster = cache.speaks_cluster
           tls     = { mode = cache.tls_mode }
           user    = cache.app_user
           auth = cache.app_user == null ? null : {
             mode       = "elasticache-iam"
             region     = data.aws_region.current.id
-            cacheName  = cache.id
+            cache      = cache.id
             serverless = var.cache.serverless
           }
         } : key => value if value != null

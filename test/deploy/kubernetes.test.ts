@@ -172,7 +172,13 @@ void t.test('the configuration in them is valid, and names what is unset', async
   for (const [environment, all] of rendered) {
     const files = data.parse(find(all, 'ConfigMap', 'pontoon-config')).data
     const endpoints = data.parse(find(all, 'ConfigMap', 'pontoon-endpoints')).data
-    const secrets = ['admin-token', 'client-password', 'source-password']
+    const secrets = [
+      'admin-token',
+      'client-password',
+      'source-password',
+      'client-redis-password',
+      'source-redis-password',
+    ]
     const place = test.testdir({
       ...Object.fromEntries(
         Object.entries(files).map(([name, text]) => [name, text.replaceAll('/secrets/', './')]),
@@ -184,10 +190,12 @@ void t.test('the configuration in them is valid, and names what is unset', async
       '--offline',
       ...Object.keys(files).flatMap((name) => ['--config', join(place, name)]),
     ]
-    const env = {
-      SOURCE_HOST: endpoints['source-host'] ?? '',
-      TARGET_HOST: endpoints['target-host'] ?? '',
-    }
+    const env = Object.fromEntries(
+      Object.entries(endpoints).map(([name, value]) => [
+        name.toUpperCase().replaceAll('-', '_'),
+        value,
+      ]),
+    )
     const good = await pontoon(args, env)
     test.equal(good.exit, 0, `${environment}: ${good.err}`)
     test.match(await pontoon(args, { SOURCE_HOST: 'a' }), {
