@@ -61,9 +61,11 @@ export class ListenConnection implements TransportHandler {
     this.#ask('', null)
   }
 
+  /** Before it has a server nothing is sent, so no answer comes: its owner asks again then. */
   #ask(sql: string, channel: string | null): void {
+    if (this.#server === null) return
     this.#asked.push(channel)
-    this.#server?.transport.sendOwned(queryMessage(sql))
+    this.#server.transport.sendOwned(queryMessage(sql))
   }
 
   close(): void {

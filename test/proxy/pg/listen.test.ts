@@ -41,6 +41,21 @@ async function heard(listener: RawClient, channel: string): Promise<string[]> {
   }
 }
 
+void t.test(
+  'channels asked for while the listener connects do not hold up later ones',
+  async (test) => {
+    const pontoon = await pontoonOf(test, { pool: { size: 3 } })
+    const clients = [await pontoon.client(), await pontoon.client(), await pontoon.client()]
+    await Promise.all(clients.map((client, index) => rows(client, `LISTEN channel_${index}`)))
+    await untilMoved(pontoon)
+    const [first] = clients
+    if (first === undefined) throw new Error('three clients')
+    await rows(first, 'LISTEN later')
+    await until(() => !isPinned(pontoon), 'the move of the later channel')
+    test.strictSame(await heard(first, 'later'), [])
+  },
+)
+
 void t.test('LISTEN holds no server, and notifications come in order', async (test) => {
   const pontoon = await pontoonOf(test)
   const [listener, other] = [await pontoon.client(), await pontoon.client()]
