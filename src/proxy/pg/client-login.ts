@@ -256,6 +256,8 @@ export class ClientLogin implements TransportHandler {
   #upgrade(tls: ClientTls): void {
     this.transport.sendOwned(Buffer.from('S'))
     this.transport.flush()
+    // It was reset meanwhile: its close is about to be told, and there is nobody to shake hands with.
+    if (this.transport.socket.destroyed) return
     this.#hasAskedForGss = true
     this.#shakeHands(tls, {})
   }

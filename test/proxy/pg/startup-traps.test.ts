@@ -1,4 +1,6 @@
 /** Traps of startup and login that other proxies fell into, on either leg. */
+import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
 import t from 'tap'
 import type { Test } from 'tap'
 import { createAuthority } from '../../support/certificates.ts'
@@ -15,7 +17,7 @@ import { message, sslRequest, startup, text } from '../../support/pg-frontend.ts
 import { login } from '../../support/pg-login.ts'
 import { connect, errorFields, PgWire } from '../../support/pg-wire.ts'
 import type { BackendMessage } from '../../support/pg-wire.ts'
-import { present, startPontoon, value } from '../../support/pontoon.ts'
+import { present, startPontoon, until, value } from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import { startRelay } from '../../support/relay.ts'
@@ -261,4 +263,22 @@ void t.test('a flood of parameters and notices is bounded', async (test) => {
     const pontoon = await pontoonOf(test, { source: await mockOf(test, script) })
     await test.rejects(pontoon.client(), { message: /^08P01: .*floods the login/ }, name)
   }
+})
+
+void t.test('clients that reset their connection behind SSLRequest leave at once', async (test) => {
+  const pontoon = await pontoonOf(test, {
+    source: server,
+    config: { clientTls: { mode: 'prefer', cert: own.certPath, key: own.keyPath } },
+  })
+  const clients = Array.from({ length: 100 }, async () => {
+    const socket = connectTcp({ host: pontoon.host, port: pontoon.port })
+    await once(socket, 'connect')
+    socket.write(sslRequest())
+    socket.resetAndDestroy()
+  })
+  await Promise.all(clients)
+  const logins = (): number => pontoon.service.snapshot().clients.startup
+  // Far below limits.loginTimeoutMs, which ended them before.
+  await until(() => logins() === 0, 'no login is left', 10_000)
+  test.equal(logins(), 0)
 })
