@@ -138,11 +138,14 @@ export class Requests {
         this.#send(relay, bytes, runStart, offset)
         return offset > start ? this.#again(offset) : this.#special(bytes, offset, next, record)
       }
-      if (route.reads > 0 && context.reads.isSplit) {
+      // Reads that went to the other side may be under way when the route has changed.
+      const isElsewhere = relay !== null && relay.server.side !== route.primary
+      if (isElsewhere || (route.reads > 0 && context.reads.isSplit)) {
         const choice = session.relayFor(record, bytes, offset, next)
         if (choice !== relay) {
           this.#send(relay, bytes, runStart, offset)
-          if (choice !== null && session.outstanding > 0) {
+          // Also before a wait for a server: were it refused, that would come before the replies.
+          if (session.outstanding > 0) {
             session.drain()
             return offset
           }
@@ -281,7 +284,11 @@ export class Requests {
     }
     if (words.length === 0) return next
     const usual = command(...words)
-    const done = this.#step(usual, 0, usual.length)
+    let done = this.#step(usual, 0, usual.length)
+    while (done === 0 && this.#isChanged && this.#session.state === 'ready') {
+      this.#isChanged = false
+      done = this.#step(usual, 0, usual.length)
+    }
     if (done > 0 || session.isClosed) return next
     // It waits: in the usual form it takes the place of the line.
     this.#held = usual

@@ -89,7 +89,7 @@ class RedisService implements Service, RedisContext {
   readonly #pools: RedisPoolMaker
   readonly #tls: LegTls
   readonly #listener = new Listener((socket) => this.#accept(socket))
-  readonly #drains = new Drains({ isDrained: () => this.activeCount === 0 })
+  readonly #drains = new Drains({ isDrained: () => this.#isDrained() })
   readonly #learning = new Map<Side, number>()
   #nextId = 1
   #sweep: NodeJS.Timeout | null = null
@@ -168,7 +168,7 @@ class RedisService implements Service, RedisContext {
       .map((session) => session.snapshot(now))
       .toSorted((a, b) => b.stateAgeMs - a.stateAgeMs)
     // Under a gate that has opened meanwhile nothing stays drained.
-    return { drained: this.activeCount === 0 && !this.gate.isOpen, waitingFor }
+    return { drained: this.#isDrained() && !this.gate.isOpen, waitingFor }
   }
 
   resume(): void {
@@ -233,7 +233,7 @@ class RedisService implements Service, RedisContext {
     this.gate.pause(Math.max(drainMs, 1), 'shutting down')
     for (const session of this.sessions.values()) session.own?.recall()
     this.#closeAtRest()
-    if (this.activeCount > 0) await this.#drains.wait(drainMs)
+    await this.#drains.wait(drainMs)
     this.gate.open()
     for (const session of this.sessions.values()) session.fail(stopping())
     for (const group of this.groups.all()) group.close()
@@ -250,6 +250,13 @@ class RedisService implements Service, RedisContext {
   left(session: Session): void {
     this.sessions.delete(session.id)
     this.#drains.look()
+  }
+
+  /** No reply is owed, no transaction is open, no part of a large command has been sent. */
+  #isDrained(): boolean {
+    if (this.activeCount > 0) return false
+    for (const session of this.sessions.values()) if (!session.isAtRest) return false
+    return true
   }
 
   #closeAtRest(): void {

@@ -100,7 +100,7 @@ export class Session implements TransportHandler {
 
   /** Nothing of it is under way: the gate may count it as drained. */
   get isAtRest(): boolean {
-    return this.outstanding === 0 && this.own?.isBusy !== true
+    return this.outstanding === 0 && this.own?.mustFinish !== true
   }
 
   /** Its servers changed kind: another user, database or version. */

@@ -1,0 +1,103 @@
+/** What must not go wrong when servers fail, pauses come or routes change in the middle of something. */
+import t from 'tap'
+import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import { startRedis } from '../../support/redis.ts'
+import { RespError } from '../../support/resp.ts'
+import { until } from '../../support/until.ts'
+
+const source = await startRedis()
+const target = await startRedis()
+t.teardown(() => Promise.all([source.stop(), target.stop()]))
+
+async function serve(
+  test: { teardown(end: () => Promise<void>): void },
+  options: Partial<Parameters<typeof startRedisPontoon>[0]> = {},
+): Promise<RedisPontoon> {
+  const pontoon = await startRedisPontoon({ source, target, ...options })
+  test.teardown(() => pontoon.stop())
+  return pontoon
+}
+
+await t.test('an inline command takes a server of its own that is at hand', async (test) => {
+  const pontoon = await serve(test)
+  const client = await pontoon.client()
+  for (const item of ['one', 'two']) {
+    await source.call('RPUSH', 'inline', item)
+    client.raw('BLPOP inline 1\r\nECHO behind\r\n')
+    test.same(await client.value(), ['inline', item])
+    test.equal(await client.value(), 'behind')
+  }
+  client.destroy()
+})
+
+await t.test('a pause is not drained while a transaction is open', async (test) => {
+  const pontoon = await serve(test)
+  const client = await pontoon.client()
+  await client.call('MULTI')
+  await client.call('SET', 'late', '1')
+  const report = await pontoon.service.pause(30_000, 50, 'a test')
+  test.equal(report.drained, false)
+  test.equal(report.waitingFor.length, 1)
+  client.destroy()
+})
+
+await t.test('a pause is not drained while a large command passes', async (test) => {
+  const pontoon = await serve(test)
+  const client = await pontoon.client()
+  client.raw(`*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$100000\r\n${'x'.repeat(90_000)}`)
+  await until(() => pontoon.ownServers() === 1, 'it passes')
+  const report = await pontoon.service.pause(30_000, 50, 'a test')
+  test.equal(report.drained, false)
+  const drained = pontoon.service.pause(30_000, 10_000, 'a test')
+  client.raw(`${'x'.repeat(10_000)}\r\n`)
+  test.equal(await client.value(), 'OK')
+  test.equal((await drained).drained, true)
+  client.destroy()
+})
+
+await t.test(
+  'a write behind a read of the target goes to the primary when reads end',
+  async (test) => {
+    const pontoon = await serve(test, {
+      route: { reads: 100 },
+      config: { route: { readAfterWriteMs: 0 } },
+    })
+    await target.call('SET', 'side', 'target')
+    const client = await pontoon.client()
+    await until(async () => (await client.call('GET', 'side')) === 'target', 'it is warm')
+    target.pause()
+    client.send('GET', 'side')
+    await until(() => pontoon.service.snapshot().clients.active === 1, 'it is under way')
+    pontoon.service.applyRoute({ ...pontoon.service.snapshot().route, epoch: 2, reads: 0 })
+    client.send('SET', 'written', '1')
+    await until(() => pontoon.service.stats.bytesFromClients > 60, 'it has come')
+    target.resume()
+    test.equal(await client.value(), 'target')
+    test.equal(await client.value(), 'OK')
+    test.equal(await source.call('GET', 'written'), '1')
+    test.equal(await target.call('GET', 'written'), null)
+    client.destroy()
+  },
+)
+
+await t.test('an error of the primary does not overtake a reply of the target', async (test) => {
+  const primary = await startRedis()
+  test.teardown(() => primary.stop())
+  const pontoon = await serve(test, {
+    source: primary,
+    route: { reads: 100 },
+    config: { route: { readAfterWriteMs: 0 } },
+    pool: { queueTimeoutMs: 300, holdMs: 300 },
+  })
+  await target.call('SET', 'side', 'target')
+  const client = await pontoon.client()
+  await until(async () => (await client.call('GET', 'side')) === 'target', 'it is warm')
+  await primary.kill9()
+  target.pause()
+  client.send('GET', 'side')
+  client.send('SET', 'x', '1')
+  setTimeout(() => target.resume(), 2_500)
+  test.equal(await client.value(), 'target')
+  test.ok((await client.value()) instanceof RespError)
+  client.destroy()
+})
