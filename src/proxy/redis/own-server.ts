@@ -391,6 +391,8 @@ export class OwnServer {
     if (relay.owner === null) return
     relay.owner = null
     this.#session.own = null
-    this.#session.ownLost(error, this.#isHeld, relay.isInsideReply)
+    // Behind half a command nothing can be taken for the beginning of another.
+    const wasHeld = this.#isHeld || this.#passing !== null
+    this.#session.ownLost(error, wasHeld, relay.isInsideReply)
   }
 }
