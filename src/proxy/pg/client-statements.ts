@@ -42,6 +42,16 @@ export class ClientStatements {
     return (this.#syncs > 0 && this.#isAwaiting) || this.#discards > 0
   }
 
+  /**
+   * The same for names alone, and without the changes of the open batch: the server confirms those
+   * only at its Sync, and what is void there makes all that follows void.
+   */
+  get hasAwaitedNames(): boolean {
+    if (this.#discards > 0) return true
+    for (const { syncs } of this.#awaited.values()) if (syncs < this.#syncs) return true
+    return false
+  }
+
   get #isAwaiting(): boolean {
     return this.#awaitedUnnamed > 0 || this.#awaited.size > 0
   }

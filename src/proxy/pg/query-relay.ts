@@ -39,9 +39,9 @@ export class QueryRelay {
     const session = this.#session
     const isWhole = end - offset === total
     const effects = isWhole ? sessionEffects(bytes, offset + headerBytes, end - 1) : 0
-    const mayName = (effects & namingEffects) !== 0 && !server.batchOpen
+    const mayName = (effects & namingEffects) !== 0 && !server.replies.isSkipping
     // It must be known what the names in it stand for.
-    if (mayName && session.statements.hasAwaited) return 'wait'
+    if (mayName && this.#isUncertain(server)) return 'wait'
     if (!session.onPrimary && !isWhole) throw readOnlyLeft()
     if (!session.onPrimary && server.status !== txStatus.idle)
       if (leavesReadOnly(textOf(bytes, offset, end))) throw readOnlyLeft()
@@ -62,6 +62,14 @@ export class QueryRelay {
     const body = Buffer.concat([rewritten.sql, Buffer.alloc(1)])
     server.transport.sendOwned(message(frontend.query, body))
     return 'replaced'
+  }
+
+  /**
+   * Outside of a batch a Sync of our own goes ahead: behind an error that is not known yet, it
+   * would bring what the server is about to ignore to life.
+   */
+  #isUncertain({ batchOpen, replies }: PgServer): boolean {
+    return batchOpen ? this.#session.statements.hasAwaitedNames : replies.length > 0
   }
 
   #tag(

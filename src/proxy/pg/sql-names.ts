@@ -102,11 +102,13 @@ export class SqlNames {
 
   /**
    * Ahead of a simple Query, with a Sync of their own: what goes wrong with them is told by the
-   * server's answer to the Query.
+   * server's answer to the Query. In an open batch a Sync would end its transaction; there an
+   * error makes the Query void with them.
    */
   prepareForQuery(server: PgServer, uses: readonly StatementUse[]): void {
     this.prepareUsed(server, uses)
     this.#prepareGone(server, uses)
+    if (server.batchOpen) return
     server.replies.push(owed.sync | owed.injected)
     server.transport.sendOwned(syncMessage)
   }

@@ -87,8 +87,10 @@ const queries = constantFrom(
   'PREPARE p1 AS SELECT 8',
   'EXECUTE p1',
   'DEALLOCATE p1',
-  // No SQL on names of the protocol (sql-names.test.ts has those): a Query that names a statement
-  // parsed in the same open batch, without a Sync between, still differs from the server's answer.
+  'EXECUTE s1',
+  'DEALLOCATE s1',
+  'DEALLOCATE s2; SELECT 3',
+  'PREPARE s2 AS SELECT 9',
   'DECLARE c CURSOR WITH HOLD FOR SELECT n FROM fixed',
   'FETCH c',
   'CLOSE c',

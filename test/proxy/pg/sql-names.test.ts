@@ -48,7 +48,38 @@ const ofUnnamed =
   (client) =>
     batch(client, parse(sql), bind(), execute())
 
+/** One write; the server says so many times that it is ready. */
+const inOneWrite =
+  (readies: number, ...parts: readonly Buffer[]): Act =>
+  async ({ wire }) => {
+    await wire.send(...parts)
+    const messages: BackendMessage[] = []
+    for (let count = 0; count < readies; count += 1) messages.push(...(await wire.until('Z')))
+    return messages
+  }
+
 const scripts: Readonly<Record<string, readonly Act[]>> = {
+  'a Query in the open batch that parsed its name': [
+    inOneWrite(2, parse('SELECT 1', 'fresh'), query('EXECUTE fresh'), sync()),
+    inOneWrite(2, parse('SELECT 2', 'other'), query('PREPARE other AS SELECT 9'), sync()),
+    inOneWrite(2, parse('SELECT 3', 'third'), query('DEALLOCATE third'), sync()),
+    (client) => batch(client, run('fresh')),
+    (client) => batch(client, run('third')),
+    // The one before has a Sync, the one of the Query has none yet.
+    inOneWrite(3, parse('SELECT 4', 'four'), sync(), parse('BEGIN'), query('EXECUTE s1'), sync()),
+  ],
+  'a Query that an error of its batch makes void': [
+    inOneWrite(
+      1,
+      parse('SELECT 1', 'kept'),
+      bind({ statement: 'nobody' }),
+      query('SELECT 1'),
+      query('DEALLOCATE s1; SELECT 3'),
+      sync(),
+    ),
+    (client) => batch(client, run('s1')),
+    (client) => batch(client, run('kept')),
+  ],
   'DEALLOCATE by a simple Query': [
     ofText('DEALLOCATE s1'),
     (client) => batch(client, run('s1')),
