@@ -7,7 +7,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { ensurePostgres, ensureTools } from './lib/requirements.ts'
+import { ensurePostgres, ensureTools, testTools } from './lib/requirements.ts'
 import { runFiles } from './lib/run-files.ts'
 import { TapResults } from './lib/tap-results.ts'
 
@@ -29,8 +29,7 @@ async function main(): Promise<number> {
   })
   const files = testFiles(positionals, values.soak ? '.soak.ts' : '.test.ts')
   await ensurePostgres()
-  // Here and not only in the tests, which run side by side.
-  await ensureTools(['psycopg2', 'javac', 'jdbc', 'gcc', 'libc headers', 'libpq'])
+  await ensureTools(testTools)
   const results = new TapResults(print)
   const options = {
     jobs: Number(values.jobs ?? (values.soak ? 1 : 2)),

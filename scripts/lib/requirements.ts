@@ -59,6 +59,28 @@ const requirements = {
 
 export type Tool = keyof typeof requirements
 
+/**
+ * Everything that any test asks for. It is installed ahead of the tests: they run side by side
+ * under a time limit, and of two that install at once, one could let a service of the other start.
+ */
+export const testTools: readonly Tool[] = [
+  'pgbouncer',
+  'openssl',
+  'python3',
+  'psycopg2',
+  'javac',
+  'jdbc',
+  'gcc',
+  'libc headers',
+  'libpq',
+  'prometheus',
+  'promtool',
+  'docker-compose',
+  'redis-server',
+  'redis-cli',
+  'redis-py',
+]
+
 /** PostgreSQL 15 with initdb, pg_dump and pgbench; the other majors are npm packages. */
 export async function ensurePostgres(): Promise<void> {
   await ensureTools(['postgres', 'pgbench', 'psql'])
