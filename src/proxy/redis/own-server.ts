@@ -337,7 +337,8 @@ export class OwnServer {
   /** A reply has come whole; it began at `at`, or in an earlier chunk (-1). */
   replied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
     const isError = type === marker.error
-    this.#blocking = null
+    // What was sent ahead of it answers first; behind it nothing is sent.
+    if (this.#session.outstanding === 0) this.#blocking = null
     // What it has popped, it has popped just now.
     if (record.isWrite && record.facts.blocking) this.#session.context.reads.noteExec()
     if (record.handling === Handling.Transaction)

@@ -68,6 +68,14 @@ export class ReadRouter {
     this.#note(end >= 0 && this.#findSlots(record, bytes, start, end))
   }
 
+  /**
+   * A write was answered. Its slots were noted when it was sent: one that took a good part of the
+   * window has used it up before its client could read what it wrote.
+   */
+  written(tookMs: number): void {
+    if (tookMs * 2 > this.#parts.readAfterWriteMs()) this.noteExec()
+  }
+
   /** A transaction has run, maybe long after its commands were sent. */
   noteExec(): void {
     if (this.isSplit) this.#allWrittenAtMs = this.#parts.clock.nowMs()

@@ -153,6 +153,7 @@ export class ServerRelay implements TransportHandler {
   #count(record: CommandRecord, tookMs: number): void {
     this.#context.stats.queries[this.server.side] += 1
     record.latency.observe(tookMs / 1_000)
+    if (record.isWrite) this.#context.reads.written(tookMs)
     if (this.#framer.type === marker.error || this.#framer.type === marker.bulkError)
       record.errors += 1
     if (tookMs >= this.#context.watch.slowMs) this.#context.watch.slow(record, tookMs)

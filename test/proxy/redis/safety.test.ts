@@ -18,6 +18,13 @@ async function serve(
   return pontoon
 }
 
+function untilBlocked(count: number): Promise<void> {
+  return until(
+    async () => (await source.info('blocked_clients')) === String(count),
+    `${count} clients block`,
+  )
+}
+
 await t.test('an inline command takes a server of its own that is at hand', async (test) => {
   const pontoon = await serve(test)
   const client = await pontoon.client()
@@ -116,4 +123,39 @@ await t.test('the rest of a large value is never taken for commands', async (tes
   client.raw(`${tail}${'x'.repeat(110_000 - tail.length)}\r\n`)
   await client.untilClosed()
   test.equal(await dying.call('EXISTS', 'smuggled'), 0)
+})
+
+for (const mode of ['multiplexed', 'pinned'] as const) {
+  await t.test(
+    `${mode}: a client that leaves while it blocks behind a read takes nothing`,
+    async (test) => {
+      const pontoon = await serve(test, { mode })
+      const client = await pontoon.client()
+      if (mode === 'multiplexed') await client.call('WATCH', 'x')
+      client.send('ECHO', '1')
+      client.send('BLPOP', 'left', '0')
+      await untilBlocked(1)
+      test.equal(await client.value(), '1')
+      client.destroy()
+      await untilBlocked(0)
+      await source.call('RPUSH', 'left', 'kept')
+      test.equal(await source.call('LLEN', 'left'), 1)
+      await source.call('DEL', 'left')
+    },
+  )
+}
+
+await t.test('a write that took long is fresh from its reply on', async (test) => {
+  const pontoon = await serve(test, {
+    route: { reads: 100 },
+    config: { route: { readAfterWriteMs: 500 } },
+  })
+  await target.call('SET', 'fresh', 'old')
+  const client = await pontoon.client()
+  await until(async () => (await client.call('GET', 'fresh')) === 'old', 'it is warm')
+  source.pause()
+  setTimeout(() => source.resume(), 1_000)
+  await client.call('SET', 'fresh', 'new')
+  test.equal(await client.call('GET', 'fresh'), 'new')
+  client.destroy()
 })
