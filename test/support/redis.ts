@@ -205,7 +205,8 @@ export class RedisServer {
     this.#wire = undefined
     const pid = this.pid
     if (pid === undefined) return
-    signalAll([pid], 'SIGCONT')
+    // A stopped server acts on SIGTERM only once it goes on; SIGKILL ends it before it can answer.
+    if (signal !== 'SIGKILL') signalAll([pid], 'SIGCONT')
     signalAll([pid], signal)
     try {
       await waitUntilGone([pid], stopDeadlineMs)
