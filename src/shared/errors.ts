@@ -230,6 +230,20 @@ const kinds = {
     true,
     'The route asked for could cause split-brain or is not supported; the message says which.',
   ),
+  SQL_FAILED: kind(
+    '58000',
+    502,
+    false,
+    'A side refuses a statement of Pontoon itself; the message carries its words and SQLSTATE.',
+  ),
+  SQL_TIMEOUT: kind('57014', 504, false, 'A statement of Pontoon itself took too long.'),
+  ABORTED: kind('57014', 409, true, 'The work was told to stop; the message says by whom.'),
+  MIGRATION_REFUSED: kind(
+    '55000',
+    409,
+    true,
+    'A guard refuses the next step of a migration; the message lists what to mend.',
+  ),
   GATE_REFUSED: kind('55000', 409, true, 'The gate cannot do that in its present state.'),
   INTERNAL: kind('XX000', 500, false, 'A bug in Pontoon.'),
 } as const satisfies Record<string, ErrorKind>

@@ -6,3 +6,7 @@ export const sides: readonly Side[] = ['source', 'target']
 export function otherSide(side: Side): Side {
   return side === 'source' ? 'target' : 'source'
 }
+
+export function isSide(value: unknown): value is Side {
+  return value === 'source' || value === 'target'
+}

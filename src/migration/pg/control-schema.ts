@@ -1,0 +1,68 @@
+/**
+ * Pontoon's own tables, the same on both sides:
+ *
+ * - `pontoon.mark`: which side takes the writes, since which epoch. Every new server connection
+ *   reads it, so that a lost or restored state file cannot quietly choose the wrong side.
+ * - `pontoon.heartbeat_forward`, `…_reverse`: rows that travel with the changes of that direction
+ *   only: the beat of the lag, and the fence rows and probes of a switch.
+ */
+import type { SqlClient } from '../../net/pg/sql-client.ts'
+import { isSide, type Side } from '../../shared/side.ts'
+import { directions, heartbeatTable, type Direction } from './names.ts'
+
+/** Idempotent; to be run by the control role, which owns the schema. */
+export function controlSchemaSql(): string {
+  return [
+    'CREATE SCHEMA IF NOT EXISTS pontoon;',
+    'GRANT USAGE ON SCHEMA pontoon TO PUBLIC;',
+    'CREATE TABLE IF NOT EXISTS pontoon.mark (',
+    '  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),',
+    '  epoch bigint NOT NULL,',
+    "  primary_side text NOT NULL CHECK (primary_side IN ('source', 'target')),",
+    '  changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()',
+    ');',
+    'GRANT SELECT ON pontoon.mark TO PUBLIC;',
+    ...directions.flatMap((direction) => [
+      `CREATE TABLE IF NOT EXISTS pontoon.${heartbeatTable(direction)} (`,
+      '  name text PRIMARY KEY,',
+      '  value bigint NOT NULL,',
+      '  at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()',
+      ');',
+    ]),
+  ].join('\n')
+}
+
+export interface Mark {
+  readonly epoch: number
+  readonly primary: Side
+}
+
+/** Undefined when the database has no mark (yet). */
+export async function readMark(client: SqlClient): Promise<Mark | undefined> {
+  const table = await client.value("SELECT pg_catalog.to_regclass('pontoon.mark')")
+  if (table === null) return undefined
+  const { rows } = await client.query('SELECT epoch, primary_side FROM pontoon.mark')
+  const [epoch, primary] = rows[0] ?? []
+  return isSide(primary) ? { epoch: Number(epoch), primary } : undefined
+}
+
+export function writeMarkSql({ epoch, primary }: Mark): string {
+  return (
+    'INSERT INTO pontoon.mark (epoch, primary_side) ' +
+    `VALUES (${epoch}, '${primary}') ON CONFLICT (singleton) DO UPDATE SET ` +
+    'epoch = EXCLUDED.epoch, primary_side = EXCLUDED.primary_side, changed_at = pg_catalog.now()'
+  )
+}
+
+/** Puts `value` into the row `name` of a direction's heartbeats. */
+export function beatSql(
+  direction: Direction,
+  name: 'beat' | 'fence' | 'probe',
+  value: bigint,
+): string {
+  return (
+    `INSERT INTO pontoon.${heartbeatTable(direction)} (name, value, at) ` +
+    `VALUES ('${name}', ${value}, pg_catalog.clock_timestamp()) ` +
+    'ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, at = EXCLUDED.at'
+  )
+}

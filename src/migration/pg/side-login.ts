@@ -1,0 +1,122 @@
+/**
+ * As whom Pontoon's own work logs in to a side of a service, and the connections it makes.
+ *
+ * - `control`: the orchestrator; makes Pontoon's schema, moves fences, reads and ends backends. Its
+ *   sessions begin with default_transaction_read_only off, else it could not undo a fence.
+ * - `replication`: owns subscriptions and slots; the other side's subscription logs in as it.
+ * - `read`: compares and checks; read-only.
+ *
+ * Without a role of its own in the configuration, a purpose falls back to the control role, and
+ * that to the role of the side, for set-ups where one role does all.
+ */
+import type { CredentialsConfig, ServiceConfig } from '../../config/schema.ts'
+import { SqlClient } from '../../net/pg/sql-client.ts'
+import type { LoginOptions } from '../../net/pg/login.ts'
+import type { Secrets } from '../../net/secrets/secrets.ts'
+import { serverTls } from '../../net/tls.ts'
+import { PontoonError } from '../../shared/errors.ts'
+import type { Side } from '../../shared/side.ts'
+
+export const purposes = ['control', 'replication', 'read'] as const
+export type Purpose = (typeof purposes)[number]
+
+export interface ConnectOptions {
+  readonly side: Side
+  readonly purpose: Purpose
+  /** Default: the database of the service. */
+  readonly database?: string
+  /** What pg_stat_activity shows, after `pontoon `. */
+  readonly task: string
+  /** Further startup parameters, e.g. `replication`. */
+  readonly parameters?: Readonly<Record<string, string>>
+}
+
+/** One PostgreSQL service, as everything in migration/pg gets it. */
+export interface MigrationContext {
+  readonly service: string
+  readonly config: ServiceConfig
+  readonly secrets: Secrets
+}
+
+/** Rejects as login() does. */
+export async function connectAs(
+  context: MigrationContext,
+  options: ConnectOptions,
+): Promise<SqlClient> {
+  const client = await SqlClient.connect(loginAs(context, options))
+  return client
+}
+
+export function loginAs(context: MigrationContext, options: ConnectOptions): LoginOptions {
+  const { config, secrets } = context
+  const { side: name, purpose, task } = options
+  const side = config[name]
+  const endpoint = { host: side.host, port: side.port }
+  const role = roleOf(config, name, purpose)
+  const { user } = role
+  const parameters = {
+    user,
+    database: options.database ?? databaseOf(context, name),
+    application_name: `pontoon ${task}`,
+    client_encoding: 'UTF8',
+    options: sessionOptions(purpose),
+    ...options.parameters,
+  }
+  return {
+    endpoint,
+    tls: serverTls(side.tls, side.host).made,
+    parameters: new Map(Object.entries(parameters)),
+    password: secrets.of(role, { ...endpoint, user }) ?? null,
+    timeoutMs: side.connectTimeoutMs,
+  }
+}
+
+/** Role and password of a purpose. Throws CONFIG_INVALID where none is configured. */
+export function roleOf(
+  config: ServiceConfig,
+  name: Side,
+  purpose: Purpose,
+): CredentialsConfig & { readonly user: string } {
+  const side = config[name]
+  const own = { control: undefined, replication: side.replicationUser, read: side.readUser }[
+    purpose
+  ]
+  for (const role of [own, side.controlUser, side]) {
+    const { user, password, auth } = role ?? {}
+    if (user !== undefined) return { user, password, auth }
+  }
+  throw new PontoonError(
+    'CONFIG_INVALID',
+    `${name}: set controlUser; a migration needs a role there`,
+  )
+}
+
+/** The one database that a migrated service has on that side. Throws CONFIG_INVALID. */
+export function databaseOf({ service, config }: MigrationContext, side: Side): string {
+  const named = config[side].database ?? config.databases?.[0]
+  if (named !== undefined && (config.databases?.length ?? 1) === 1) return named
+  throw new PontoonError(
+    'CONFIG_INVALID',
+    `${service}: a service that is migrated names its one database: set databases: [NAME]`,
+  )
+}
+
+/** Nothing that a database or role has set may change what our statements mean. */
+function sessionOptions(purpose: Purpose): string {
+  const settings = {
+    search_path: 'pg_catalog',
+    default_transaction_read_only: purpose === 'read' ? 'on' : 'off',
+    default_transaction_isolation: 'read\\ committed',
+    DateStyle: 'ISO',
+    IntervalStyle: 'postgres',
+    TimeZone: 'UTC',
+    extra_float_digits: '3',
+    bytea_output: 'hex',
+    statement_timeout: '0',
+    lock_timeout: '0',
+    idle_in_transaction_session_timeout: '0',
+  }
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ')
+}
