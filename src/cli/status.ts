@@ -124,8 +124,11 @@ function certificateFacts({ certificates = [] }: ServiceView): [string, string][
 
 function describeGate(gate: ServiceView['gate']): string {
   if (gate.state === 'open') return 'open'
-  const opens = formatDuration(gate.opensInMs)
-  return `paused (${gate.reason}), ${gate.parked} parked, opens in ${opens}`
+  const opens =
+    gate.opensInMs === null
+      ? 'does not open by itself'
+      : `opens in ${formatDuration(gate.opensInMs)}`
+  return `paused (${gate.reason}), ${gate.parked} parked, ${opens}`
 }
 
 function describeCounts(counts: Readonly<Record<string, number>>): string {

@@ -116,7 +116,7 @@ export class Operator {
       const ended = terminate ? endRest(service, waited) : 0
       const { opensInMs } = service.gate.snapshot()
       const { drained, waitingFor } =
-        ended > 0 && opensInMs > 0
+        ended > 0 && opensInMs !== null && opensInMs > 0
           ? await service.pause(opensInMs, gateLimits.endMs, `paused by ${actor.name}`)
           : waited
       const details = { drained, waitingFor: waitingFor.length, ended }

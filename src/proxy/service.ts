@@ -8,6 +8,7 @@ import type { Route } from '../routing/route.ts'
 import type { CommandStats } from './command-stats.ts'
 import { BucketHistogram } from '../shared/histogram.ts'
 import type { Side } from '../shared/side.ts'
+import type { SwitchHold } from './gate-use.ts'
 import { ServerStats } from './server-stats.ts'
 
 export interface Service {
@@ -25,9 +26,19 @@ export interface Service {
   applyConfig(config: AnyServiceConfig): readonly string[]
   /** Binds the listen addresses. Throws LISTEN_IN_USE or LISTEN_FAILED. */
   listen(): Promise<void>
-  /** Pauses for at most `forMs` and settles when drained or when `waitMs` are over. */
+  /**
+   * Pauses for at most `forMs` and settles when drained or when `waitMs` are over. Rejects with
+   * GATE_REFUSED during a switch.
+   */
   pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport>
+  /** Ends a pause, and a doubt about the primary side. Throws GATE_REFUSED during a switch. */
   resume(): void
+  /**
+   * Parks new transactions until the holder releases them, however long that takes; nothing else
+   * opens the gate meanwhile, and whoever is parked meets no limit of time or number. Throws
+   * GATE_REFUSED during another switch, naming it.
+   */
+  beginSwitch(reason: string): SwitchHold
   /** Closes idle servers now and busy ones at their next release; of one database or of all. */
   reconnect(database?: string | null): void
   /** Ends sessions at once, whatever they do; returns how many. */

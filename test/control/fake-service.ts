@@ -2,6 +2,7 @@
 import type { ServiceConfig } from '../../src/config/schema.ts'
 import { Gate } from '../../src/net/gate.ts'
 import type { CommandStats } from '../../src/proxy/command-stats.ts'
+import type { SwitchHold } from '../../src/proxy/gate-use.ts'
 import { ServiceStats } from '../../src/proxy/service.ts'
 import type {
   ClientSnapshot,
@@ -68,6 +69,19 @@ export class FakeService implements Service {
     this.gate.open()
   }
 
+  beginSwitch(reason: string): SwitchHold {
+    this.calls.push('switch')
+    const hold = this.gate.hold(reason)
+    return {
+      reason,
+      get isInForce() {
+        return hold.isInForce
+      },
+      drained: async () => ({ drained: this.busy.length === 0, waitingFor: this.busy }),
+      release: (release) => hold.release(release),
+    }
+  }
+
   reconnect(database: string | null = null): void {
     this.calls.push(database === null ? 'reconnect' : `reconnect ${database}`)
   }
@@ -101,7 +115,7 @@ export class FakeService implements Service {
 
   async close(drainMs: number): Promise<void> {
     this.calls.push(`close ${drainMs}`)
-    this.gate.open()
+    this.gate.openForGood()
   }
 }
 

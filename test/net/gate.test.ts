@@ -86,6 +86,7 @@ void t.test('the snapshot tells how long and why', (test) => {
   move(50)
   test.strictSame(gate.snapshot(), {
     state: 'paused',
+    keptBy: 'pause',
     parked: 0,
     pausedForMs: 150,
     opensInMs: 29_950,

@@ -116,8 +116,11 @@ function drawService(view) {
 
 function gateWords(gate) {
   if (gate.state === 'open') return 'gate open'
-  const seconds = (gate.opensInMs / 1000).toFixed(1)
-  return `gate paused (${gate.reason}), ${gate.parked} parked, opens in ${seconds} s`
+  const opens =
+    gate.opensInMs === null
+      ? 'does not open by itself'
+      : `opens in ${(gate.opensInMs / 1000).toFixed(1)} s`
+  return `gate paused (${gate.reason}), ${gate.parked} parked, ${opens}`
 }
 
 function counts(numbers) {

@@ -87,6 +87,8 @@ export class ClientLogin implements TransportHandler {
   wasParked = false
   /** Told when the client goes away while the welcome waits for a server. */
   onGone: (() => void) | null = null
+  /** Told when the gate is shut while the welcome waits for a server. */
+  recall: (() => void) | null = null
 
   constructor(host: LoginHost, socket: Carrier) {
     this.#host = host
@@ -109,6 +111,11 @@ export class ClientLogin implements TransportHandler {
   #late(afterMs: number): void {
     if (this.#state === 'welcoming' && this.wasParked) {
       this.wasParked = !this.#host.context.gate.isOpen
+      this.#startTime()
+      return
+    }
+    // As a session, whoever waits for the end of a switch meets no deadline.
+    if (this.#isBusy && this.#host.context.gate.keptBy === 'switch') {
       this.#startTime()
       return
     }

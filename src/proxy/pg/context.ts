@@ -26,6 +26,6 @@ export interface ServiceContext {
   /** Since when a session does what it does now (clock milliseconds). */
   workSinceMs(session: Session): number
   /** A session has come to rest or has left: whoever drains looks again. */
-  settled(): void
+  settled(session: Session): void
   left(session: Session): void
 }

@@ -3,6 +3,7 @@
  * parameters, access). Sessions of the same kind share a `ServerKinds`, so that finding the pool
  * on the hot path is a field access.
  */
+import type { GatePlace } from '../../net/gate-lines.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Clock } from '../../shared/clock.ts'
@@ -52,6 +53,8 @@ export class PoolSlot {
 
 /** The four pools that sessions of one user, database and parameters may use. */
 export interface ServerKinds extends Readonly<Record<Side, Readonly<Record<Access, PoolSlot>>>> {
+  /** Where its sessions go from a gate: to the primary side's servers for writes. */
+  readonly place: GatePlace
   /** When a client last had to do with them (clock milliseconds). */
   usedAtMs: number
 }
@@ -59,11 +62,13 @@ export interface ServerKinds extends Readonly<Record<Side, Readonly<Record<Acces
 export class PoolSet {
   readonly #make: (kind: ServerKind) => Pool<PgServer>
   readonly #clock: Clock
+  readonly #primary: () => Side
   readonly #kinds = new Map<string, ServerKinds>()
 
-  constructor(make: (kind: ServerKind) => Pool<PgServer>, clock: Clock) {
+  constructor(make: (kind: ServerKind) => Pool<PgServer>, clock: Clock, primary: () => Side) {
     this.#make = make
     this.#clock = clock
+    this.#primary = primary
   }
 
   kinds(user: string, database: string, parameters: ReadonlyMap<string, string>): ServerKinds {
@@ -73,11 +78,12 @@ export class PoolSet {
     if (kinds === undefined) {
       const slot = (side: Side, access: Access): PoolSlot =>
         new PoolSlot({ side, user, database, parameters, access }, this.#make)
-      kinds = {
+      const made: Record<Side, Record<Access, PoolSlot>> = {
         source: { write: slot('source', 'write'), read: slot('source', 'read') },
         target: { write: slot('target', 'write'), read: slot('target', 'read') },
-        usedAtMs,
       }
+      const room = (): number => roomIn(made[this.#primary()].write.pool)
+      kinds = { ...made, place: { room }, usedAtMs }
       this.#kinds.set(key, kinds)
     }
     kinds.usedAtMs = usedAtMs
@@ -130,6 +136,14 @@ export class PoolSet {
     }
     return snapshots
   }
+}
+
+/**
+ * So many may stand in its queue: as many as it may have servers, so that none of them idles while
+ * the next one comes from the gate. To a pool that can serve nobody all go, and are told so.
+ */
+function roomIn(pool: Pool<PgServer>): number {
+  return pool.isDown ? Number.POSITIVE_INFINITY : pool.limits.size - pool.waitingCount
 }
 
 function slotsOf(kinds: ServerKinds): readonly PoolSlot[] {

@@ -32,6 +32,7 @@ import {
 } from '../service.ts'
 import type { ConsoleActions } from '../console-actions.ts'
 import { Drains } from '../drains.ts'
+import { GateUse, type SwitchHold } from '../gate-use.ts'
 import { AuthQuery } from './auth-query.ts'
 import { CancelRegistry } from './cancel.ts'
 import { ClassifierSet } from './classifiers.ts'
@@ -105,6 +106,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly #logins = new Set<ClientLogin>()
   readonly #sessions = new Set<Session>()
   readonly #drains = new Drains({ isDrained: () => this.activeCount === 0 })
+  readonly #gateUse: GateUse
   #nextId = 1
   readonly #clientCounts = new ClientCounts()
   readonly #refusals = new Refusals()
@@ -134,6 +136,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       this.stats.pause.observe(pausedMs / 1_000)
       this.#drains.look()
     })
+    this.#gateUse = this.#makeGateUse()
     this.#tls = new LegTls(name, config, clock, log)
     this.#sides = new Sides({
       config: () => this.config,
@@ -157,7 +160,11 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       clock,
     })
     const maker = this.#poolMaker()
-    this.#pools = new PoolSet((kind) => maker.make(kind), clock)
+    this.#pools = new PoolSet(
+      (kind) => maker.make(kind),
+      clock,
+      () => this.route.primary,
+    )
     this.#upkeep = this.#makeUpkeep(maker, lookup)
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
@@ -215,15 +222,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   }
 
   async pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport> {
-    this.gate.pause(forMs, reason)
-    await this.#drains.wait(waitMs, () => this.gate.isOpen)
-    const now = this.clock.nowMs()
-    const waitingFor = [...this.#sessions]
-      .filter((session) => !session.isAtRest)
-      .map((session) => session.snapshot(now))
-      .toSorted((a, b) => b.stateAgeMs - a.stateAgeMs)
-    // Under a gate that has opened meanwhile nothing stays drained.
-    return { drained: this.activeCount === 0 && !this.gate.isOpen, waitingFor }
+    return await this.#gateUse.pause(forMs, waitMs, reason)
   }
 
   workSinceMs(session: Session): number {
@@ -232,6 +231,11 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   resume(): void {
     this.gate.open()
+  }
+
+  beginSwitch(reason: string): SwitchHold {
+    if (this.#isClosing) throw new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down')
+    return this.#gateUse.beginSwitch(reason)
   }
 
   reconnect(database: string | null = null): void {
@@ -297,7 +301,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     for (const underWay of this.#logins) underWay.refuse(stopping)
     for (const session of this.#sessions) if (session.isAtRest) session.fail(stopping)
     if (this.activeCount > 0) await this.#drains.wait(drainMs)
-    this.gate.open()
+    this.gate.openForGood()
     for (const session of this.#sessions) session.fail(stopping)
     this.#adminConsole.close(stopping)
     for (const pool of this.#pools.pools()) pool.close()
@@ -308,8 +312,9 @@ class PostgresService implements Service, ServiceContext, LoginHost {
 
   // What sessions and logins ask of the service.
 
-  settled(): void {
+  settled({ identity }: Session): void {
     this.#drains.look()
+    this.gate.letOn(identity.kinds.place)
     if (this.#isClosing) this.#closeIdle()
   }
 
@@ -320,6 +325,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#welcomer.left(session)
     this.#dealer.leave(session.identity.seat)
     this.#drains.look()
+    this.gate.letOn(session.identity.kinds.place)
   }
 
   ended(ended: ClientLogin): void {
@@ -352,12 +358,16 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   }
 
   lookUpVerifier(user: string): Promise<string | null> {
-    return this.#authQuery.lookUp(user)
+    return this.#gateUse.askPrimary(() => this.#authQuery.lookUp(user))
   }
 
   /** Logs in to the primary side with the client's own password; remembers it when it is right. */
   async provePassword(user: string, database: string, password: string): Promise<boolean> {
     if (this.proven.isSure(user, password)) return true
+    return await this.#gateUse.askPrimary(() => this.#tryPassword(user, database, password))
+  }
+
+  async #tryPassword(user: string, database: string, password: string): Promise<boolean> {
     const kind: ServerKind = {
       side: this.route.primary,
       user,
@@ -389,6 +399,17 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#logins.add(new ClientLogin(this, socket))
   }
 
+  #makeGateUse(): GateUse {
+    return new GateUse({
+      gate: this.gate,
+      primary: () => this.route.primary,
+      drains: this.#drains,
+      isDrained: () => this.activeCount === 0,
+      shut: () => this.#recall(),
+      busy: () => this.#snapshots((session) => !session.isAtRest),
+    })
+  }
+
   #makeUpkeep(maker: PoolMaker, lookup: LookupFunction | undefined): Upkeep {
     return new Upkeep({
       name: this.name,
@@ -401,6 +422,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       maker,
       sessions: this.#sessions,
       eachTick: () => {
+        this.gate.letOn()
         this.#sessionLimits.look(this.#sessions)
         const now = this.clock.nowMs()
         for (const underWay of this.#logins) underWay.look(now)
@@ -442,6 +464,19 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     } finally {
       connection.close()
     }
+  }
+
+  /** Who waits for a server waits at the gate instead, those first who have waited longest. */
+  #recall(): void {
+    const waiting = [...this.#sessions].filter(({ state }) => state === 'waiting')
+    for (const session of waiting.toSorted((a, b) => a.stateSinceMs - b.stateSinceMs))
+      session.recall()
+    for (const underWay of this.#logins) underWay.recall?.()
+  }
+
+  #snapshots(which: (session: Session) => boolean): readonly ClientSnapshot[] {
+    const now = this.clock.nowMs()
+    return [...this.#sessions].filter(which).map((session) => session.snapshot(now))
   }
 
   #closeIdle(): void {

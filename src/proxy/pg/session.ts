@@ -152,7 +152,7 @@ export class Session {
    */
   begin(choice: SideChoice | null): boolean {
     assert(this.#state === 'idle', 'a request starts from idle')
-    if (!this.context.gate.isOpen) {
+    if (!this.context.gate.admits(this.identity.kinds.place)) {
       this.#park()
       return false
     }
@@ -184,7 +184,17 @@ export class Session {
       this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
       this.#move('idle')
       this.frontend.resume()
-    })
+    }, this.identity.kinds.place)
+  }
+
+  /** The gate was shut while it waits for a server: it waits there instead, without a deadline. */
+  recall(): void {
+    if (this.#state !== 'waiting') return
+    this.#leaveQueue?.()
+    this.#leaveQueue = null
+    this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
+    this.#move('idle')
+    this.frontend.resume()
   }
 
   #wait(pool: Pool<PgServer>): void {
@@ -277,7 +287,7 @@ export class Session {
     if (this.isPooled && this.errands.runNext(server, now)) return
     if (this.#state === 'active') this.#finish(server, now)
     if (this.isPooled && this.pinReason === '') this.#release(server)
-    this.context.settled()
+    this.context.settled(this)
     this.listening?.deliver()
     if (this.#state === 'idle') this.frontend.resume()
   }

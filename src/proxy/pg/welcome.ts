@@ -6,7 +6,6 @@
  */
 import type { PgServer } from '../../net/pg/server.ts'
 import { VerbatimError } from '../../net/pg/verbatim-error.ts'
-import type { Pool } from '../../net/pool.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import type { SessionDealer } from '../../routing/balance.ts'
 import { Classifier } from '../../routing/classify.ts'
@@ -21,11 +20,12 @@ import {
   queryMessage,
   readyForQuery,
 } from '../../wire/pg/write.ts'
+import { acquire } from './acquire.ts'
 import type { CancelKey, CancelRegistry } from './cancel.ts'
 import type { ClassifierSet } from './classifiers.ts'
 import type { ClientLogin, StartupIdentity } from './client-login.ts'
 import type { ServiceContext } from './context.ts'
-import type { PoolSet, PoolSlot } from './pool-set.ts'
+import type { PoolSet, PoolSlot, ServerKinds } from './pool-set.ts'
 import { ReplicationClients } from './replication.ts'
 import { Session } from './session.ts'
 import { settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
@@ -106,11 +106,10 @@ export class Welcomer {
       startup.database,
       options === '' ? noParameters : new Map([['options', options]]),
     )
-    const slot = kinds[context.route.primary].write
     const key = settingsKey(settings)
-    let reported = this.#reported.get(slot)?.get(key)
+    let reported = this.#reported.get(kinds[context.route.primary].write)?.get(key)
     if (reported === undefined) {
-      reported = await this.#ask(login, slot, settings, key)
+      reported = await this.#ask(login, kinds, settings, key)
       if (!login.isOpen) return null
     }
     const cancelKey = cancels.newKey(startup.cancelKeyBytes)
@@ -129,7 +128,7 @@ export class Welcomer {
     const parameters = new Map([...startup.parameters].filter(([name]) => !isIdentity(name)))
     if (startup.replication === null) parameters.delete('replication')
     const kinds = pools.kinds(startup.user, startup.database, parameters)
-    const server = await acquire(login, context, () => kinds[context.route.primary].write.pool)
+    const server = await acquire(login, context, kinds)
     if (server === null) return null
     // The server's own secret may have another length, and lets nobody but us ask the server.
     const secret = cancels.newSecret(startup.cancelKeyBytes)
@@ -197,99 +196,55 @@ export class Welcomer {
   /** Applies the settings to a server of the pool and remembers what it reports then. */
   async #ask(
     login: ClientLogin,
-    slot: PoolSlot,
+    kinds: ServerKinds,
     settings: Settings,
     key: string,
   ): Promise<Reported> {
     const { context } = this.#parts
-    const server = await acquire(login, context, () => slot.pool)
+    const server = await acquire(login, context, kinds)
     if (server === null) return noParameters
-    const refusal =
-      server.settingsKey === key
-        ? null
-        : await applySettings(server, settings, key).catch((error: unknown) => {
-            slot.pool.lost(server)
-            throw error
-          })
+    const slot = kinds[server.side].write
+    let refusal: Refusal | null = null
+    if (server.settingsKey !== key) {
+      try {
+        refusal = await applySettings(server, settings, key)
+      } catch (error) {
+        slot.pool.lost(server)
+        // A switch has cut it off from its side: the client waits for the end of that.
+        if (context.gate.isOpen && context.route.primary === server.side) throw error
+        return await this.#ask(login, kinds, settings, key)
+      }
+    }
     const { reported } = server
     server.rest()
     if (refusal !== null) server.spoil()
     slot.pool.give(server)
     if (refusal !== null) throw settingsRefused(refusal)
+    this.#remember(slot, key, reported)
+    return reported
+  }
+
+  #remember(slot: PoolSlot, key: string, reported: Reported): void {
     let remembered = this.#reported.get(slot)
     if (remembered === undefined || remembered.size >= rememberedMax) {
       remembered = new Map()
       this.#reported.set(slot, remembered)
     }
     remembered.set(key, reported)
-    return reported
   }
+}
+
+interface Refusal {
+  readonly message: string
+  readonly sqlstate: string
 }
 
 const nothingRead = new Classifier({})
 
-const stayed = (): void => undefined
-
 const noParameters: ReadonlyMap<string, string> = new Map()
 
-/** A server of the pool, once the gate is open; null when the client has gone meanwhile. */
-function acquire(
-  login: ClientLogin,
-  context: ServiceContext,
-  choose: () => Pool<PgServer>,
-): Promise<PgServer | null> {
-  return new Promise((resolve, reject) => {
-    let leave: () => void = stayed
-    const finish = (): void => {
-      login.onGone = null
-    }
-    login.onGone = () => {
-      leave()
-      resolve(null)
-    }
-    const next = (): void => {
-      if (!login.isOpen) return
-      if (!context.gate.isOpen) {
-        login.wasParked = true
-        leave = context.gate.park(next)
-        return
-      }
-      const pool = choose()
-      const server = pool.take()
-      if (server !== null) {
-        finish()
-        resolve(server)
-        return
-      }
-      leave = pool.wait({
-        onServer: (waited) => {
-          // As a session that waits: not during a pause, not on a side that is primary no more.
-          if (!context.gate.isOpen || choose() !== pool) {
-            next()
-            return false
-          }
-          finish()
-          resolve(waited)
-          return true
-        },
-        onRefused: (error) => {
-          finish()
-          reject(error)
-        },
-      })
-    }
-    next()
-  })
-}
-
 /** A startup parameter that the server does not take, in the server's words. */
-function settingsRefused({
-  message,
-  sqlstate,
-}: {
-  message: string
-  sqlstate: string
-}): PontoonError {
+function settingsRefused({ message, sqlstate }: Refusal): PontoonError {
   return new VerbatimError(
     'STARTUP_PARAMETER',
     message,
@@ -299,11 +254,7 @@ function settingsRefused({
 }
 
 /** Settles with the server's refusal, or null when the settings are applied. */
-function applySettings(
-  server: PgServer,
-  settings: Settings,
-  key: string,
-): Promise<{ message: string; sqlstate: string } | null> {
+function applySettings(server: PgServer, settings: Settings, key: string): Promise<Refusal | null> {
   return new Promise((resolve, reject) => {
     server.transport.handler = new SettingsHandler(
       server,
@@ -325,14 +276,14 @@ function applySettings(
 /** Reads the few messages that answer the settings query. */
 class SettingsHandler implements TransportHandler {
   readonly #server: PgServer
-  readonly #done: (refusal: { message: string; sqlstate: string } | null) => void
+  readonly #done: (refusal: Refusal | null) => void
   readonly #lost: (error: PontoonError) => void
   #buffer: Buffer = Buffer.alloc(0)
-  #refusal: { message: string; sqlstate: string } | null = null
+  #refusal: Refusal | null = null
 
   constructor(
     server: PgServer,
-    done: (refusal: { message: string; sqlstate: string } | null) => void,
+    done: (refusal: Refusal | null) => void,
     lost: (error: PontoonError) => void,
   ) {
     this.#server = server

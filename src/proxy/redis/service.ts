@@ -21,6 +21,7 @@ import type { Log } from '../../shared/log.ts'
 import type { Side } from '../../shared/side.ts'
 import type { CommandStats } from '../command-stats.ts'
 import { Drains } from '../drains.ts'
+import { GateUse, type SwitchHold } from '../gate-use.ts'
 import { LegTls } from '../leg-tls.ts'
 import {
   countIn,
@@ -90,6 +91,7 @@ class RedisService implements Service, RedisContext {
   readonly #tls: LegTls
   readonly #listener = new Listener((socket) => this.#accept(socket))
   readonly #drains = new Drains({ isDrained: () => this.#isDrained() })
+  readonly #gateUse: GateUse
   readonly #learning = new Map<Side, number>()
   #nextId = 1
   #sweep: NodeJS.Timeout | null = null
@@ -107,6 +109,16 @@ class RedisService implements Service, RedisContext {
     this.gate = new Gate(eventClock, (pausedMs) => {
       this.stats.pause.observe(pausedMs / 1_000)
       this.#drains.look()
+    })
+    this.#gateUse = new GateUse({
+      gate: this.gate,
+      primary: () => this.route.primary,
+      drains: this.#drains,
+      isDrained: () => this.#isDrained(),
+      shut: () => {
+        for (const session of this.sessions.values()) session.own?.recall()
+      },
+      busy: () => this.#busy(),
     })
     this.#tls = new LegTls(name, redisLegs(config), clock, log)
     this.reads = new ReadRouter({
@@ -159,20 +171,15 @@ class RedisService implements Service, RedisContext {
   }
 
   async pause(forMs: number, waitMs: number, reason: string): Promise<DrainReport> {
-    this.gate.pause(forMs, reason)
-    for (const session of this.sessions.values()) session.own?.recall()
-    await this.#drains.wait(waitMs, () => this.gate.isOpen)
-    const now = this.clock.nowMs()
-    const waitingFor = [...this.sessions.values()]
-      .filter((session) => !session.isAtRest)
-      .map((session) => session.snapshot(now))
-      .toSorted((a, b) => b.stateAgeMs - a.stateAgeMs)
-    // Under a gate that has opened meanwhile nothing stays drained.
-    return { drained: this.#isDrained() && !this.gate.isOpen, waitingFor }
+    return await this.#gateUse.pause(forMs, waitMs, reason)
   }
 
   resume(): void {
     this.gate.open()
+  }
+
+  beginSwitch(reason: string): SwitchHold {
+    return this.#gateUse.beginSwitch(reason)
   }
 
   reconnect(database: string | null = null): void {
@@ -230,11 +237,11 @@ class RedisService implements Service, RedisContext {
   async close(drainMs: number): Promise<void> {
     this.#isClosing = true
     this.#listener.stopAccepting()
-    this.gate.pause(Math.max(drainMs, 1), 'shutting down')
+    if (this.gate.keptBy !== 'switch') this.gate.pause(Math.max(drainMs, 1), 'shutting down')
     for (const session of this.sessions.values()) session.own?.recall()
     this.#closeAtRest()
     await this.#drains.wait(drainMs)
-    this.gate.open()
+    this.gate.openForGood()
     for (const session of this.sessions.values()) session.fail(stopping())
     for (const group of this.groups.all()) group.close()
     if (this.#sweep !== null) clearInterval(this.#sweep)
@@ -257,6 +264,13 @@ class RedisService implements Service, RedisContext {
     if (this.activeCount > 0) return false
     for (const session of this.sessions.values()) if (!session.isAtRest) return false
     return true
+  }
+
+  #busy(): readonly ClientSnapshot[] {
+    const now = this.clock.nowMs()
+    return [...this.sessions.values()]
+      .filter((session) => !session.isAtRest)
+      .map((session) => session.snapshot(now))
   }
 
   #closeAtRest(): void {

@@ -54,12 +54,14 @@ async function pause({
   requireWholeService(view, 'PAUSE', argument)
   const seconds = pauseLeaseMs / 1_000
   const again = gate.isOpen ? '' : 'it was paused already, the lease starts anew; '
-  tell(
-    notice(
-      `${again}service "${name}" resumes by itself after ${seconds} s unless RESUME comes first; ` +
-        'PAUSE again extends that',
-    ),
-  )
+  // During a switch it will be refused.
+  if (gate.keptBy !== 'switch')
+    tell(
+      notice(
+        `${again}service "${name}" resumes by itself after ${seconds} s unless RESUME comes first; ` +
+          'PAUSE again extends that',
+      ),
+    )
   const { clock } = view.context
   const startedAtMs = clock.nowMs()
   const { drained, waitingFor } = await control.pause(name, pauseLeaseMs, pauseLeaseMs, actor)
