@@ -32,6 +32,7 @@ const entries = [
   'scripts/docs-config.ts',
   'scripts/redis-commands.ts',
   'src/cli/service-job.ts',
+  'src/cli/progress.ts',
   'src/migration/pg/control-schema.ts',
   'src/migration/pg/tables.ts',
 ]

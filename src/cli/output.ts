@@ -13,11 +13,14 @@ export interface Output {
 export interface Streams {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
+  /** Width of the terminal that `err` goes to; undefined where it is none. */
+  readonly errColumns?: () => number | undefined
 }
 
 export const processStreams: Streams = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
+  errColumns: () => (process.stderr.isTTY ? process.stderr.columns : undefined),
 }
 
 export function createOutput(json: boolean, streams: Streams = processStreams): Output {
