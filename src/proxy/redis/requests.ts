@@ -69,8 +69,7 @@ export class Requests {
     const held = this.#held
     this.#held = nothing
     this.#consume(held, held.length)
-    if (this.#held.length <= heldBytesMax && !session.client.isCongested)
-      session.client.resumeReading()
+    session.readOn()
   }
 
   #consume(bytes: Buffer, end: number): void {

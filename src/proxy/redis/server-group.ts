@@ -60,6 +60,12 @@ export class ServerGroup {
     if (this.#ownPool !== null) yield ['own', this.#ownPool]
   }
 
+  /** It has no server, opens none, and nobody waits for one. */
+  get isEmpty(): boolean {
+    const pools = [this.#sharedPool, this.#ownPool]
+    return pools.every((pool) => pool === null || pool.isEmpty)
+  }
+
   /** Nobody gets a server here at present. */
   get isDown(): boolean {
     return this.#sharedPool?.isDown === true
@@ -221,13 +227,31 @@ export class GroupSet {
   }
 
   congested(relay: ServerRelay): void {
-    for (const session of this.#context.sessions.values())
-      if (session.upstream === relay) session.client.pauseReading()
+    for (const session of this.#context.sessions.values()) {
+      if (session.upstream !== relay) continue
+      session.congestedBy = relay
+      session.client.pauseReading()
+    }
   }
 
+  /** It reads again, or is gone. */
   drained(relay: ServerRelay): void {
-    for (const session of this.#context.sessions.values())
-      if (session.upstream === relay) session.client.resumeReading()
+    for (const session of this.#context.sessions.values()) {
+      if (session.congestedBy !== relay) continue
+      session.congestedBy = null
+      session.readOn()
+    }
+  }
+
+  /** Forgets groups that no session uses and that have no server: a client may ask for any number. */
+  sweep(): void {
+    const used = new Set<SideGroups>()
+    for (const session of this.#context.sessions.values()) used.add(session.groups)
+    for (const [key, groups] of this.#groups) {
+      if (used.has(groups) || !sides.every((side) => groups[side].isEmpty)) continue
+      this.#groups.delete(key)
+      for (const side of sides) groups[side].close()
+    }
   }
 
   /**
@@ -247,6 +271,7 @@ export class GroupSet {
 
   /** Tells everyone who waits for it, in the order of their commands. */
   lost(relay: ServerRelay, error: PontoonError): void {
+    this.drained(relay)
     const broken = relay.isInsideReply && relay.owed.length > 0 ? relay.owed.session : null
     const waiting = new Map<Session, number>()
     for (; relay.owed.length > 0; relay.owed.shift()) {

@@ -179,7 +179,7 @@ export class ServerRelay implements TransportHandler {
   onDrained(): void {
     this.isCongested = false
     if (this.owner === null) this.#context.groups.drained(this)
-    else this.owner.client.resumeReading()
+    else this.owner.readOn()
   }
 
   onClosed(error: Error | null): void {

@@ -64,6 +64,10 @@ export class Session implements TransportHandler {
   lastCommandMs: number
   lastRecord: CommandRecord | null = null
   congestedSinceMs: number | null = null
+  /** The shared server that does not read, for which its client is not read. */
+  congestedBy: ServerRelay | null = null
+  /** The server whose replies it keeps back until its client reads again. */
+  #heldUp: ServerRelay | null = null
   #unreadBytes = 0
   #hasEnded = false
   #state: SessionState = 'ready'
@@ -210,7 +214,20 @@ export class Session implements TransportHandler {
     this.client.send(bytes, start, end)
     if (this.congestedSinceMs === null) return
     this.#unreadBytes += end - start
-    if (this.#unreadBytes > unreadBytesMax) (this.own?.relay ?? this.upstream)?.holdUp()
+    if (this.#unreadBytes > unreadBytesMax) this.#holdUp(this.own?.relay ?? this.upstream)
+  }
+
+  #holdUp(relay: ServerRelay | null): void {
+    if (relay === null) return
+    if (relay !== this.#heldUp) this.#letGo()
+    this.#heldUp = relay
+    relay.holdUp()
+  }
+
+  #letGo(): void {
+    const relay = this.#heldUp
+    this.#heldUp = null
+    relay?.goOn()
   }
 
   /** The last reply that was owed has been delivered. */
@@ -243,6 +260,8 @@ export class Session implements TransportHandler {
       this.move('ready')
       this.resume()
     }
+    this.readOn()
+    this.#leaveIfDone()
   }
 
   /** Its own server is gone, with whatever state of the client it held. */
@@ -261,14 +280,20 @@ export class Session implements TransportHandler {
     this.congestedSinceMs = this.context.clock.nowMs()
     this.#unreadBytes = 0
     this.client.pauseReading()
-    if (this.own !== null) this.own.relay.holdUp()
+    if (this.own !== null) this.#holdUp(this.own.relay)
   }
 
   onDrained(): void {
     this.congestedSinceMs = null
-    const relay = this.own?.relay ?? this.upstream
-    if (relay?.isHeldUp === true) relay.goOn()
-    if (!this.requests.isFull) this.client.resumeReading()
+    this.#letGo()
+    this.readOn()
+  }
+
+  /** Its client is read again, unless something still speaks against it. */
+  readOn(): void {
+    if (this.client.isCongested || this.requests.isFull) return
+    if (this.congestedBy !== null || this.own?.relay.isCongested === true) return
+    this.client.resumeReading()
   }
 
   /** It sends nothing more. What it has asked for is still answered, unless that may take for ever. */
@@ -306,9 +331,8 @@ export class Session implements TransportHandler {
     this.#wait.leave()
     this.move('closed')
     this.requests.clear()
-    const held = this.own?.relay ?? this.upstream
     this.own?.abandon()
-    if (held?.isHeldUp === true) held.goOn()
+    this.#letGo()
     this.client.end()
     this.context.left(this)
   }

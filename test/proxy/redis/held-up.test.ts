@@ -1,0 +1,107 @@
+/** Servers that do not read or die, clients that do not read: nobody else stalls, and nobody for ever. */
+import t from 'tap'
+import type { RedisContext } from '../../../src/proxy/redis/context.ts'
+import type { Session } from '../../../src/proxy/redis/session.ts'
+import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import { startRedis } from '../../support/redis.ts'
+import { RespError } from '../../support/resp.ts'
+import { until } from '../../support/until.ts'
+
+const redis = await startRedis()
+t.teardown(() => redis.stop())
+
+async function serve(
+  test: { teardown(end: () => Promise<void>): void },
+  options: Partial<Parameters<typeof startRedisPontoon>[0]> = {},
+): Promise<RedisPontoon> {
+  const pontoon = await startRedisPontoon({ source: redis, ...options })
+  test.teardown(() => pontoon.stop())
+  return pontoon
+}
+
+/** The inside of the service. */
+function hasSessions(service: object): service is Pick<RedisContext, 'sessions'> {
+  return 'sessions' in service
+}
+
+function onlySession({ service }: RedisPontoon): Session {
+  if (!hasSessions(service)) throw new Error('this is no Redis service')
+  const [session] = service.sessions.values()
+  if (session === undefined || service.sessions.size > 1) throw new Error('not one session')
+  return session
+}
+
+for (const mode of ['multiplexed', 'pinned'] as const) {
+  await t.test(`${mode}: a server that does not read and dies stalls no client`, async (test) => {
+    const dying = await startRedis()
+    test.teardown(() => dying.stop())
+    const pontoon = await serve(test, { source: dying, mode, pool: { size: 1, holdMs: 20_000 } })
+    const [client, other] = [await pontoon.client(), await pontoon.client()]
+    await client.call('PING')
+    if (mode === 'multiplexed') await other.call('PING')
+    dying.pause()
+    const count = 3_000
+    const value = 'x'.repeat(16 * 1024)
+    for (let index = 0; index < count; index += 1) client.send('SET', 'k', value)
+    let seen = -1
+    await until(
+      async () => {
+        const isStill = seen > 1_000_000 && seen === pontoon.service.stats.bytesFromClients
+        seen = pontoon.service.stats.bytesFromClients
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        return isStill
+      },
+      'the client is read no more',
+      10_000,
+    )
+    test.ok(seen < count * value.length, 'not all of it')
+    await dying.kill9()
+    await dying.start()
+    if (mode === 'pinned') await client.untilClosed()
+    else {
+      let errors = 0
+      for (let index = 0; index < count; index += 1)
+        errors += (await client.value(20_000)) instanceof RespError ? 1 : 0
+      test.ok(errors > 0 && errors < count, `${errors} of ${count} were lost with it`)
+      test.equal(await client.call('PING'), 'PONG')
+    }
+    test.equal(await other.call('PING'), 'PONG')
+    for (const one of [client, other]) one.destroy()
+  })
+}
+
+await t.test('a client that has ended leaves when its server is lost', async (test) => {
+  const dying = await startRedis()
+  test.teardown(() => dying.stop())
+  const pontoon = await serve(test, { source: dying })
+  const client = await pontoon.client()
+  await client.call('PING')
+  dying.pause()
+  client.send('GET', 'x')
+  client.socket.end()
+  await until(() => pontoon.service.snapshot().clients.active === 1, 'it is under way')
+  await dying.kill9()
+  test.ok((await client.value()) instanceof RespError)
+  await client.untilClosed()
+  await until(() => pontoon.service.snapshot().clients.idle === 0, 'it has left')
+})
+
+await t.test('a server held up for a client that goes elsewhere is read again', async (test) => {
+  const pontoon = await serve(test, { pool: { size: 1, queueTimeoutMs: 1_000 } })
+  const client = await pontoon.client()
+  await client.call('PING')
+  const session = onlySession(pontoon)
+  // As with a large reply whose end is read just as the client has got too much.
+  session.onCongested()
+  const large = Buffer.from(`+${'x'.repeat(5_000_000)}\r\n`)
+  session.deliver(large, 0, large.length)
+  test.equal(session.upstream?.isHeldUp, true)
+  const select = Buffer.from('*2\r\n$6\r\nSELECT\r\n$1\r\n1\r\n')
+  session.onBytes(select, select.length)
+  await client.value()
+  test.equal(await client.value(), 'OK')
+  session.onDrained()
+  const other = await pontoon.client()
+  test.equal(await other.ask('PING'), 'PONG')
+  for (const one of [client, other]) one.destroy()
+})
