@@ -9,18 +9,33 @@ import type { RedisServer } from '../../net/redis/server.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import { unreachable } from '../../shared/assert.ts'
 import { marker } from '../../wire/redis/protocol.ts'
-import { splitInline } from '../../wire/redis/arguments.ts'
+import { readArgument, splitInline } from '../../wire/redis/arguments.ts'
 import { command } from '../../wire/redis/write.ts'
 import { Handling, type CommandRecord } from './command-book.ts'
+import { answerBytesMax, LatestIds } from './latest-ids.ts'
 import { ServerRelay } from './server-relay.ts'
 import { heldCommandBytesMax } from './limits.ts'
 import type { Session } from './session.ts'
+import { TransactionState } from './transaction-state.ts'
 
 /** Their replies are pushes in RESP3, and one per channel in RESP2. */
 const subscriptions = /^[ps]?(?:un)?subscribe$/
 
+/**
+ * Sent behind each of them in RESP3, where the server answers with pushes or with an error: the reply
+ * to it, which no ACL forbids, says that all of that has come.
+ */
+const confirmation = command('HELLO')
+
+const waits = /^wait(?:aof)?$/
+
 /** After these the server speaks unasked, or does not answer, in a way that no framing follows. */
 const rawInAnyVersion = /^(?:monitor|p?sync|client\|reply)$/
+
+interface Aside {
+  beginning: string
+  readonly answered: (beginning: string) => void
+}
 
 export class OwnServer {
   readonly relay: ServerRelay
@@ -28,8 +43,7 @@ export class OwnServer {
   readonly #session: Session
   readonly #pool: Pool<RedisServer>
   readonly #isPinned: boolean
-  #inMulti = false
-  #isWatching = false
+  readonly #transaction = new TransactionState()
   /** From EXEC on messages come, whatever is asked. */
   #subscribesAtExec = false
   /** Why it stays with the client, '' when it need not. */
@@ -38,7 +52,18 @@ export class OwnServer {
   #passing: CommandRecord | null = null
   /** The blocking command under way, to be sent again after a pause; null when none is. */
   #blocking: Buffer | null = null
+  /** Where its streams ended when it was sent. */
+  #latest: LatestIds | null = null
   #isRecalled = false
+  /** A command is under way that the server may never answer. */
+  #mayWait = false
+  /** The subscription whose confirmation is owed; the session counts it as one reply. */
+  #confirming: CommandRecord | null = null
+  #isRefused = false
+  /** What was sent aside and wants the beginning of its reply. */
+  readonly #asides: Aside[] = []
+  /** Where the bytes begin that were taken and are not sent yet. */
+  #takenFrom = 0
   /** What SELECT or HELLO asked for, once it succeeds. */
   #onSuccess: (() => void) | null = null
 
@@ -56,20 +81,20 @@ export class OwnServer {
 
   /** In the middle of something that a pause lets end. */
   get mustFinish(): boolean {
-    return this.#inMulti || this.#passing !== null
+    return this.#transaction.isOpen || this.#passing !== null
   }
 
   /** Its client may wait for what never comes. */
   get mayNeverEnd(): boolean {
-    return this.relay.isRaw || this.#blocking !== null
+    return this.relay.isRaw || this.#mayWait
   }
 
   get isBusy(): boolean {
-    return this.#inMulti
+    return this.#transaction.isOpen
   }
 
   get #isHeld(): boolean {
-    return this.#inMulti || this.#isWatching || this.#sticky !== ''
+    return this.#transaction.isOpen || this.#transaction.isWatching || this.#sticky !== ''
   }
 
   /** Deals with some commands from `offset` on; gives the offset up to which it has come. */
@@ -78,43 +103,47 @@ export class OwnServer {
     const { framer } = this.#session.requests
     const now = context.clock.nowMs()
     let at = offset
+    this.#takenFrom = offset
     while (at < end) {
       let next: number
       try {
         next = framer.next(bytes, at, end)
       } catch (thrown) {
         if (!this.#isPinned) {
-          this.#forward(bytes, offset, at)
+          this.#forward(bytes, at)
           return this.#session.requests.broken(thrown, offset, at)
         }
         // The server says itself what is wrong, and closes.
         this.relay.isRaw = true
         framer.reset()
-        this.#forward(bytes, offset, end)
+        this.#forward(bytes, end)
         return end
       }
       if (next < 0) {
-        this.#forward(bytes, offset, at)
+        this.#forward(bytes, at)
         return this.#unfinished(bytes, at, end)
       }
-      if (this.#passing === null) {
-        if (at > offset && !context.gate.isOpen && !this.#inMulti) {
+      let taken = this.#passing
+      this.#passing = null
+      if (taken === null) {
+        if (at > offset && !context.gate.isOpen && !this.#transaction.isOpen) {
           framer.reset()
           break
         }
-        const found = this.#recordAt(bytes, at, next)
-        if (found !== null && !this.#accept(found, bytes, at, next)) {
-          this.#forward(bytes, offset, at)
+        taken = this.#recordAt(bytes, at, next)
+        if (taken !== null && !this.#accept(taken, bytes, at, next)) {
+          this.#forward(bytes, at)
           return this.#session.requests.instead(bytes, at, next)
         }
-        if (found !== null && this.#isOwed(found)) this.#session.expect(this.relay, found, now)
-      } else {
-        if (this.#isOwed(this.#passing)) this.#session.expect(this.relay, this.#passing, now)
-        this.#passing = null
       }
+      if (taken !== null && !this.relay.isRaw) this.#session.expect(this.relay, taken, now)
       at = next
+      if (taken === this.#confirming && taken !== null) {
+        this.#forward(bytes, at)
+        this.relay.server.transport.sendOwned(confirmation)
+      }
     }
-    this.#forward(bytes, offset, at)
+    this.#forward(bytes, at)
     return at
   }
 
@@ -138,13 +167,6 @@ export class OwnServer {
     return this.#session.resolve(found, bytes, at, next)
   }
 
-  #isOwed(record: CommandRecord): boolean {
-    if (this.relay.isRaw) return false
-    // There it is only queued, which is a reply.
-    if (this.#inMulti) return true
-    return !(record.handling === Handling.Stream && subscriptions.test(record.name))
-  }
-
   /** Whether the command may be sent now. If not, the session deals with it. */
   #accept(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
@@ -165,12 +187,12 @@ export class OwnServer {
         return false
       case Handling.Own:
         this.#noteBlocking(record, bytes, at, next)
-        if (!this.#isHeld && /^wait(?:aof)?$/.test(record.name)) this.#catchUp()
+        if (!this.#isHeld && waits.test(record.name)) this.#catchUp()
         return true
       case Handling.Unknown:
         return true
       case Handling.Transaction:
-        this.#follow(record.name)
+        this.#transaction.sent(record.name)
         return true
       case Handling.Stream:
         return this.#acceptStream(record)
@@ -180,11 +202,16 @@ export class OwnServer {
   }
 
   #noteBlocking(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
-    const isWait = /^wait(?:aof)?$/.test(record.name)
-    this.#blocking =
-      record.facts.blocking && !isWait && !this.#inMulti && next > 0
-        ? Buffer.from(bytes.subarray(at, next))
-        : null
+    this.#blocking = null
+    this.#latest = null
+    this.#mayWait = record.facts.blocking && !this.#transaction.isOpen
+    if (!this.#mayWait || waits.test(record.name) || next < 0) return
+    this.#blocking = Buffer.from(bytes.subarray(at, next))
+    if (record.name !== 'xread' || this.relay.server.clientId === null) return
+    this.#latest = LatestIds.of(this.#blocking)
+    if (this.#latest === null) return
+    this.#forward(bytes, at)
+    for (const [request, answered] of this.#latest.questions()) this.#sendAside(request, answered)
   }
 
   /**
@@ -200,36 +227,34 @@ export class OwnServer {
     session.groups[side].ask(command('CLIENT', 'UNBLOCK', clientId, 'TIMEOUT'))
   }
 
-  /** The reply `bytes[start, end)` is the null that a recall asked for. */
-  isRecalledReply(bytes: Buffer, start: number, end: number): boolean {
-    if (!this.#isRecalled) return false
+  /** A reply of this type is the error of a subscription: its confirmation is still to come. */
+  isRefusal(type: number, isAside: boolean): boolean {
+    const record = this.#confirming
+    if (record === null || this.#isRefused || isAside) return false
+    this.#isRefused = type === marker.error || type === marker.bulkError
+    if (this.#isRefused) record.errors += 1
+    return this.#isRefused
+  }
+
+  /** What the client is owed next is not for it: a confirmation, or the null of a recall. */
+  withholds(bytes: Buffer, start: number, end: number, isBegin: boolean): boolean {
+    if (this.#confirming !== null) return true
+    if (!this.#isRecalled || !isBegin || end < 0) return false
     this.#isRecalled = false
     return end - start <= 5 && /^(?:[*$]-1|_)\r\n$/.test(bytes.toString('latin1', start, end))
   }
 
-  /** The blocking command waits at the gate again. */
-  recalled(): void {
-    const again = this.#blocking
-    this.#blocking = null
-    if (again !== null) this.#session.requests.putBack(again)
-  }
-
-  #follow(name: string): void {
-    switch (name) {
-      case 'multi':
-        this.#inMulti = true
-        break
-      case 'watch':
-        this.#isWatching = true
-        break
-      case 'unwatch':
-        if (!this.#inMulti) this.#isWatching = false
-        break
-      default:
-        // EXEC and DISCARD end both.
-        this.#inMulti = false
-        this.#isWatching = false
+  /** It has come whole. A blocking command waits at the gate again. */
+  withheld(): void {
+    if (this.#confirming !== null) {
+      this.#confirming = null
+      this.#isRefused = false
+      return
     }
+    const again = this.#latest?.request() ?? this.#blocking
+    this.#blocking = null
+    this.#mayWait = false
+    if (again !== null) this.#session.requests.putBack(again)
   }
 
   #acceptStream(record: CommandRecord): boolean {
@@ -240,12 +265,13 @@ export class OwnServer {
     }
     if (this.#sticky === '') this.#sticky = record.name
     const isSubscription = subscriptions.test(record.name)
-    if (this.#inMulti) {
+    if (this.#transaction.isOpen) {
       this.#subscribesAtExec ||= isSubscription && session.version === 2
       return true
     }
     this.relay.isRaw =
       rawInAnyVersion.test(record.name) || (isSubscription && session.version === 2)
+    if (isSubscription && session.version === 3) this.#confirming = record
     return true
   }
 
@@ -255,7 +281,7 @@ export class OwnServer {
       if (record.name === 'hello') this.#noteHello(bytes, at, next)
       if (record.name === 'reset') session.version = 2
       if (!session.commands.isOurs(record)) return true
-    } else if (this.#inMulti && record.name !== 'reset' && record.name !== 'quit') {
+    } else if (this.#transaction.isOpen && record.name !== 'reset' && record.name !== 'quit') {
       // It takes effect at EXEC, out of our sight.
       this.#sticky = record.name
       return true
@@ -278,22 +304,34 @@ export class OwnServer {
    * a shared one; any command brings this one to the same place in the replication stream.
    */
   #catchUp(): void {
-    this.#sendAside(Buffer.from('*1\r\n$4\r\nPING\r\n'))
+    this.#sendAside(command('PING'))
   }
 
   /** False where an AUTH would be in the way: in a MULTI, a stream, or a command that passes. */
   logInAgain(request: Buffer): boolean {
-    if (this.#inMulti || this.relay.isRaw || this.#passing !== null) return false
+    if (this.mustFinish || this.relay.isRaw) return false
     this.#sendAside(request)
     return true
   }
 
-  /** A command with a name of four letters, whose reply is nobody's. */
-  #sendAside(request: Buffer): void {
+  /** A command whose reply is nobody's; `answered` gets the beginning of it. */
+  #sendAside(request: Buffer, answered: (beginning: string) => void = () => undefined): void {
     const { book, clock } = this.#session.context
-    const nameAt = request.indexOf('\r\n$4\r\n') + 6
-    this.relay.owed.push(null, book.find(request, nameAt, nameAt + 4), clock.nowMs())
+    const name = readArgument(request, 0, request.length, 0) ?? request
+    this.relay.owed.push(null, book.find(name, 0, name.length), clock.nowMs())
+    this.#asides.push({ beginning: '', answered })
     this.relay.server.transport.sendOwned(request)
+  }
+
+  /** A part of the reply to what was sent aside. */
+  asideReplied(bytes: Buffer, start: number, end: number, isLast: boolean): void {
+    const [aside] = this.#asides
+    if (aside === undefined) return
+    const room = answerBytesMax - aside.beginning.length
+    if (room > 0) aside.beginning += bytes.toString('latin1', start, Math.min(end, start + room))
+    if (!isLast) return
+    this.#asides.shift()
+    aside.answered(aside.beginning)
   }
 
   /** The command at `at` is not complete: small ones are held, of large ones the bytes pass. */
@@ -315,12 +353,15 @@ export class OwnServer {
       this.#passing = record
       context.watch.big(record, bytes, at, end, announcedBytes)
     }
-    this.#forward(bytes, at, end)
+    this.#forward(bytes, end)
     return end
   }
 
-  #forward(bytes: Buffer, start: number, end: number): void {
+  /** Sends what was taken of the bytes at hand, up to `end`. */
+  #forward(bytes: Buffer, end: number): void {
+    const start = this.#takenFrom
     if (end <= start) return
+    this.#takenFrom = end
     this.#session.context.stats.bytesToServers += end - start
     this.relay.server.transport.send(bytes, start, end)
   }
@@ -336,30 +377,31 @@ export class OwnServer {
 
   /** A reply has come whole; it began at `at`, or in an earlier chunk (-1). */
   replied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
-    const isError = type === marker.error
-    // What was sent ahead of it answers first; behind it nothing is sent.
-    if (this.#session.outstanding === 0) this.#blocking = null
     // What it has popped, it has popped just now.
     if (record.isWrite && record.facts.blocking) this.#session.context.reads.noteExec()
-    if (record.handling === Handling.Transaction)
-      this.#transactionReplied(record, bytes, at, isError)
+    if (record.handling === Handling.Transaction) this.#transactionReplied(record, bytes, at, type)
     else if (record.handling === Handling.Unknown) {
       const isUnknownThere = at >= 0 && bytes.toString('latin1', at, at + 12) === '-ERR unknown'
       if (!isUnknownThere && this.#sticky === '') this.#sticky = 'unknown command'
     } else if (record.handling === Handling.Session && this.#onSuccess !== null) {
-      if (!isError) this.#onSuccess()
+      if (type !== marker.error) this.#onSuccess()
       this.#onSuccess = null
     }
+    // What was sent ahead of a blocking command answers first; behind it nothing is sent.
+    if (this.#session.outstanding > 0) return
+    this.#blocking = null
+    this.#mayWait = false
+    if (!this.relay.isRaw) this.#transaction.rest()
   }
 
-  /** What was sent tells the state, unless the server did not take it. */
-  #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, isError: boolean): void {
-    const isAborted = isError && at >= 0 && bytes.toString('latin1', at, at + 10) === '-EXECABORT'
+  #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
+    const { name } = record
+    const isRefused = this.#transaction.replied(name, bytes, at, type)
     // Whatever state it is in now, nobody else gets it.
-    if (isError && !isAborted && this.#sticky === '') this.#sticky = `error of ${record.name}`
-    if (record.name !== 'exec' && record.name !== 'discard') return
+    if (isRefused && this.#sticky === '') this.#sticky = `error of ${name}`
+    if (name !== 'exec' && name !== 'discard') return
     this.#session.context.reads.noteExec()
-    if (record.name === 'exec' && !isError && this.#subscribesAtExec) this.relay.isRaw = true
+    if (name === 'exec' && type !== marker.error && this.#subscribesAtExec) this.relay.isRaw = true
     this.#subscribesAtExec = false
   }
 

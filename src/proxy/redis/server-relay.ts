@@ -12,6 +12,7 @@ import { BatchWriter } from './batch-writer.ts'
 import type { CommandRecord } from './command-book.ts'
 import type { RedisContext } from './context.ts'
 import { OwedReplies } from './owed-replies.ts'
+import type { OwnServer } from './own-server.ts'
 import type { Session } from './session.ts'
 
 export class ServerRelay implements TransportHandler {
@@ -34,6 +35,8 @@ export class ServerRelay implements TransportHandler {
   readonly #onGone: (relay: ServerRelay, error: PontoonError) => void
   /** The push under way goes to nobody. */
   #isDropping = false
+  /** What is under way is owed to nobody: a push, or the error of a subscription. */
+  #isUnasked = false
 
   constructor(
     context: RedisContext,
@@ -77,19 +80,24 @@ export class ServerRelay implements TransportHandler {
     while (offset < end) {
       const isBegin = !this.#framer.isInside
       const next = this.#framer.next(bytes, offset, end)
-      const isPush = this.#framer.type === marker.push
-      if (isPush && isBegin) this.#isDropping = this.owner === null
       const own = this.owner?.own ?? null
-      const isRecalled =
-        isBegin && !isPush && next > 0 && own !== null && own.isRecalledReply(bytes, offset, next)
-      const receiver = isRecalled ? null : isPush ? this.#pushReceiver() : this.#receiver()
+      if (isBegin) this.#begins(own)
+      const isUnasked = this.#isUnasked
+      const isWithheld =
+        own !== null &&
+        !isUnasked &&
+        owed.session !== null &&
+        own.withholds(bytes, offset, next, isBegin)
+      const receiver = isWithheld ? null : isUnasked ? this.#pushReceiver() : this.#receiver()
       if (receiver !== run) {
         if (run !== null) run.deliver(bytes, runStart, offset)
         run = receiver
         runStart = offset
       }
+      if (own !== null && receiver === null && !isWithheld && !isUnasked)
+        own.asideReplied(bytes, offset, next < 0 ? end : next, next >= 0)
       if (next < 0) break
-      if (!isPush) {
+      if (!isUnasked) {
         const record = owed.record
         const { sentAtMs } = owed
         const waiting = owed.session
@@ -97,10 +105,10 @@ export class ServerRelay implements TransportHandler {
         this.#count(record, now - sentAtMs)
         if (isBegin && this.#framer.type === marker.error && startsReadOnly(bytes, offset))
           this.#context.groups.demoted(this.server.side, now)
-        if (waiting !== null && isRecalled) {
-          own?.recalled()
+        if (waiting !== null && isWithheld) {
+          own?.withheld()
           waiting.outstanding -= 1
-          waiting.settled(record, 0)
+          if (waiting.outstanding === 0) waiting.settled(record, 0)
           if (this.server.transport.handler !== this) return
         } else if (receiver !== null) {
           receiver.outstanding -= 1
@@ -139,6 +147,14 @@ export class ServerRelay implements TransportHandler {
     const { book, clock } = this.#context
     this.owed.push(null, book.unknown, clock.nowMs())
     this.batch.append(request, 0, request.length)
+  }
+
+  /** A reply begins: is it one that somebody waits for? */
+  #begins(own: OwnServer | null): void {
+    const { type } = this.#framer
+    const isPush = type === marker.push
+    if (isPush) this.#isDropping = this.owner === null
+    this.#isUnasked = isPush || (own?.isRefusal(type, this.owed.session === null) ?? false)
   }
 
   #receiver(): Session | null {
