@@ -7,7 +7,7 @@ import { configSchema, type RedisServiceConfig } from '../../src/config/schema.t
 import { createRedisService } from '../../src/proxy/redis/service.ts'
 import type { Service } from '../../src/proxy/service.ts'
 import type { Route } from '../../src/routing/route.ts'
-import { systemClock } from '../../src/shared/clock.ts'
+import { systemClock, type Clock } from '../../src/shared/clock.ts'
 import { silentLog, type Log } from '../../src/shared/log.ts'
 import { until } from './pontoon.ts'
 import { connectRedis, type RedisWire, type WireOptions } from './redis-wire.ts'
@@ -27,6 +27,7 @@ export interface RedisPontoonOptions {
   readonly pool?: Readonly<Record<string, unknown>>
   readonly route?: Partial<Route>
   readonly log?: Log
+  readonly clock?: Clock
 }
 
 export async function startRedisPontoon(options: RedisPontoonOptions): Promise<RedisPontoon> {
@@ -43,7 +44,7 @@ export async function startRedisPontoon(options: RedisPontoonOptions): Promise<R
     name: 'cache',
     config: redisServiceConfig(options),
     route,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     log: options.log ?? silentLog,
   })
   await service.listen()

@@ -92,7 +92,9 @@ class RedisService implements Service, RedisContext {
   readonly #listener = new Listener((socket) => this.#accept(socket))
   readonly #drains = new Drains({ isDrained: () => this.#isDrained() })
   readonly #gateUse: GateUse
-  readonly #learning = new Map<Side, number>()
+  readonly #learntAtMs = new Map<Side, number>()
+  /** Sides that have a new server, whose commands have not been asked for. */
+  readonly #unlearnt = new Map<Side, ServerKind>()
   #nextId = 1
   #sweep: NodeJS.Timeout | null = null
   #isClosing = false
@@ -141,7 +143,7 @@ class RedisService implements Service, RedisContext {
       log,
       stats: this.stats,
       sides: this.#sides,
-      opened: (kind) => this.#learn(kind),
+      opened: (kind) => this.#opened(kind),
     })
     this.#renewal = new LoginRenewal(this, (kind) => this.#sides.loginOptions(kind))
     this.groups = new GroupSet(this, (kind, use) => this.#pools.make(kind, use))
@@ -155,6 +157,7 @@ class RedisService implements Service, RedisContext {
   applyRoute(route: Route): void {
     const before = this.route
     this.route = route
+    this.#learnIfDue()
     if (route.reads > 0 && (before.reads === 0 || route.primary !== before.primary))
       this.reads.begin()
   }
@@ -304,13 +307,20 @@ class RedisService implements Service, RedisContext {
     return new Transport(accepted, this.flushes, noHandler).startReading()
   }
 
-  /** Asks the primary for its commands at a new connection, now and then. */
-  #learn(kind: ServerKind): void {
-    const { side } = kind
+  /** A server was opened: it may be another one than before. */
+  #opened(kind: ServerKind): void {
+    this.#unlearnt.set(kind.side, kind)
+    this.#learnIfDue()
+  }
+
+  /** Asks the primary for its commands after new connections, now and then. */
+  #learnIfDue(): void {
+    const side = this.route.primary
+    const kind = this.#unlearnt.get(side)
     const now = this.clock.nowMs()
-    const askedAtMs = this.#learning.get(side) ?? Number.NEGATIVE_INFINITY
-    if (side !== this.route.primary || now - askedAtMs < learnEveryMs) return
-    this.#learning.set(side, now)
+    if (kind === undefined || now - (this.#learntAtMs.get(side) ?? -Infinity) < learnEveryMs) return
+    this.#learntAtMs.set(side, now)
+    this.#unlearnt.delete(side)
     this.#sides
       .locate({ ...kind, version: null, database: 0 })
       .then(askCommands)
@@ -318,7 +328,7 @@ class RedisService implements Service, RedisContext {
       .catch((thrown: unknown) => {
         const { message, code } = toPontoonError(thrown)
         this.log.debug({ service: this.name, side, code }, `its commands are not known: ${message}`)
-        this.#learning.delete(side)
+        this.#unlearnt.set(side, kind)
       })
   }
 
@@ -327,6 +337,8 @@ class RedisService implements Service, RedisContext {
     const { slowReaderMs, loginTimeoutMs } = this.config.limits
     this.#tls.look()
     for (const group of this.groups.all()) group.sweep(now)
+    this.groups.sweep()
+    this.#learnIfDue()
     for (const session of this.sessions.values()) {
       this.#renewal.look(session, now)
       const since = session.congestedSinceMs
