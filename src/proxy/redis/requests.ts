@@ -29,6 +29,11 @@ export class Requests {
     return this.#isConsuming || this.#held.length > 0
   }
 
+  /** In the middle of what came. */
+  get isConsuming(): boolean {
+    return this.#isConsuming
+  }
+
   /** Holds as much as it may. */
   get isFull(): boolean {
     return this.#held.length > heldBytesMax

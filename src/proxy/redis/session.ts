@@ -90,6 +90,11 @@ export class Session implements TransportHandler {
     client.handler = this
   }
 
+  /** It sends nothing more. */
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
   get isPinned(): boolean {
     return this.context.config.pool.mode === 'pinned'
   }
@@ -124,6 +129,7 @@ export class Session implements TransportHandler {
 
   resume(): void {
     this.requests.resume()
+    this.#leaveIfDone()
   }
 
   /** The record of the subcommand, for a container such as CONFIG. */
@@ -299,12 +305,14 @@ export class Session implements TransportHandler {
   /** It sends nothing more. What it has asked for is still answered, unless that may take for ever. */
   onEnded(): void {
     this.#hasEnded = true
-    if (this.own?.mayNeverEnd === true) this.close()
-    else this.#leaveIfDone()
+    this.#leaveIfDone()
   }
 
+  /** Also when what it had to wait for has come after it ended. */
   #leaveIfDone(): void {
-    if (this.#hasEnded && this.#state === 'ready' && this.outstanding === 0) this.close()
+    if (!this.#hasEnded || this.requests.isConsuming) return
+    const isDone = this.#state === 'ready' && this.outstanding === 0
+    if (isDone || this.own?.mayNeverEnd === true) this.close()
   }
 
   onClosed(): void {

@@ -86,6 +86,27 @@ await t.test('a client that has ended leaves when its server is lost', async (te
   await until(() => pontoon.service.snapshot().clients.idle === 0, 'it has left')
 })
 
+await t.test('a client that ends before it gets its server waits for nothing', async (test) => {
+  const pontoon = await serve(test)
+  const commands = [
+    '*3\r\n$5\r\nBLPOP\r\n$7\r\nnothing\r\n$1\r\n0\r\n',
+    '*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n',
+    `*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$100000\r\n${'x'.repeat(70_000)}`,
+  ]
+  for (const bytes of commands) {
+    const client = await pontoon.client()
+    await client.call('PING')
+    await pontoon.service.pause(30_000, 5_000, 'a test')
+    client.raw(bytes)
+    client.socket.end()
+    await until(() => onlySession(pontoon).hasEnded, 'it has ended')
+    test.equal(pontoon.service.snapshot().clients.parked, 1)
+    pontoon.service.resume()
+    await client.untilClosed()
+    await until(() => pontoon.ownServers() === 0, 'its server is gone')
+  }
+})
+
 await t.test('a server held up for a client that goes elsewhere is read again', async (test) => {
   const pontoon = await serve(test, { pool: { size: 1, queueTimeoutMs: 1_000 } })
   const client = await pontoon.client()
