@@ -285,6 +285,15 @@ const limits = z.strictObject({
     ),
 })
 
+const migration = z.strictObject({
+  exclude: z
+    .array(text)
+    .default([])
+    .describe(
+      'Tables that are left out of the migration, as `schema.table` the way the catalogue spells them.',
+    ),
+})
+
 export const postgresService = z.strictObject({
   protocol: z.literal('postgres').describe('What the clients speak.'),
   listen: listen.describe(
@@ -312,6 +321,7 @@ export const postgresService = z.strictObject({
   source: sideSchema.describe('The self-hosted database.'),
   target: sideSchema.describe('The managed database.'),
   route: routeDefaults.prefault({}).describe('How the traffic of a new service goes.'),
+  migration: migration.prefault({}).describe('How the database is moved to the target.'),
 })
 
 const adminToken = z.strictObject({
