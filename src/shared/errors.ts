@@ -244,6 +244,19 @@ const kinds = {
     true,
     'A guard refuses the next step of a migration; the message lists what to mend.',
   ),
+  SWITCH_RUNNING: kind('55006', 409, true, 'A cutover or rollback of the service is under way.'),
+  SWITCH_DECIDED: kind(
+    '55000',
+    409,
+    false,
+    'The cutover or rollback was decided otherwise meanwhile, or is over.',
+  ),
+  SWITCH_ABORTED: kind(
+    '55000',
+    409,
+    true,
+    'A cutover or rollback was aborted before its commit point; everything is as it was.',
+  ),
   GATE_REFUSED: kind('55000', 409, true, 'The gate cannot do that in its present state.'),
   INTERNAL: kind('XX000', 500, false, 'A bug in Pontoon.'),
 } as const satisfies Record<string, ErrorKind>

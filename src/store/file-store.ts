@@ -13,21 +13,22 @@ import { systemErrorCode } from '../shared/system-error.ts'
 import { replaceFile } from './durable-file.ts'
 import { FolderLock } from './folder-lock.ts'
 import type { RouteListener, RouteStore } from './route-store.ts'
-import { formatState, parseState, type Routes } from './state-format.ts'
+import { emptyState, formatState, parseState, type State } from './state-format.ts'
+import { decide, sameSwitch, type SwitchRecord } from './switch-record.ts'
 
 export class FileStore implements RouteStore {
   readonly #path: string
   readonly #lock: FolderLock
   readonly #listeners = new Set<RouteListener>()
-  #routes: Routes
+  #state: State
   /** Writes run one after the other, in the order they were asked for. */
   #lastWrite: Promise<unknown> = Promise.resolve()
   #closed = false
 
-  private constructor(path: string, lock: FolderLock, routes: Routes) {
+  private constructor(path: string, lock: FolderLock, state: State) {
     this.#path = path
     this.#lock = lock
-    this.#routes = routes
+    this.#state = state
   }
 
   /** Throws STATE_LOCKED, STATE_UNREADABLE or STATE_TOO_NEW. */
@@ -35,7 +36,7 @@ export class FileStore implements RouteStore {
     const lock = await lockFolder(folder)
     try {
       const path = join(folder, 'state.json')
-      return new FileStore(path, lock, await readRoutes(path))
+      return new FileStore(path, lock, await readState(path))
     } catch (error) {
       await lock.release()
       throw error
@@ -43,30 +44,58 @@ export class FileStore implements RouteStore {
   }
 
   get(service: string): Route | undefined {
-    return this.#routes.get(service)
+    return this.#state.routes.get(service)
+  }
+
+  switchOf(service: string): SwitchRecord | undefined {
+    return this.#state.switches.get(service)
   }
 
   ensure(service: string, initial: Route): Promise<Route> {
-    return this.#inTurn(
-      async () => this.#routes.get(service) ?? (await this.#put(service, initial)),
-    )
+    return this.#inTurn(async () => this.get(service) ?? (await this.#putRoute(service, initial)))
   }
 
   compareAndSet(service: string, expectedEpoch: number, route: Route): Promise<Route> {
     return this.#inTurn(async () => {
-      const stored = this.#routes.get(service)
-      if (stored === undefined) {
-        throw new PontoonError('NOT_FOUND', `the state knows no service "${service}"`)
-      }
-      if (stored.epoch !== expectedEpoch) {
-        throw new PontoonError(
-          'EPOCH_STALE',
-          `${service} is at epoch ${stored.epoch}, the change is based on ${expectedEpoch}`,
-        )
-      }
+      const stored = this.#atEpoch(service, expectedEpoch)
       if (route === stored) return stored
       assert(route.epoch === expectedEpoch + 1, 'every change makes exactly one new epoch')
-      return await this.#put(service, route)
+      this.#refuseDuringSwitch(service)
+      return await this.#putRoute(service, route)
+    })
+  }
+
+  startSwitch(service: string, record: SwitchRecord): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#atEpoch(service, record.epoch)
+      this.#refuseDuringSwitch(service)
+      await this.#putSwitch(service, record)
+    })
+  }
+
+  commitSwitch(service: string, id: string, route: Route): Promise<Route> {
+    return this.#inTurn(async () => {
+      const record = decide(sameSwitch(this.switchOf(service), id), 'committed')
+      this.#atEpoch(service, record.epoch)
+      assert(route.epoch === record.epoch + 1, 'a switch makes exactly one new epoch')
+      assert(route.primary === record.to, 'a switch moves the primary where it was to go')
+      return await this.#putRoute(service, route, record)
+    })
+  }
+
+  abortSwitch(service: string, id: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const record = sameSwitch(this.switchOf(service), id)
+      if (record.state !== 'aborting') await this.#putSwitch(service, decide(record, 'aborting'))
+    })
+  }
+
+  endSwitch(service: string, id: string): Promise<void> {
+    return this.#inTurn(async () => {
+      sameSwitch(this.switchOf(service), id)
+      const switches = new Map(this.#state.switches)
+      switches.delete(service)
+      await this.#put(service, { ...this.#state, switches })
     })
   }
 
@@ -90,32 +119,66 @@ export class FileStore implements RouteStore {
     return mine
   }
 
-  async #put(service: string, route: Route): Promise<Route> {
-    const routes = new Map(this.#routes).set(service, Object.freeze({ ...route }))
+  #atEpoch(service: string, epoch: number): Route {
+    const stored = this.get(service)
+    if (stored === undefined) {
+      throw new PontoonError('NOT_FOUND', `the state knows no service "${service}"`)
+    }
+    if (stored.epoch === epoch) return stored
+    throw new PontoonError(
+      'EPOCH_STALE',
+      `${service} is at epoch ${stored.epoch}, the change is based on ${epoch}`,
+    )
+  }
+
+  #refuseDuringSwitch(service: string): void {
+    const running = this.switchOf(service)
+    if (running === undefined) return
+    throw new PontoonError(
+      'SWITCH_RUNNING',
+      `${service}: ${running.kind} ${running.id} is under way (${running.state})`,
+    )
+  }
+
+  async #putRoute(service: string, route: Route, record?: SwitchRecord): Promise<Route> {
+    const { routes, switches } = this.#state
+    const kept = Object.freeze({ ...route })
+    await this.#put(service, {
+      routes: new Map(routes).set(service, kept),
+      switches: record === undefined ? switches : new Map(switches).set(service, record),
+    })
+    return kept
+  }
+
+  async #putSwitch(service: string, record: SwitchRecord): Promise<void> {
+    const switches = new Map(this.#state.switches).set(service, Object.freeze({ ...record }))
+    await this.#put(service, { ...this.#state, switches })
+  }
+
+  async #put(service: string, state: State): Promise<void> {
     await this.#lock.verify()
     try {
-      await replaceFile(this.#path, formatState(routes))
+      await replaceFile(this.#path, formatState(state))
     } catch (error) {
       await this.#followDisk(service)
       throw unwritable(this.#path, error)
     }
-    this.#publish(service, routes)
-    return route
+    this.#publish(service, state)
   }
 
   /** A write that failed after its rename is there all the same; the caller still hears of it. */
   async #followDisk(service: string): Promise<void> {
     try {
-      this.#publish(service, await readRoutes(this.#path))
+      this.#publish(service, await readState(this.#path))
     } catch {
       // The caller gets the error of the write, which names the same file.
     }
   }
 
-  #publish(service: string, routes: Routes): void {
-    const before = this.#routes.get(service)
-    this.#routes = routes
-    const route = routes.get(service)
+  #publish(service: string, state: State): void {
+    const before = this.get(service)
+    this.#state = state
+    const route = state.routes.get(service)
     if (route === undefined || route.epoch === before?.epoch) return
     for (const listener of this.#listeners) listener(service, route)
   }
@@ -130,12 +193,12 @@ async function lockFolder(folder: string): Promise<FolderLock> {
   }
 }
 
-async function readRoutes(path: string): Promise<Routes> {
+async function readState(path: string): Promise<State> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return new Map()
+    if (systemErrorCode(error) === 'ENOENT') return emptyState
     const reason = toPontoonError(error).message
     throw new PontoonError('STATE_UNREADABLE', `${path} cannot be read: ${reason}`, {
       cause: error,

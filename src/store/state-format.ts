@@ -8,8 +8,9 @@ import { z } from 'zod'
 import { phaseNames } from '../config/phase-names.ts'
 import type { Route } from '../routing/route.ts'
 import { PontoonError } from '../shared/errors.ts'
+import { switchSchema, type SwitchRecord } from './switch-record.ts'
 
-export const stateVersion = 1
+export const stateVersion = 2
 
 const percent = z.number().min(0).max(100)
 
@@ -25,18 +26,26 @@ const routeSchema = z.strictObject({
 const stateSchema = z.strictObject({
   version: z.literal(stateVersion),
   services: z.record(z.string().min(1), routeSchema),
+  /** Switches under way, by service. */
+  switches: z.record(z.string().min(1), switchSchema),
 })
 
-export type Routes = ReadonlyMap<string, Route>
+export interface State {
+  readonly routes: ReadonlyMap<string, Route>
+  readonly switches: ReadonlyMap<string, SwitchRecord>
+}
+
+export const emptyState: State = { routes: new Map(), switches: new Map() }
 
 type Document = Record<string, unknown>
 
 /**
  * What turns a file of version N into one of version N + 1. Version 0, of pre-releases, had the
- * routes by service at `routes`, without `mirror` and `dualWrite`.
+ * routes by service at `routes`, without `mirror` and `dualWrite`; version 1 knew no switches.
  */
 const migrations: readonly ((document: Document) => Document)[] = [
   ({ routes }) => ({ version: 1, services: isDocument(routes) ? withLevers(routes) : routes }),
+  (document) => ({ ...document, version: 2, switches: {} }),
 ]
 
 /** What is no route is passed on as it is, for the schema to refuse. */
@@ -50,7 +59,7 @@ function withLevers(routes: Document): Document {
 }
 
 /** Throws STATE_UNREADABLE or STATE_TOO_NEW; `path` is for the message. */
-export function parseState(text: string, path: string): Routes {
+export function parseState(text: string, path: string): State {
   const document = parseJson(text, path)
   const version = document['version']
   if (typeof version !== 'number' || !Number.isInteger(version) || version < 0) {
@@ -69,13 +78,19 @@ export function parseState(text: string, path: string): Routes {
     const issue = parsed.error.issues[0]
     throw damaged(path, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'unknown problem'}`)
   }
-  return new Map(
-    Object.entries(parsed.data.services).map(([name, route]) => [name, Object.freeze(route)]),
-  )
+  return { routes: frozen(parsed.data.services), switches: frozen(parsed.data.switches) }
 }
 
-export function formatState(routes: Routes): string {
-  const state = { version: stateVersion, services: Object.fromEntries(routes) }
+function frozen<Value extends object>(values: Record<string, Value>): ReadonlyMap<string, Value> {
+  return new Map(Object.entries(values).map(([name, value]) => [name, Object.freeze(value)]))
+}
+
+export function formatState({ routes, switches }: State): string {
+  const state = {
+    version: stateVersion,
+    services: Object.fromEntries(routes),
+    switches: Object.fromEntries(switches),
+  }
   return `${JSON.stringify(state, null, 2)}\n`
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Route } from '../../src/routing/route.ts'
 import { FileStore } from '../../src/store/file-store.ts'
+import type { SwitchRecord } from '../../src/store/switch-record.ts'
 
 const first: Route = {
   epoch: 1,
@@ -100,15 +101,15 @@ void t.test('migrates a version 0 file forward', async (test) => {
   test.match(readFileSync(path, 'utf8'), '"version": 0', 'opening alone does not write')
   if (route !== undefined) await store.compareAndSet('orders', 12, after(route, 20))
   await store.close()
-  test.match(JSON.parse(readFileSync(path, 'utf8')), { version: 1, services: { orders: {} } })
+  test.match(JSON.parse(readFileSync(path, 'utf8')), { version: 2, services: { orders: {} } })
 })
 
 void t.test('refuses a file of a newer version and leaves it alone', async (test) => {
-  const text = '{"version": 2, "services": {}}'
+  const text = '{"version": 3, "services": {}}'
   const folder = test.testdir({ 'state.json': text })
   await test.rejects(FileStore.open(folder), {
     code: 'STATE_TOO_NEW',
-    message: /state\.json has version 2/,
+    message: /state\.json has version 3/,
   })
   test.equal(readFileSync(join(folder, 'state.json'), 'utf8'), text)
   await test.rejects(FileStore.open(folder), { code: 'STATE_TOO_NEW' }, 'the lock was given back')
@@ -144,7 +145,7 @@ void t.test('a temporary file of a crash before the rename counts for nothing', 
   test.equal(store.get('orders'), undefined)
   await store.ensure('orders', first)
   await store.close()
-  test.match(JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')), { version: 1 })
+  test.match(JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')), { version: 2 })
 })
 
 void t.test('a failed write changes nothing and is said', async (test) => {
@@ -178,4 +179,55 @@ void t.test('writes nothing once the lock was taken away', async (test) => {
   await test.rejects(store.compareAndSet('orders', 1, after(first, 10)), { code: 'STATE_LOCKED' })
   await store.close()
   test.equal(readFileSync(lock, 'utf8'), other, 'the lock of the other one stays')
+})
+
+const record: SwitchRecord = {
+  id: 'one',
+  kind: 'cutover',
+  from: 'source',
+  to: 'target',
+  epoch: 1,
+  state: 'started',
+  startedAtMs: 0,
+  actor: 'ops',
+}
+const moved: Route = { ...first, epoch: 2, phase: 'managed', primary: 'target', reads: 100 }
+
+void t.test('a switch is committed or aborted, never both', async (test) => {
+  const folder = test.testdir({})
+  const store = await FileStore.open(folder)
+  await store.ensure('orders', first)
+  await test.rejects(store.startSwitch('orders', { ...record, epoch: 2 }), { code: 'EPOCH_STALE' })
+  await store.startSwitch('orders', record)
+  await test.rejects(store.startSwitch('orders', record), { code: 'SWITCH_RUNNING' })
+  await test.rejects(store.compareAndSet('orders', 1, after(first, 10)), { code: 'SWITCH_RUNNING' })
+  await test.rejects(store.commitSwitch('orders', 'two', moved), { code: 'SWITCH_DECIDED' })
+  const [committed, aborted] = await Promise.allSettled([
+    store.commitSwitch('orders', 'one', moved),
+    store.abortSwitch('orders', 'one'),
+  ])
+  test.match(committed, { status: 'fulfilled', value: { epoch: 2, primary: 'target' } })
+  test.match(aborted, { status: 'rejected', reason: { code: 'SWITCH_DECIDED' } })
+  await store.close()
+
+  const again = await FileStore.open(folder)
+  test.match(again.switchOf('orders'), { id: 'one', state: 'committed' }, 'kept across a restart')
+  test.strictSame(again.get('orders'), moved)
+  await again.endSwitch('orders', 'one')
+  test.equal(again.switchOf('orders'), undefined)
+  await test.rejects(again.endSwitch('orders', 'one'), { code: 'SWITCH_DECIDED' })
+  await again.close()
+})
+
+void t.test('an aborted switch cannot be committed any more', async (test) => {
+  const store = await FileStore.open(test.testdir({}))
+  await store.ensure('orders', first)
+  await store.startSwitch('orders', record)
+  await store.abortSwitch('orders', 'one')
+  await store.abortSwitch('orders', 'one')
+  await test.rejects(store.commitSwitch('orders', 'one', moved), { code: 'SWITCH_DECIDED' })
+  test.strictSame(store.get('orders'), first)
+  await store.endSwitch('orders', 'one')
+  await store.compareAndSet('orders', 1, after(first, 10))
+  await store.close()
 })
