@@ -34,6 +34,8 @@ const entries = [
   'src/cli/service-job.ts',
   'src/cli/progress.ts',
   'src/migration/pg/control-schema.ts',
+  'src/migration/pg/fence.ts',
+  'src/migration/pg/sequences.ts',
   'src/migration/pg/tables.ts',
 ]
 

@@ -3,6 +3,7 @@
  *
  * - `pontoon.mark`: which side takes the writes, since which epoch. Every new server connection
  *   reads it, so that a lost or restored state file cannot quietly choose the wrong side.
+ * - `pontoon.fence`: a row while this side is fenced (fence.ts), with what was there before.
  * - `pontoon.heartbeat_forward`, `…_reverse`: rows that travel with the changes of that direction
  *   only: the beat of the lag, and the fence rows and probes of a switch.
  */
@@ -22,6 +23,11 @@ export function controlSchemaSql(): string {
     '  changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()',
     ');',
     'GRANT SELECT ON pontoon.mark TO PUBLIC;',
+    'CREATE TABLE IF NOT EXISTS pontoon.fence (',
+    '  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),',
+    '  prior json NOT NULL,',
+    '  since timestamptz NOT NULL DEFAULT pg_catalog.now()',
+    ');',
     ...directions.flatMap((direction) => [
       `CREATE TABLE IF NOT EXISTS pontoon.${heartbeatTable(direction)} (`,
       '  name text PRIMARY KEY,',
@@ -54,15 +60,26 @@ export function writeMarkSql({ epoch, primary }: Mark): string {
   )
 }
 
-/** Puts `value` into the row `name` of a direction's heartbeats. */
-export function beatSql(
-  direction: Direction,
-  name: 'beat' | 'fence' | 'probe',
-  value: bigint,
-): string {
+export type BeatKind = 'beat' | 'fence' | 'probe'
+
+/**
+ * Two statements that leave one row of that kind, with `value`, in the heartbeats of a direction.
+ * Never an UPDATE: one of a row that the other side does not have would vanish on the way, and a
+ * fresh name cannot collide there.
+ */
+export function beatSql(direction: Direction, kind: BeatKind, value: bigint): string {
+  const table = `pontoon.${heartbeatTable(direction)}`
   return (
-    `INSERT INTO pontoon.${heartbeatTable(direction)} (name, value, at) ` +
-    `VALUES ('${name}', ${value}, pg_catalog.clock_timestamp()) ` +
-    'ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, at = EXCLUDED.at'
+    `DELETE FROM ${table} WHERE name LIKE '${kind}-%'; ` +
+    `INSERT INTO ${table} (name, value, at) ` +
+    `VALUES ('${kind}-${value}', ${value}, pg_catalog.clock_timestamp())`
+  )
+}
+
+/** The newest row of that kind: its value and when it was written (by the writer's clock). */
+export function readBeatSql(direction: Direction, kind: BeatKind): string {
+  return (
+    `SELECT value, at FROM pontoon.${heartbeatTable(direction)} ` +
+    `WHERE name LIKE '${kind}-%' ORDER BY value DESC LIMIT 1`
   )
 }

@@ -1,0 +1,69 @@
+/**
+ * Brings the sequences of one side to where those of the other are, all of them in one statement
+ * each way: not only those that a column owns, and not by looking at the tables' highest values.
+ */
+import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
+import { literal, qualified } from './quote.ts'
+import type { Sequence } from './tables.ts'
+
+export interface SequenceState {
+  readonly sequence: Sequence
+  readonly last: bigint
+  /** False: `last` itself is what comes next. */
+  readonly isCalled: boolean
+}
+
+/** Values drawn ahead of the other side, so that what it has in its caches is not drawn again. */
+const marginDraws = 32n
+
+/** Set operations nest, and deep ones exceed the stack of the server. */
+const perStatement = 200
+
+function readSql(sequences: readonly Sequence[]): string {
+  const selects = sequences.map(
+    (sequence, index) => `SELECT ${index} AS i, last_value, is_called FROM ${qualified(sequence)}`,
+  )
+  const statements: string[] = []
+  for (let at = 0; at < selects.length; at += perStatement)
+    statements.push(selects.slice(at, at + perStatement).join(' UNION ALL '))
+  return statements.join(';\n')
+}
+
+export async function readSequenceStates(
+  client: SqlClient,
+  sequences: readonly Sequence[],
+  options?: SqlOptions,
+): Promise<readonly SequenceState[]> {
+  if (sequences.length === 0) return []
+  const results = await client.run(readSql(sequences), options)
+  return results
+    .flatMap(({ rows }) => rows)
+    .flatMap(([index, last, isCalled]) => {
+      const sequence = sequences[Number(index)]
+      return sequence === undefined
+        ? []
+        : [{ sequence, last: BigInt(last ?? 0), isCalled: isCalled === 't' }]
+    })
+}
+
+/** Null when there is nothing to set. */
+export function setSequencesSql(states: readonly SequenceState[]): string | null {
+  if (states.length === 0) return null
+  const values = states.map((state) => {
+    const name = literal(qualified(state.sequence))
+    return `(${name}, ${withMargin(state)}::bigint, ${state.isCalled})`
+  })
+  return (
+    'SELECT count(pg_catalog.setval(s.name::pg_catalog.regclass, s.last, s.called)) ' +
+    `FROM (VALUES ${values.join(', ')}) AS s (name, last, called)`
+  )
+}
+
+/** setval beyond the bounds of a sequence would fail for all of them. */
+export function withMargin({ sequence, last, isCalled }: SequenceState): bigint {
+  if (!isCalled) return last
+  const { increment, cache, min, max } = sequence
+  const ahead = last + increment * (cache > marginDraws ? cache : marginDraws)
+  if (ahead > max) return max
+  return ahead < min ? min : ahead
+}
