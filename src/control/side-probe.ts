@@ -5,6 +5,7 @@
  */
 import type { AnyServiceConfig, ServiceConfig } from '../config/schema.ts'
 import { dial } from '../net/dial.ts'
+import type { HeldBackends } from '../net/pg/held-backends.ts'
 import { probeSide } from '../net/pg/probe.ts'
 import type { ProbeOptions, ProbeReport } from '../net/pg/probe.ts'
 import { probeRedis } from '../net/redis/probe.ts'
@@ -42,10 +43,14 @@ export function probesOf(
   config: AnyServiceConfig,
   side: Side,
   secrets: Secrets,
+  backends?: HeldBackends,
 ): readonly (() => Promise<ProbeReport>)[] {
   if (config.protocol === 'redis')
     return redisLogins(config, side, secrets).map((login) => () => probeRedis(login))
-  return rolesOf(config, side, secrets).map((role) => () => probeSide(config[side], role))
+  const told = backends === undefined ? {} : { backends }
+  return rolesOf(config, side, secrets).map(
+    (role) => () => probeSide(config[side], { ...role, ...told }),
+  )
 }
 
 /** What the sidecar asks of a side now and then; throws when it cannot be reached. */
@@ -53,7 +58,7 @@ export const lookAtSide =
   (secrets: Secrets): SideProbe =>
   async (service, side) => {
     const config = service.config[side]
-    const [probe] = probesOf(service.config, side, secrets)
+    const [probe] = probesOf(service.config, side, secrets, service.backends?.[side])
     if (probe !== undefined) return findingOf(await probe())
     const startMs = performance.now()
     const { socket } = await dial(config, config.connectTimeoutMs)

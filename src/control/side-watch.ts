@@ -35,7 +35,10 @@ export interface SideView {
   readonly checkedAtMs: number | null
 }
 
-export type SideProbe = (service: Pick<Service, 'config'>, side: Side) => Promise<SideFinding>
+export type SideProbe = (
+  service: Pick<Service, 'config' | 'backends'>,
+  side: Side,
+) => Promise<SideFinding>
 
 export interface SideWatchParts {
   readonly probe: SideProbe

@@ -4,6 +4,7 @@
  */
 import type { AnyServiceConfig } from '../config/schema.ts'
 import type { Gate, GateSnapshot } from '../net/gate.ts'
+import type { HeldBackends } from '../net/pg/held-backends.ts'
 import type { Route } from '../routing/route.ts'
 import type { CommandStats } from './command-stats.ts'
 import { BucketHistogram } from '../shared/histogram.ts'
@@ -41,6 +42,13 @@ export interface Service {
   beginSwitch(reason: string): SwitchHold
   /** Closes idle servers now and busy ones at their next release; of one database or of all. */
   reconnect(database?: string | null): void
+  /** Backends that it holds on each side; only where a server tells its process id. */
+  readonly backends?: Readonly<Record<Side, HeldBackends>>
+  /**
+   * Sessions that hold a server and could not go on with another one, in `pinReason` why. When the
+   * primary side moves, the others are moved; these get SIDE_LEFT (57P01) at their next request.
+   */
+  immovable?(): readonly ClientSnapshot[]
   /** Ends sessions at once, whatever they do; returns how many. */
   endSessions(which: SessionFilter): number
   snapshot(): ServiceSnapshot

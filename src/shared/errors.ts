@@ -199,6 +199,12 @@ const kinds = {
     'The service stayed paused longer than the client may wait.',
   ),
   SHUTTING_DOWN: kind('57P01', 503, true, 'Pontoon is shutting down.'),
+  SIDE_LEFT: kind(
+    '57P01',
+    503,
+    true,
+    'The session holds a server of a side that is primary no more, and state that cannot move.',
+  ),
   TERMINATED: kind('57P01', 503, false, 'An operator ended the session.'),
 
   UNAUTHENTICATED: kind('28000', 401, true, 'The admin request carries no valid token.'),

@@ -25,6 +25,7 @@ import type { SecretSource } from '../secrets/secret-source.ts'
 import type { ServerTls } from '../tls.ts'
 import { bindingMissing, chooseMechanism, peerCertificate } from './channel-binding.ts'
 import { connectSide, type Connected } from './connect.ts'
+import type { HeldBackends } from './held-backends.ts'
 import { md5Response, md5Verifier } from './md5.ts'
 import { ScramClient } from './scram-client.ts'
 import type { ScramKeys } from './scram.ts'
@@ -38,6 +39,8 @@ export interface LoginOptions {
   readonly timeoutMs: number
   /** Minor version of protocol 3 to ask for; default 0. With 2, servers since 18 give long keys. */
   readonly minor?: number
+  /** Is told of the backend. */
+  readonly backends?: HeldBackends
 }
 
 /** A text (a password or md5 hash), what a client has proved, a source that is asked, or none. */
@@ -149,7 +152,7 @@ class LoginChannel {
     try {
       this.#socket.write(startupPacket(options.parameters, options.minor))
       await this.#authenticate(options, proof)
-      return await this.#settle()
+      return await this.#settle(options.backends)
     } finally {
       clearTimeout(timer)
       this.#socket.removeListener('data', onData)
@@ -234,7 +237,7 @@ class LoginChannel {
   }
 
   /** From AuthenticationOk to ReadyForQuery. */
-  async #settle(): Promise<LoggedIn> {
+  async #settle(backends: HeldBackends | undefined): Promise<LoggedIn> {
     const reported = new Map<string, string>()
     const notices: Buffer[] = []
     let pid = 0
@@ -247,6 +250,7 @@ class LoginChannel {
       else if (type === backend.backendKeyData && isKeyLength(body.length - 4)) {
         pid = body.readInt32BE(0)
         secret = Buffer.from(body.subarray(4))
+        backends?.opened(pid, this.#socket)
       } else if (type === backend.noticeResponse) notices.push(message(type, body))
       else if (type === backend.readyForQuery) break
       else throw this.#unexpected(type)

@@ -11,6 +11,7 @@ import { terminateMessage } from '../../wire/pg/write.ts'
 import { endpointName, isUnixHost } from '../address.ts'
 import { dial } from '../dial.ts'
 import { serverTls } from '../tls.ts'
+import type { HeldBackends } from './held-backends.ts'
 import { login, type LoginOptions, type LoginPassword } from './login.ts'
 import { openQueryConnection } from './query.ts'
 
@@ -18,6 +19,8 @@ export interface ProbeOptions {
   readonly user: string
   readonly password: LoginPassword
   readonly database: string
+  /** Is told of its backends. */
+  readonly backends?: HeldBackends
 }
 
 export interface ProbeStep {
@@ -102,7 +105,7 @@ class Probe {
   }
 
   #loginOptions(): LoginOptions {
-    const { user, database, password } = this.#options
+    const { user, database, password, backends } = this.#options
     const parameters = { user, database, application_name: 'pontoon check' }
     return {
       endpoint: this.#side,
@@ -110,6 +113,7 @@ class Probe {
       parameters: new Map(Object.entries(parameters)),
       password,
       timeoutMs: this.#side.connectTimeoutMs,
+      ...(backends === undefined ? {} : { backends }),
     }
   }
 

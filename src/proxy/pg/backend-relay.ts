@@ -15,6 +15,7 @@ import { countIn } from '../service.ts'
 import { columnsIn, noColumns } from './columns.ts'
 import type { Session } from './session.ts'
 import { takesNotification } from './session-listening.ts'
+import { mayLoseServer } from './session-move.ts'
 
 /**
  * Messages other than rows and COPY data are read whole up to this size: a RowDescription of 1,600
@@ -61,6 +62,13 @@ export class BackendRelay implements TransportHandler {
   /** Bytes of the server that are kept here. */
   get heldBytes(): number {
     return this.#carry?.length ?? 0
+  }
+
+  /** The server is another's from now on. */
+  forget(): void {
+    this.#carry = null
+    this.#bodyBytes = 0
+    this.#isSwallowing = false
   }
 
   onBytes(chunk: Buffer, length: number): void {
@@ -262,8 +270,12 @@ export class BackendRelay implements TransportHandler {
   /** Tags tell when all statements of the server are gone. */
   #complete(server: PgServer, bytes: Buffer, offset: number, end: number): void {
     this.#session.listening?.completed(bytes, offset + headerBytes)
-    if (bytes[offset + headerBytes] !== 0x44 || !this.#session.isPooled) return // 'D'
+    if (bytes[offset + headerBytes] !== 0x44) return // 'D'
     const tag = bytes.toString('latin1', offset + headerBytes, end - 1)
+    if (!this.#session.isPooled) {
+      if (tag === 'DISCARD ALL') this.#session.footprint?.clear()
+      return
+    }
     if (tag === 'DEALLOCATE') this.#deallocated(server)
     if (tag === 'DISCARD ALL') this.#session.discarded()
     if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL')
@@ -294,7 +306,14 @@ export class BackendRelay implements TransportHandler {
       return
     }
     session.listening?.failed()
-    if (error.severity === 'FATAL' || error.severity === 'PANIC') this.#wasTold = true
+    const isLast = error.severity === 'FATAL' || error.severity === 'PANIC'
+    if (isLast && mayLoseServer(session)) {
+      // The fence of a switch has ended it: the session goes on with another one.
+      this.#forwardTo(bytes, offset)
+      this.#from = end
+      return
+    }
+    if (isLast) this.#wasTold = true
     const isOutdated = failed?.change === 'outdated'
     const words = isOutdated
       ? outdatedPlan

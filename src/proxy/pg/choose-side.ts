@@ -53,6 +53,7 @@ export function chooseSide(
  */
 function looksAtTexts(session: Session): boolean {
   const { route } = session.context
+  if (!session.isPooled) return false
   if (route.reads === 0 || route.primary === 'target') return false
   if (session.settings.has('default_transaction_read_only')) return false
   return !ambiguousEncodings.has(session.reported.get('client_encoding') ?? '')

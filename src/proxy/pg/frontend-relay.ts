@@ -371,6 +371,7 @@ export class FrontendRelay implements TransportHandler {
         if (server.replies.push(owed.functionCall)) server.batchOpen = false
         // No text tells what it does.
         if (session.isPooled) session.effects |= effect.opaque
+        session.footprint?.note(type, bytes, offset, end, total)
         return 'forward'
       case frontend.parse:
       case frontend.bind:
@@ -393,7 +394,10 @@ export class FrontendRelay implements TransportHandler {
         session.client.pauseReading()
         return step
       }
-    } else if (server.replies.push(owed.query)) server.batchOpen = false
+    } else {
+      session.footprint?.note(frontend.query, bytes, offset, end, total)
+      if (server.replies.push(owed.query)) server.batchOpen = false
+    }
     session.context.stats.queries[server.side] += 1
     session.totals.queries += 1
     return step
@@ -442,6 +446,7 @@ export class FrontendRelay implements TransportHandler {
     const wasOpen = server.batchOpen
     server.batchOpen = true
     if (!this.#session.isPooled) {
+      this.#session.footprint?.note(type, bytes, offset, end, total)
       server.replies.push(this.#statements.owedFor(type))
       return 'forward'
     }

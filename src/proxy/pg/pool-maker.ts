@@ -72,13 +72,14 @@ export class PoolMaker {
   }
 
   /**
-   * Servers for writes on both sides, so that a switch finds them; for reads where they are used.
-   * Those with startup parameters of their own serve few.
+   * Servers for writes on the primary side, and before a switch on the target, so that it finds
+   * them; for reads where they are used. Those with startup parameters of their own serve few.
    */
   #isKeptWarm({ access, side, parameters }: ServerKind): boolean {
     if (parameters.size > 0 || this.#parts.config().pool.mode === 'session') return false
     const { primary, reads } = this.#parts.route()
-    return access === 'write' || (side !== primary && reads > 0)
+    if (access === 'write') return side === primary || primary === 'source'
+    return side !== primary && reads > 0
   }
 
   #capsOf({ side, user, database }: ServerKind): readonly ServerCap[] {

@@ -102,6 +102,15 @@ export class PoolSet {
     }
   }
 
+  /**
+   * `primary` takes the writes from now on. Servers for writes on the other side are closed, which
+   * its fence would do as well; those for reads on this side were of use while it was the other.
+   */
+  leaveSide(primary: Side): void {
+    for (const { kind, existing } of this.slots())
+      if ((kind.side === primary) === (kind.access === 'read')) existing?.reconnect()
+  }
+
   all(): Iterable<ServerKinds> {
     return this.#kinds.values()
   }

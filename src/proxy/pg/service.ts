@@ -10,6 +10,7 @@ import type { Carrier } from '../../net/carrier.ts'
 import { FlushQueue } from '../../net/flush-queue.ts'
 import { Gate } from '../../net/gate.ts'
 import { Listener } from '../../net/listener.ts'
+import type { HeldBackends } from '../../net/pg/held-backends.ts'
 import { login } from '../../net/pg/login.ts'
 import { openQueryConnection, type Rows } from '../../net/pg/query.ts'
 import { Secrets } from '../../net/secrets/secrets.ts'
@@ -19,12 +20,12 @@ import type { Route } from '../../routing/route.ts'
 import { EventClock, type Clock } from '../../shared/clock.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
+import type { Side } from '../../shared/side.ts'
 import { terminateMessage } from '../../wire/pg/write.ts'
 import {
   countIn,
   ServiceStats,
   type ClientSnapshot,
-  type ClientState,
   type DrainReport,
   type Service,
   type ServiceSnapshot,
@@ -47,6 +48,8 @@ import { LegTls } from '../leg-tls.ts'
 import { PoolMaker } from './pool-maker.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
 import { ProvenSecrets } from './proven-secrets.ts'
+import { immovable, leaveSide } from './session-move.ts'
+import { countSessions, listSessions } from './session-view.ts'
 import type { Session } from './session.ts'
 import { SharedListeners } from './shared-listener.ts'
 import { Refusals } from './refusals.ts'
@@ -206,10 +209,14 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     if (movedPrimary) {
       this.#welcomer.forget()
       this.#authQuery.forget()
-      this.listeners.renew()
+      leaveSide(this.#sessions, route.primary)
     }
     this.#classifiers.need(route.reads > 0)
     this.#upkeep.applyLimits()
+    if (movedPrimary) {
+      this.#pools.leaveSide(route.primary)
+      this.listeners.renew()
+    }
   }
 
   applyConfig(config: ServiceConfig): readonly string[] {
@@ -238,6 +245,14 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     return this.#gateUse.beginSwitch(reason)
   }
 
+  get backends(): Readonly<Record<Side, HeldBackends>> {
+    return this.#sides.backends
+  }
+
+  immovable(): readonly ClientSnapshot[] {
+    return immovable(this.#sessions, this.clock.nowMs())
+  }
+
   reconnect(database: string | null = null): void {
     this.#welcomer.forget()
     for (const { kind, existing } of this.#pools.slots())
@@ -255,40 +270,21 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   }
 
   snapshot(): ServiceSnapshot {
-    const clients: Record<ClientState, number> = {
-      startup: this.#logins.size,
-      idle: 0,
-      waiting: 0,
-      active: 0,
-      pinned: 0,
-      parked: 0,
-    }
-    const pinned: Record<string, number> = {}
-    for (const session of this.#sessions) {
-      clients[session.clientState()] += 1
-      if (session.pinReason !== '') pinned[session.pinReason] = (pinned[session.pinReason] ?? 0) + 1
-    }
     this.stats.preparedStatements = this.statements.size
     return {
       name: this.name,
       protocol: this.protocol,
       route: this.route,
       gate: this.gate.snapshot(),
-      clients,
+      ...countSessions(this.#sessions, this.#logins.size),
       pools: this.#pools.snapshots(),
-      pinned,
       listening: this.#listener.addresses,
       certificates: this.#tls.snapshots(),
     }
   }
 
   clients(limit: number): readonly ClientSnapshot[] {
-    const now = this.clock.nowMs()
-    // Those that cannot give their server back come first.
-    const pinned: Session[] = []
-    const others: Session[] = []
-    for (const session of this.#sessions) (session.pinReason === '' ? others : pinned).push(session)
-    return [...pinned, ...others].slice(0, limit).map((session) => session.snapshot(now))
+    return listSessions(this.#sessions, limit, this.clock.nowMs())
   }
 
   async close(drainMs: number): Promise<void> {

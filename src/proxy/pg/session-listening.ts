@@ -233,6 +233,16 @@ export class SessionListening implements ListenSubscriber {
     }
   }
 
+  /** Its server is given up at a switch: what came from it comes from the listener. */
+  serverLeft(): void {
+    const channels = [...this.#onServer, ...this.#leaving]
+    for (const channel of channels) this.#shared.add(channel)
+    if (this.#onServer.length > 0) this.#listener.join(this, this.#onServer)
+    this.#onServer = []
+    this.#leaving = []
+    this.#isReady = false
+  }
+
   /** The session is over. */
   leave(): void {
     this.#listener.leave(this)

@@ -14,24 +14,25 @@ import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
 import type { Route } from '../../routing/route.ts'
 import { effect } from '../../routing/session-effects.ts'
-import { assert, unreachable } from '../../shared/assert.ts'
+import { assert } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
-import type { Side } from '../../shared/side.ts'
 import { txStatus } from '../../wire/pg/protocol.ts'
-import { countIn, type ClientSnapshot, type ClientState, type DatabaseTotals } from '../service.ts'
+import { countIn, type ClientSnapshot, type DatabaseTotals } from '../service.ts'
 import { BackendRelay } from './backend-relay.ts'
 import type { SideChoice } from './choose-side.ts'
 import { ClientStatements } from './client-statements.ts'
 import type { ServiceContext } from './context.ts'
 import { fatalResponse } from './errors.ts'
+import { Footprint } from './footprint.ts'
 import { FrontendRelay } from './frontend-relay.ts'
 import { reportedDifferences } from '../../net/pg/reported.ts'
 import type { SessionIdentity } from './session-identity.ts'
 import { assertMove, type SessionState } from './session-state.ts'
 import { SessionErrands } from './session-errands.ts'
 import { SessionListening } from './session-listening.ts'
+import { mayLoseServer, sideLeft } from './session-move.ts'
 import { undoneByDiscard } from './session-truth.ts'
-import { workOf } from './session-work.ts'
+import { snapshotOf } from './session-view.ts'
 import { settingsKey, settingsReading, type Settings } from './settings.ts'
 
 /** Kinds of sessions remembered per statement. */
@@ -45,6 +46,8 @@ export class Session {
   readonly backend: BackendRelay
   /** False in session pooling and for replication: bytes pass unaltered and the server stays. */
   readonly isPooled: boolean
+  /** In session pooling, what it has left on its server. */
+  readonly footprint: Footprint | null
   /** What all sessions of its database have done. */
   readonly totals: DatabaseTotals
   /** When it was made (clock milliseconds). */
@@ -108,6 +111,7 @@ export class Session {
     this.reported = reported
     this.statements = new ClientStatements(context.statements)
     this.isPooled = context.config.pool.mode === 'transaction' && !identity.isReplication
+    this.footprint = this.isPooled ? null : new Footprint()
     if (identity.isReplication) this.pinReason = 'replication'
     this.totals = context.stats.database(identity.database)
     this.openedAtMs = context.clock.nowMs()
@@ -158,6 +162,11 @@ export class Session {
     }
     this.#kind = choice?.access ?? 'write'
     if (this.server !== null) {
+      // It was primary when the server was linked: two sides must never take writes.
+      if (this.server.side !== this.context.route.primary) {
+        this.fail(sideLeft(this.server.side))
+        return false
+      }
       this.#start(this.context.clock.nowMs())
       if (this.isPooled && this.server.settingsKey !== this.settingsKey)
         this.errands.applySettings(this.server)
@@ -412,11 +421,36 @@ export class Session {
 
   /** The linked server is gone. What it said last has been forwarded already. */
   serverLost(error: PontoonError, wasTold: boolean): void {
+    if (mayLoseServer(this)) {
+      this.unlink()
+      return
+    }
     const server = this.server
     this.server = null
     if (server !== null) this.#pool?.lost(server)
     if (wasTold) this.close()
     else this.fail(error)
+  }
+
+  /** At rest: gives its server up; the next request links one on the side that is primary then. */
+  unlink(): void {
+    const { server } = this
+    assert(
+      server !== null && this.#state !== 'active',
+      'only a session at rest gives up its server',
+    )
+    this.server = null
+    this.effects = 0
+    this.pinReason = ''
+    this.backend.forget()
+    this.listening?.serverLeft()
+    server.spoil()
+    if (server.transport.isClosed) {
+      this.#pool?.lost(server)
+      return
+    }
+    server.rest()
+    this.#pool?.give(server)
   }
 
   /** Ends the session from either side, at most once. */
@@ -452,40 +486,7 @@ export class Session {
   }
 
   snapshot(now: number): ClientSnapshot {
-    return {
-      id: this.identity.id,
-      user: this.identity.user,
-      database: this.identity.database,
-      applicationName: this.settings.get('application_name') ?? this.identity.applicationName,
-      address: this.identity.from.text,
-      state: this.clientState(),
-      side: this.side,
-      serverPid: this.server?.pid ?? null,
-      pinReason: this.pinReason,
-      stateAgeMs: now - this.#stateSinceMs,
-      work: workOf(this),
-      workAgeMs: now - this.context.workSinceMs(this),
-    }
-  }
-
-  get side(): Side | null {
-    return this.server?.side ?? null
-  }
-
-  clientState(): ClientState {
-    switch (this.#state) {
-      case 'idle':
-      case 'closed':
-        return this.pinReason === '' ? 'idle' : 'pinned'
-      case 'parked':
-        return 'parked'
-      case 'waiting':
-        return 'waiting'
-      case 'active':
-        return 'active'
-      default:
-        return unreachable(this.#state)
-    }
+    return snapshotOf(this, now)
   }
 
   #move(to: SessionState): void {

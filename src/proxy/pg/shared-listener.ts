@@ -135,6 +135,13 @@ export class SharedListener {
 
   /** Servers are to be opened anew, perhaps on the other side. */
   renew(): void {
+    if (this.#retryTimer !== null) {
+      clearTimeout(this.#retryTimer)
+      this.#retryTimer = null
+      this.#retryMs = retryFirstMs
+      this.#connect()
+      return
+    }
     if (this.#current === null && this.#next === null) return
     this.#next?.close()
     this.#connect()

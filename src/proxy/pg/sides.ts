@@ -2,6 +2,7 @@
 import type { LookupFunction } from 'node:net'
 import type { AuthQueryConfig, ServiceConfig } from '../../config/schema.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
+import { HeldBackends } from '../../net/pg/held-backends.ts'
 import { login, type LoginOptions } from '../../net/pg/login.ts'
 import { ReportedIntern } from '../../net/pg/reported.ts'
 import { PgServer } from '../../net/pg/server.ts'
@@ -28,6 +29,11 @@ export interface SidesParts {
 }
 
 export class Sides {
+  /** Those of all connections that were made with the options of this object. */
+  readonly backends: Readonly<Record<Side, HeldBackends>> = {
+    source: new HeldBackends(),
+    target: new HeldBackends(),
+  }
   readonly #parts: SidesParts
   readonly #reportedIntern = new ReportedIntern()
   readonly #versions = { source: new ProtocolVersion(), target: new ProtocolVersion() }
@@ -55,6 +61,7 @@ export class Sides {
       parameters,
       password: password ?? credentials.password,
       timeoutMs: side.connectTimeoutMs,
+      backends: this.backends[kind.side],
     }
   }
 
@@ -75,6 +82,7 @@ export class Sides {
       parameters: new Map(Object.entries(parameters)),
       password: this.#parts.secrets.of({ password }, { ...endpoint, user }) ?? null,
       timeoutMs: side.connectTimeoutMs,
+      backends: this.backends[name],
     }
   }
 
