@@ -33,9 +33,13 @@ const entries = [
   'scripts/redis-commands.ts',
   'src/cli/service-job.ts',
   'src/cli/progress.ts',
+  'src/migration/pg/conninfo.ts',
   'src/migration/pg/control-schema.ts',
   'src/migration/pg/fence.ts',
   'src/migration/pg/sequences.ts',
+  'src/migration/pg/publication.ts',
+  'src/migration/pg/slot.ts',
+  'src/migration/pg/subscription-state.ts',
   'src/migration/pg/tables.ts',
 ]
 

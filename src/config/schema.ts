@@ -97,6 +97,18 @@ const userEntry = z.strictObject({
   target: credentials.optional().describe('As whom this user goes out on the target.'),
 })
 
+/** Read by the server of the other side, so files are its own: no paths of this machine. */
+const tlsFromOtherSide = z.strictObject({
+  mode: z.enum(tlsModes).optional().describe('Default: `tls.mode`.'),
+  ca: text
+    .optional()
+    .describe(
+      'PEM file of trusted CAs on the server of the other side, or `system` (PostgreSQL 16); default: the path in `tls.ca`.',
+    ),
+  cert: text.optional().describe('PEM file of its client certificate, there.'),
+  key: text.optional().describe('PEM file of its key, there.'),
+})
+
 const sideSchema = z.strictObject({
   host: text.describe('Host name, address, or folder of a Unix socket.'),
   port: port.default(5432).describe('Port; also names the socket in a Unix socket folder.'),
@@ -112,6 +124,12 @@ const sideSchema = z.strictObject({
   hostSeenFromOtherSide: text
     .optional()
     .describe('Name of this side as the other side reaches it, for replication.'),
+  portSeenFromOtherSide: port
+    .optional()
+    .describe('Port of this side as the other side reaches it; default: `port`.'),
+  tlsSeenFromOtherSide: tlsFromOtherSide
+    .optional()
+    .describe('TLS of the other side towards this one, for replication.'),
   tls: serverTls.prefault({}).describe('TLS towards this side.'),
   protocolVersion: z
     .enum(['auto', '3.0', '3.2'])

@@ -42,9 +42,6 @@ export function checkClientTls(path: Path, tls: ClientTlsConfig, report: CheckRe
   }
 }
 
-/** Written into files today, needed only once data is synced and compared. */
-const unusedYet = ['readUser', 'controlUser', 'replicationUser', 'hostSeenFromOtherSide'] as const
-
 function checkSide(
   path: Path,
   side: SideConfig,
@@ -52,9 +49,6 @@ function checkSide(
   report: CheckReport,
 ): void {
   checkServerTls([...path, 'tls'], side, side.tls, report)
-  for (const key of unusedYet) {
-    if (side[key] !== undefined) report.warning([...path, key], 'is not used yet by this version')
-  }
   if (pointsAt(side, listening)) {
     report.mistake([...path, 'host'], `leads back to the service itself (port ${side.port})`)
   }

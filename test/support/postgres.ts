@@ -235,7 +235,8 @@ export class PostgresServer {
       {
         user,
         cwd: this.folder,
-        env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
+        // libpq looks for certificates in the home folder, and ours is not the user's.
+        env: { ...process.env, HOME: this.folder, LC_ALL: 'C', TZ: 'UTC' },
         stdio: ['ignore', log, log],
         exitSignal: 'SIGQUIT',
       },

@@ -1,0 +1,173 @@
+/**
+ * Publications, on the side that sends. They list their tables one by one: FOR ALL TABLES needs a
+ * superuser, which managed services have not. Partitions are listed themselves, so that both
+ * sides may be of any version; the partitioned table above them holds no rows.
+ */
+import type { SqlClient } from '../../net/pg/sql-client.ts'
+import { PontoonError } from '../../shared/errors.ts'
+import {
+  heartbeatTable,
+  pontoonSchema,
+  probePublicationName,
+  publicationName,
+  type Direction,
+} from './names.ts'
+import { identifier, literal, qualified, readable, type QualifiedName } from './quote.ts'
+import { hasIdentity, type Table } from './tables.ts'
+
+export interface PublicationSpec {
+  readonly service: string
+  readonly direction: Direction
+  /** Of the sending side, all that are synced; those without rows of their own are left out here. */
+  readonly tables: readonly Table[]
+}
+
+export interface PublicationChange {
+  readonly name: string
+  readonly isNew: boolean
+  readonly added: readonly QualifiedName[]
+  readonly dropped: readonly QualifiedName[]
+  /** What makes the publication fit, in this order; empty when it does. */
+  readonly statements: readonly string[]
+}
+
+/** ALTER PUBLICATION waits for VACUUM and DDL on a table, not for writers. */
+const changeTimeoutMs = 120_000
+
+/** Makes or mends the publication of all tables; run by their owner (or a member of it). */
+export async function ensurePublication(
+  client: SqlClient,
+  spec: PublicationSpec,
+): Promise<PublicationChange> {
+  return apply(client, await planPublication(client, spec))
+}
+
+/** The publication of the heartbeat alone: proves the way before it carries data. */
+export async function ensureProbePublication(
+  client: SqlClient,
+  { service, direction }: Pick<PublicationSpec, 'service' | 'direction'>,
+): Promise<PublicationChange> {
+  const name = probePublicationName(service, direction)
+  return apply(client, await planMembers(client, name, [heartbeatOf(direction)]))
+}
+
+/**
+ * What `ensurePublication` would do. Rejects with MIGRATION_REFUSED for tables without an
+ * identity: once published, the server refuses every UPDATE and DELETE on them.
+ */
+export async function planPublication(
+  client: SqlClient,
+  { service, direction, tables }: PublicationSpec,
+): Promise<PublicationChange> {
+  const published = tables.filter(isPublishable)
+  const without = published.filter((table) => !hasIdentity(table))
+  if (without.length > 0) {
+    const names = without.map(readable).join(', ')
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `${client.where}: no primary key and no replica identity: ${names}. ` +
+        'Published so, their rows could not be updated any more. Give each a primary key, or ' +
+        'ALTER TABLE … REPLICA IDENTITY FULL, or list it in migration.exclude.',
+    )
+  }
+  return planMembers(client, publicationName(service, direction), [
+    ...published,
+    heartbeatOf(direction),
+  ])
+}
+
+/** Whether rows of the table can be sent: partitioned ones have none, unlogged ones leave no WAL. */
+export function isPublishable(table: Table): boolean {
+  return table.kind === 'table' && !table.isUnlogged
+}
+
+/** Members by schema and name, undefined when there is no such publication. */
+export async function readPublishedTables(
+  client: SqlClient,
+  name: string,
+): Promise<readonly QualifiedName[] | undefined> {
+  const { rows } = await client.query(membersSql, [name])
+  if (rows.length === 0) return undefined
+  return rows.flatMap(([schema, table]) =>
+    schema === null || schema === undefined ? [] : [{ schema, name: table ?? '' }],
+  )
+}
+
+export function dropPublicationSql(name: string): string {
+  return `DROP PUBLICATION IF EXISTS ${identifier(name)}`
+}
+
+export function heartbeatOf(direction: Direction): QualifiedName {
+  return { schema: pontoonSchema, name: heartbeatTable(direction) }
+}
+
+/** One row with nulls for a publication without members. Filters and column lists came with 15. */
+const membersSql = `SELECT n.nspname, c.relname,
+    (to_jsonb(r)->>'prqual') IS NOT NULL OR (to_jsonb(r)->>'prattrs') IS NOT NULL
+  FROM pg_catalog.pg_publication p
+  LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE p.pubname = $1 ORDER BY 1, 2`
+
+/** pubtruncate came with 11, pubviaroot with 13. */
+const settingsSql = (name: string): string => `SELECT
+    p.pubinsert AND p.pubupdate AND p.pubdelete
+      AND COALESCE((to_jsonb(p)->>'pubtruncate')::boolean, true)
+      AND NOT COALESCE((to_jsonb(p)->>'pubviaroot')::boolean, false),
+    p.puballtables
+  FROM pg_catalog.pg_publication p WHERE p.pubname = ${literal(name)}`
+
+async function planMembers(
+  client: SqlClient,
+  name: string,
+  members: readonly QualifiedName[],
+): Promise<PublicationChange> {
+  const { rows } = await client.query(membersSql, [name])
+  if (rows.length === 0) {
+    const made = `CREATE PUBLICATION ${identifier(name)} FOR TABLE ${listOf(members)}`
+    return { name, isNew: true, added: members, dropped: [], statements: [made] }
+  }
+  const present = rows.flatMap(([schema, table, isPartial]) =>
+    schema === null || schema === undefined
+      ? []
+      : [{ schema, name: table ?? '', isPartial: isPartial === 't' }],
+  )
+  const wanted = new Set(members.map(qualified))
+  const dropped = present.filter((table) => table.isPartial || !wanted.has(qualified(table)))
+  const kept = new Set(present.filter(({ isPartial }) => !isPartial).map(qualified))
+  const added = members.filter((table) => !kept.has(qualified(table)))
+  const alter = `ALTER PUBLICATION ${identifier(name)}`
+  const statements = await mendSettings(client, name, alter)
+  if (dropped.length > 0) statements.push(`${alter} DROP TABLE ${listOf(dropped)}`)
+  if (added.length > 0) statements.push(`${alter} ADD TABLE ${listOf(added)}`)
+  return { name, isNew: false, added, dropped, statements }
+}
+
+async function mendSettings(client: SqlClient, name: string, alter: string): Promise<string[]> {
+  const { rows } = await client.query(settingsSql(name))
+  const [isWhole, isForAll] = rows[0] ?? []
+  if (isForAll === 't') {
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `${client.where}: publication ${name} is FOR ALL TABLES, so Pontoon did not make it. ` +
+        `Drop it: ${dropPublicationSql(name)}`,
+    )
+  }
+  if (isWhole === 't') return []
+  const truncate = client.major >= 11 ? ', truncate' : ''
+  const viaRoot = client.major >= 13 ? ', publish_via_partition_root = false' : ''
+  return [`${alter} SET (publish = 'insert, update, delete${truncate}'${viaRoot})`]
+}
+
+/** ONLY: tables that inherit are listed themselves. */
+function listOf(tables: readonly QualifiedName[]): string {
+  return tables.map((table) => `ONLY ${qualified(table)}`).join(', ')
+}
+
+/** All or nothing: several statements at once are one transaction. */
+async function apply(client: SqlClient, change: PublicationChange): Promise<PublicationChange> {
+  if (change.statements.length > 0)
+    await client.run(change.statements.join(';\n'), { timeoutMs: changeTimeoutMs })
+  return change
+}

@@ -1,0 +1,184 @@
+/**
+ * Subscriptions, on the side that receives. What options there are depends on the version of
+ * the subscriber, and what `origin = none` is worth also on that of the publisher.
+ *
+ * A server keeps CONNECTION with its password in its catalogue, and logs the statement where
+ * log_statement is `ddl` or more. Statements run one by one: most refuse a transaction block.
+ */
+import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
+import { hasSqlstate } from '../../net/pg/sql-error.ts'
+import { identifier, identifiers, literal } from './quote.ts'
+
+export interface SubscriptionSpec {
+  readonly name: string
+  /** Default: `name`. */
+  readonly slot?: string
+  readonly publications: readonly string[]
+  /** As conninfo() makes it. */
+  readonly conninfo: string
+  readonly publisherMajor: number
+  /** Whether the server makes the slot itself; else it must be there. */
+  readonly createSlot: boolean
+  /** Whether the server copies the rows that are there. */
+  readonly copyData: boolean
+  readonly enabled: boolean
+  /** Default true: rows are written as the subscription's owner, not as that of each table (16). */
+  readonly runAsOwner?: boolean
+  /** Default true: what anyone but a superuser needs (16). */
+  readonly passwordRequired?: boolean
+}
+
+const createTimeoutMs = 60_000
+/** Of the publisher when a subscription is dropped; it may be out of reach. */
+const farDropTimeoutMs = 10_000
+
+const undefinedObject = '42704'
+
+/**
+ * Rejects with SqlError: 08… when the subscriber does not reach the publisher, 42710 when there is
+ * a subscription of that name.
+ */
+export async function createSubscription(
+  subscriber: SqlClient,
+  spec: SubscriptionSpec,
+  options: SqlOptions = {},
+): Promise<void> {
+  const sql = createSubscriptionSql(subscriber.major, spec)
+  await subscriber.query(sql, undefined, { timeoutMs: createTimeoutMs, ...options })
+}
+
+export function createSubscriptionSql(subscriberMajor: number, spec: SubscriptionSpec): string {
+  const settings = Object.entries(settingsOf(subscriberMajor, spec))
+    .flatMap(([name, value]) => (value === undefined ? [] : [`${name} = ${value}`]))
+    .join(', ')
+  return (
+    `CREATE SUBSCRIPTION ${identifier(spec.name)} CONNECTION ${literal(spec.conninfo)} ` +
+    `PUBLICATION ${identifiers(spec.publications)} WITH (${settings})`
+  )
+}
+
+/**
+ * `streaming`: large transactions travel while they run, so that their end is no long wait.
+ * `disable_on_error`: a change that cannot be applied stops the stream instead of being tried again
+ * for ever. `binary` stays off: it needs the same types with the same formats on both sides.
+ */
+function settingsOf(
+  major: number,
+  spec: SubscriptionSpec,
+): Readonly<Record<string, string | undefined>> {
+  const from = (since: number, value: string): string | undefined =>
+    major >= since ? value : undefined
+  return {
+    slot_name: literal(spec.slot ?? spec.name),
+    create_slot: String(spec.createSlot),
+    copy_data: String(spec.copyData),
+    enabled: String(spec.enabled),
+    streaming: from(14, major >= 16 ? 'parallel' : 'on'),
+    disable_on_error: from(15, 'true'),
+    origin: spec.publisherMajor >= 16 ? from(16, 'none') : undefined,
+    run_as_owner: from(16, String(spec.runAsOwner ?? true)),
+    password_required: spec.passwordRequired === false ? from(16, 'false') : undefined,
+  }
+}
+
+export async function enableSubscription(client: SqlClient, name: string): Promise<void> {
+  await client.query(`ALTER SUBSCRIPTION ${identifier(name)} ENABLE`)
+}
+
+/** The worker notices by itself, after what it is applying; see terminateApplyWorker. */
+export async function disableSubscription(client: SqlClient, name: string): Promise<void> {
+  await client.query(`ALTER SUBSCRIPTION ${identifier(name)} DISABLE`)
+}
+
+export async function setSubscriptionConnection(
+  client: SqlClient,
+  name: string,
+  text: string,
+): Promise<void> {
+  await client.query(`ALTER SUBSCRIPTION ${identifier(name)} CONNECTION ${literal(text)}`)
+}
+
+/** Takes in tables that were published since; makes slots on the publisher when it copies. */
+export async function refreshSubscription(
+  client: SqlClient,
+  name: string,
+  { copyData }: { readonly copyData: boolean },
+): Promise<void> {
+  await client.query(
+    `ALTER SUBSCRIPTION ${identifier(name)} REFRESH PUBLICATION WITH (copy_data = ${copyData})`,
+    undefined,
+    { timeoutMs: createTimeoutMs },
+  )
+}
+
+export interface DroppedSubscription {
+  readonly existed: boolean
+  /** A slot that is still on the publisher, for dropSlot(); null when there is none. */
+  readonly slotLeft: string | null
+}
+
+/**
+ * Also works when the publisher is out of reach; its slot is then left, as with `keepSlot`. Ends
+ * the subscription's workers.
+ */
+export async function dropSubscription(
+  client: SqlClient,
+  name: string,
+  { keepSlot }: { readonly keepSlot: boolean },
+): Promise<DroppedSubscription> {
+  const found = await client.query(
+    `SELECT s.subslotname FROM pg_catalog.pg_subscription s WHERE ${isNamedSql(name)}`,
+  )
+  const [row] = found.rows
+  if (row === undefined) return { existed: false, slotLeft: null }
+  const slot = row[0] ?? null
+  if (!keepSlot && slot !== null && (await dropsWithSlot(client, name)))
+    return { existed: true, slotLeft: null }
+  try {
+    await disableSubscription(client, name)
+    await client.query(`ALTER SUBSCRIPTION ${identifier(name)} SET (slot_name = NONE)`)
+    await client.query(`DROP SUBSCRIPTION ${identifier(name)}`, undefined, {
+      timeoutMs: createTimeoutMs,
+    })
+  } catch (error) {
+    if (!hasSqlstate(error, undefinedObject)) throw error
+  }
+  return { existed: true, slotLeft: slot }
+}
+
+/**
+ * Asks the publisher too. Whatever is the matter there, the way without it comes next; what the
+ * subscriber itself refuses, it refuses there again.
+ */
+async function dropsWithSlot(client: SqlClient, name: string): Promise<boolean> {
+  await client.query(`SET statement_timeout = ${farDropTimeoutMs}`)
+  try {
+    await client.query(`DROP SUBSCRIPTION ${identifier(name)}`)
+    return true
+  } catch (error) {
+    if (!client.isOpen) throw error
+    return false
+  } finally {
+    if (client.isOpen) await client.query('SET statement_timeout = 0')
+  }
+}
+
+/**
+ * Ends the worker (and its helpers) at once; gives how many were there. An enabled subscription
+ * gets a new one, before 16 after 5 s at the earliest.
+ */
+export async function terminateApplyWorker(client: SqlClient, name: string): Promise<number> {
+  const { rows } = await client.query(
+    `SELECT pg_catalog.pg_terminate_backend(w.pid)
+     FROM pg_catalog.pg_stat_subscription w
+     WHERE w.pid IS NOT NULL AND w.subid IN (
+       SELECT s.oid FROM pg_catalog.pg_subscription s WHERE ${isNamedSql(name)})`,
+  )
+  return rows.length
+}
+
+/** Names of subscriptions are unique within a database only. */
+export function isNamedSql(name: string): string {
+  return `s.subname = ${literal(name)} AND s.subdbid = (
+    SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())`
+}
