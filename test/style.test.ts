@@ -37,6 +37,8 @@ const entries = [
   'src/migration/pg/control-schema.ts',
   'src/migration/pg/fence.ts',
   'src/migration/pg/sequences.ts',
+  'src/migration/pg/drift.ts',
+  'src/migration/pg/fingerprint.ts',
   'src/migration/pg/publication.ts',
   'src/migration/pg/slot.ts',
   'src/migration/pg/subscription-state.ts',

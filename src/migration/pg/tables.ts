@@ -14,6 +14,7 @@ export interface Column {
   readonly notNull: boolean
   /** GENERATED ALWAYS AS (…): copied by nobody, computed on each side. */
   readonly isGenerated: boolean
+  readonly hasDefault: boolean
   readonly identity: 'always' | 'by-default' | null
 }
 
@@ -157,6 +158,7 @@ function tablesSql(exclude: readonly string[]): string {
         'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
         'notNull', a.attnotnull,
         'isGenerated', COALESCE(to_jsonb(a)->>'attgenerated', '') <> '',
+        'hasDefault', a.atthasdef,
         'identity', a.attidentity) ORDER BY a.attnum)
       FROM pg_catalog.pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'),

@@ -1,0 +1,158 @@
+/**
+ * Where the schemas of the sending and the receiving side have grown apart: DDL that replication
+ * does not carry. Told before the first row that would stop the stream, each with the way out.
+ */
+import type { QualifiedName } from './quote.ts'
+import { qualified, readable } from './quote.ts'
+import { isPublishable } from './publication.ts'
+import { hasIdentity, type Column, type Sequence, type Table } from './tables.ts'
+
+export interface Drift {
+  readonly table: string
+  /** `stops`: a change of the table stops the stream; `loses`: its changes do not travel. */
+  readonly effect: 'stops' | 'loses' | 'differs'
+  readonly text: string
+  readonly fix: string
+}
+
+export interface DriftInput {
+  readonly sender: readonly Table[]
+  readonly receiver: readonly Table[]
+  /** Members of the publication, undefined while there is none. */
+  readonly published: readonly QualifiedName[] | undefined
+  readonly senderSequences: readonly Sequence[]
+  readonly receiverSequences: readonly Sequence[]
+}
+
+export function findDrift(input: DriftInput): readonly Drift[] {
+  const there = new Map(input.receiver.map((table) => [qualified(table), table]))
+  const published = input.published && new Set(input.published.map(qualified))
+  return [
+    ...input.sender.flatMap((table) => {
+      const isPublished = published?.has(qualified(table)) ?? true
+      return [
+        ...unpublished(table, isPublished),
+        ...apart(table, there.get(qualified(table)), isPublished),
+      ]
+    }),
+    ...missingSequences(input),
+  ]
+}
+
+function unpublished(table: Table, isPublished: boolean): readonly Drift[] {
+  if (isPublished || table.kind === 'partitioned') return []
+  const name = readable(table)
+  if (table.isUnlogged) {
+    const fix = `ALTER TABLE ${name} SET LOGGED, or list it in migration.exclude`
+    return [{ table: name, effect: 'loses', text: 'is unlogged: its rows never travel', fix }]
+  }
+  if (!hasIdentity(table)) {
+    const fix = `give it a primary key, or ALTER TABLE ${name} REPLICA IDENTITY FULL; then pontoon sync`
+    const text = 'is not synced: it has no primary key and no replica identity'
+    return [{ table: name, effect: 'loses', text, fix }]
+  }
+  const fix = 'make it on the other side too, then run pontoon sync'
+  return [{ table: name, effect: 'loses', text: 'is new and not synced yet', fix }]
+}
+
+function apart(table: Table, other: Table | undefined, isPublished: boolean): readonly Drift[] {
+  const name = readable(table)
+  const effect = isPublished && isPublishable(table) ? 'stops' : 'differs'
+  if (other === undefined) {
+    const fix = 'make it on the receiving side with the same DDL'
+    return [{ table: name, effect, text: 'is missing on the receiving side', fix }]
+  }
+  const theirs = new Map(other.columns.map((column) => [column.name, column]))
+  const ours = new Set(table.columns.map((column) => column.name))
+  return [
+    ...table.columns.flatMap((column) =>
+      columnDrift(name, column, theirs.get(column.name), effect),
+    ),
+    ...other.columns.flatMap((column) => surplusDrift(name, column, ours, effect)),
+    ...keyDrift(table, other, effect),
+  ]
+}
+
+function columnDrift(
+  table: string,
+  column: Column,
+  other: Column | undefined,
+  effect: Drift['effect'],
+): readonly Drift[] {
+  const { name, type } = column
+  if (other === undefined) {
+    if (column.isGenerated) return []
+    const text = `column ${name} (${type}) is missing on the receiving side`
+    const fix = `ALTER TABLE ${table} ADD COLUMN ${name} ${type} there`
+    return [{ table, effect, text, fix }]
+  }
+  if (other.isGenerated && !column.isGenerated) {
+    const text = `column ${name} is generated on the receiving side only`
+    return [
+      { table, effect, text, fix: `ALTER TABLE ${table} ALTER ${name} DROP EXPRESSION there` },
+    ]
+  }
+  if (other.type !== type) {
+    const text = `column ${name} is ${type}, and ${other.type} on the receiving side`
+    return [
+      {
+        table,
+        effect: 'differs',
+        text,
+        fix: `ALTER TABLE ${table} ALTER ${name} TYPE ${type} there`,
+      },
+    ]
+  }
+  if (other.notNull && !column.notNull) {
+    const text = `column ${name} may be null here, but not on the receiving side`
+    return [
+      {
+        table,
+        effect: 'differs',
+        text,
+        fix: `ALTER TABLE ${table} ALTER ${name} DROP NOT NULL there`,
+      },
+    ]
+  }
+  return []
+}
+
+/** A column that nobody sends gets its default; without one it must be allowed to be null. */
+function surplusDrift(
+  table: string,
+  column: Column,
+  ours: ReadonlySet<string>,
+  effect: Drift['effect'],
+): readonly Drift[] {
+  if (ours.has(column.name) || column.isGenerated || column.identity !== null) return []
+  const text = `column ${column.name} is on the receiving side only`
+  const fix = `make it on the sending side too, or ALTER TABLE ${table} DROP COLUMN ${column.name} there`
+  const isFilled = !column.notNull || column.hasDefault
+  return [{ table, effect: isFilled ? 'differs' : effect, text, fix }]
+}
+
+function keyDrift(table: Table, other: Table, effect: Drift['effect']): readonly Drift[] {
+  const name = readable(table)
+  if (table.kind === 'partitioned' || table.replicaIdentity === 'full') return []
+  const isFound = other.primaryKey.length > 0 || other.identityColumns.length > 0
+  if (!hasIdentity(table) || isFound) return []
+  const columns = table.identityColumns.join(', ')
+  const text = `the key (${columns}) is missing on the receiving side: changed rows are not found there`
+  return [{ table: name, effect, text, fix: `make the primary key of ${name} there` }]
+}
+
+function missingSequences({ senderSequences, receiverSequences }: DriftInput): readonly Drift[] {
+  const there = new Set(receiverSequences.map(qualified))
+  return senderSequences.flatMap((sequence) =>
+    there.has(qualified(sequence))
+      ? []
+      : [
+          {
+            table: readable(sequence),
+            effect: 'loses' as const,
+            text: 'is a sequence that the receiving side has not: a cutover could not carry it over',
+            fix: 'make it there with the same DDL',
+          },
+        ],
+  )
+}
