@@ -103,9 +103,18 @@ export class RawHandle {
     const usable = binding
     listening.setNoDelay?.(true)
     listening.setKeepAlive?.(true, keepAliveSeconds)
+    // All that one server accepts are alike: it is looked at once.
+    let proven: unknown = null
+    const isUsable = (accepted: unknown): accepted is StreamHandle => {
+      if (typeof accepted !== 'object' || accepted === null) return false
+      const kind: unknown = Object.getPrototypeOf(accepted)
+      if (kind !== proven && !isStreamHandle(accepted)) return false
+      proven = kind
+      return true
+    }
     listening.onconnection = (status, accepted) => {
       // Out of descriptors, say: the client sees it in its own connection.
-      if (status === 0 && isStreamHandle(accepted)) onHandle(new RawHandle(accepted, usable))
+      if (status === 0 && isUsable(accepted)) onHandle(new RawHandle(accepted, usable))
     }
     return true
   }

@@ -33,7 +33,7 @@ import { mayLoseServer, sideLeft } from './session-move.ts'
 import { undoneByDiscard } from './session-truth.ts'
 import { snapshotOf } from './session-view.ts'
 import { SessionWait } from './session-wait.ts'
-import { settingsKey, settingsReading, type Settings } from './settings.ts'
+import { settingsKey, settingsReading, type KeyedSettings, type Settings } from './settings.ts'
 
 /** Kinds of sessions remembered per statement. */
 const parsedForMax = 100
@@ -99,7 +99,7 @@ export class Session {
     context: ServiceContext,
     identity: SessionIdentity,
     client: Transport,
-    settings: Settings,
+    { settings, key, reading }: KeyedSettings,
     reported: ReadonlyMap<string, string>,
   ) {
     this.context = context
@@ -107,8 +107,8 @@ export class Session {
     this.client = client
     this.settings = settings
     this.#startupSettings = settings
-    this.settingsKey = settingsKey(settings)
-    this.reading = settingsReading(settings)
+    this.settingsKey = key
+    this.reading = reading
     this.reported = reported
     this.statements = new ClientStatements(context.statements)
     this.isPooled = context.config.pool.mode === 'transaction' && !identity.isReplication

@@ -28,7 +28,8 @@ import type { ServiceContext } from './context.ts'
 import type { PoolSet, PoolSlot, ServerKinds } from './pool-set.ts'
 import { ReplicationClients } from './replication.ts'
 import { Session } from './session.ts'
-import { settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
+import { keyed, noSettings, settingsSql, type KeyedSettings, type Settings } from './settings.ts'
+import type { StartupPackets } from './startup-packets.ts'
 
 export interface WelcomeParts {
   readonly context: ServiceContext
@@ -36,6 +37,7 @@ export interface WelcomeParts {
   readonly cancels: CancelRegistry
   readonly dealer: SessionDealer
   readonly classifiers: ClassifierSet
+  readonly startups: StartupPackets
   /** The next session's number. */
   nextId(): number
 }
@@ -99,21 +101,21 @@ export class Welcomer {
     startup: StartupIdentity,
     onMade: (session: Session) => void,
   ): Promise<Session | null> {
-    const { context, pools, cancels } = this.#parts
-    const { settings, options } = startupSettings(startup.parameters)
+    const { context, pools, cancels, startups } = this.#parts
+    const wanted = startups.settings(startup.parameters)
+    const { options, key } = wanted
     const kinds = pools.kinds(
       startup.user,
       startup.database,
       options === '' ? noParameters : new Map([['options', options]]),
     )
-    const key = settingsKey(settings)
     let reported = this.#reported.get(kinds[context.route.primary].write)?.get(key)
     if (reported === undefined) {
-      reported = await this.#ask(login, kinds, settings, key)
+      reported = await this.#ask(login, kinds, wanted.settings, key)
       if (!login.isOpen) return null
     }
     const cancelKey = cancels.newKey(startup.cancelKeyBytes)
-    const session = this.#session(login, startup, kinds, settings, reported, cancelKey)
+    const session = this.#session(login, startup, kinds, wanted, reported, cancelKey)
     onMade(session)
     this.#greet(session, login, reported)
     return session
@@ -133,7 +135,7 @@ export class Welcomer {
     // The server's own secret may have another length, and lets nobody but us ask the server.
     const secret = cancels.newSecret(startup.cancelKeyBytes)
     const cancelKey = { pid: server.pid, secret }
-    const session = this.#session(login, startup, kinds, new Map(), server.reported, cancelKey)
+    const session = this.#session(login, startup, kinds, nothingSet, server.reported, cancelKey)
     session.adopt(server, kinds[server.side].write.pool)
     onMade(session)
     this.#greet(session, login, server.reported, server.loginNotices)
@@ -144,7 +146,7 @@ export class Welcomer {
     login: ClientLogin,
     startup: StartupIdentity,
     kinds: Session['identity']['kinds'],
-    settings: Settings,
+    settings: KeyedSettings,
     reported: Reported,
     cancelKey: CancelKey,
   ): Session {
@@ -240,6 +242,8 @@ interface Refusal {
 }
 
 const nothingRead = new Classifier({})
+
+const nothingSet = keyed(noSettings)
 
 const noParameters: ReadonlyMap<string, string> = new Map()
 
