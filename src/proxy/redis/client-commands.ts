@@ -10,6 +10,7 @@ import {
   nullReply,
   okReply,
 } from '../../wire/redis/write.ts'
+import { assert } from '../../shared/assert.ts'
 import type { CommandRecord } from './command-book.ts'
 import type { Session } from './session.ts'
 
@@ -22,8 +23,12 @@ export function isClientName(name: string): boolean {
   return /^[!-~]*$/.test(name)
 }
 
+const noRedirect = errorReply('ERR The client ID you want redirect to does not exist')
+
 export class ClientCommands {
   readonly #session: Session
+  /** Whom its invalidations go to, by the id here. */
+  #redirectId: number | null = null
 
   constructor(session: Session) {
     this.#session = session
@@ -52,6 +57,12 @@ export class ClientCommands {
         return this.#kill(texts)
       case 'client|unblock':
         return this.#unblock(record, texts)
+      case 'client|tracking':
+        return this.#tracking(record, words, texts)
+      case 'client|getredir':
+        if (this.#redirectId === null || session.own === null)
+          return session.sendShared(record, command(...words))
+        return this.#answer(integerReply(this.#redirectId))
       default:
         // What is left is answered alike by every server, as CLIENT HELP.
         return session.sendShared(record, command(...words))
@@ -110,6 +121,23 @@ export class ClientCommands {
     if (isOld) this.#answer(killed.length === 0 ? errorReply('ERR No such client') : okReply)
     else this.#answer(integerReply(killed.length))
     for (const one of killed) one.close()
+    return true
+  }
+
+  /** The id in REDIRECT is one of ours: the server knows that client's own server. */
+  #tracking(record: CommandRecord, words: readonly Buffer[], texts: readonly string[]): boolean {
+    const session = this.#session
+    const at = texts.findIndex((text, index) => index > 2 && /^redirect$/i.test(text)) + 1
+    const id = at === 0 ? undefined : texts[at]
+    const others = session.context.sessions
+    const to = id === undefined ? undefined : others.get(Number(id))?.own?.relay.server.clientId
+    if (id !== undefined && (to === undefined || to === null)) return this.#answer(noRedirect)
+    const { own } = session
+    assert(own !== null, 'tracking is on a server of its own')
+    const asked = to === undefined ? words : words.with(at, Buffer.from(String(to)))
+    own.sendFor(record, command(...asked), () => {
+      this.#redirectId = id === undefined ? null : Number(id)
+    })
     return true
   }
 

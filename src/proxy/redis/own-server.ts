@@ -29,6 +29,9 @@ const confirmation = command('HELLO')
 
 const waits = /^wait(?:aof)?$/
 
+/** client-commands.ts has them. */
+const namesClients = /^client\|(?:tracking|getredir)$/
+
 /** After these the server speaks unasked, or does not answer, in a way that no framing follows. */
 const rawInAnyVersion = /^(?:monitor|p?sync|client\|reply)$/
 
@@ -65,7 +68,7 @@ export class OwnServer {
   /** Where the bytes begin that were taken and are not sent yet. */
   #takenFrom = 0
   /** What SELECT or HELLO asked for, once it succeeds. */
-  #onSuccess: (() => void) | null = null
+  #onSuccess: { readonly of: CommandRecord; run(): void } | null = null
 
   constructor(session: Session, server: RedisServer, pool: Pool<RedisServer>, reason: string) {
     this.#session = session
@@ -263,6 +266,8 @@ export class OwnServer {
       session.drain()
       return false
     }
+    // They may name other clients, by ids that are ours.
+    if (namesClients.test(record.name) && !this.#isPinned && !this.#transaction.isOpen) return false
     if (this.#sticky === '') this.#sticky = record.name
     const isSubscription = subscriptions.test(record.name)
     if (this.#transaction.isOpen) {
@@ -278,7 +283,7 @@ export class OwnServer {
   #acceptSession(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
     if (this.#isPinned) {
-      if (record.name === 'hello') this.#noteHello(bytes, at, next)
+      if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
       if (record.name === 'reset') session.version = 2
       if (!session.commands.isOurs(record)) return true
     } else if (this.#transaction.isOpen && record.name !== 'reset' && record.name !== 'quit') {
@@ -290,13 +295,13 @@ export class OwnServer {
     return false
   }
 
-  #noteHello(bytes: Buffer, at: number, next: number): void {
+  #noteHello(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
     const version = this.#session.commands.versionOf(bytes, at, next)
-    const session = this.#session
-    if (version !== null)
-      this.#onSuccess = () => {
-        session.version = version
-      }
+    if (version === null) return
+    const run = (): void => {
+      this.#session.version = version
+    }
+    this.#onSuccess = { of: record, run }
   }
 
   /**
@@ -369,7 +374,7 @@ export class OwnServer {
   /** Sends a command of the session's making and expects its reply for the client. */
   sendFor(record: CommandRecord, request: Buffer, onSuccess: () => void): void {
     const session = this.#session
-    this.#onSuccess = onSuccess
+    this.#onSuccess = { of: record, run: onSuccess }
     if (this.#sticky === '') this.#sticky = record.name
     if (!this.relay.isRaw) session.expect(this.relay, record, session.context.clock.nowMs())
     this.relay.server.transport.sendOwned(request)
@@ -383,8 +388,8 @@ export class OwnServer {
     else if (record.handling === Handling.Unknown) {
       const isUnknownThere = at >= 0 && bytes.toString('latin1', at, at + 12) === '-ERR unknown'
       if (!isUnknownThere && this.#sticky === '') this.#sticky = 'unknown command'
-    } else if (record.handling === Handling.Session && this.#onSuccess !== null) {
-      if (type !== marker.error) this.#onSuccess()
+    } else if (record === this.#onSuccess?.of) {
+      if (type !== marker.error) this.#onSuccess.run()
       this.#onSuccess = null
     }
     // What was sent ahead of a blocking command answers first; behind it nothing is sent.

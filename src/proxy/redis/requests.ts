@@ -107,7 +107,10 @@ export class Requests {
       session.park()
       return offset
     }
-    if (session.own !== null) return session.own.step(bytes, offset, end)
+    if (session.own !== null) {
+      if (session.followRoute()) return end
+      return session.own.step(bytes, offset, end)
+    }
     if (session.user === null || session.isPinned) return this.#single(bytes, offset, end)
     return this.#run(bytes, offset, end)
   }

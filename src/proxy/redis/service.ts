@@ -118,7 +118,10 @@ class RedisService implements Service, RedisContext {
       drains: this.#drains,
       isDrained: () => this.#isDrained(),
       shut: () => {
-        for (const session of this.sessions.values()) session.own?.recall()
+        const byAge = [...this.sessions.values()].toSorted(
+          (a, b) => a.stateSinceMs - b.stateSinceMs,
+        )
+        for (const session of byAge) session.toGate()
       },
       busy: () => this.#busy(),
     })
@@ -158,6 +161,8 @@ class RedisService implements Service, RedisContext {
     const before = this.route
     this.route = route
     this.#learnIfDue()
+    if (route.primary !== before.primary)
+      for (const session of this.sessions.values()) session.followRoute()
     if (route.reads > 0 && (before.reads === 0 || route.primary !== before.primary))
       this.reads.begin()
   }
@@ -229,12 +234,11 @@ class RedisService implements Service, RedisContext {
 
   clients(limit: number): readonly ClientSnapshot[] {
     const now = this.clock.nowMs()
-    const snapshots: ClientSnapshot[] = []
-    for (const session of this.sessions.values()) {
-      if (snapshots.length >= limit) break
-      snapshots.push(session.snapshot(now))
-    }
-    return snapshots
+    const pinned: Session[] = []
+    const others: Session[] = []
+    for (const session of this.sessions.values())
+      (session.pinReason === '' ? others : pinned).push(session)
+    return [...pinned, ...others].slice(0, limit).map((session) => session.snapshot(now))
   }
 
   async close(drainMs: number): Promise<void> {

@@ -12,7 +12,7 @@
 import type { Transport, TransportHandler } from '../../net/transport.ts'
 import type { RespVersion } from '../../net/redis/login.ts'
 import { assert } from '../../shared/assert.ts'
-import type { PontoonError } from '../../shared/errors.ts'
+import { PontoonError } from '../../shared/errors.ts'
 import { readArgument } from '../../wire/redis/arguments.ts'
 import { countIn, type ClientSnapshot, type ClientState } from '../service.ts'
 import type { CommandRecord } from './command-book.ts'
@@ -103,6 +103,10 @@ export class Session implements TransportHandler {
     return this.#state
   }
 
+  get stateSinceMs(): number {
+    return this.#stateSinceMs
+  }
+
   get isClosed(): boolean {
     return this.#state === 'closed'
   }
@@ -180,6 +184,28 @@ export class Session implements TransportHandler {
     this.#wait.park()
   }
 
+  /** The gate was shut: a command that blocks, or waits for a server, is to wait there instead. */
+  toGate(): void {
+    this.own?.recall()
+    if (this.#state !== 'waiting') return
+    this.#wait.leave()
+    this.resume()
+  }
+
+  /**
+   * The primary side is another one than that of its own server. What that holds of the client
+   * (a subscription, a WATCH, in pinned mode all of it) cannot come along, so at its next rest the
+   * client is closed, and comes back to the new one. True when that was now.
+   */
+  followRoute(): boolean {
+    const { own } = this
+    if (own === null || own.relay.server.side === this.context.route.primary) return false
+    if (!this.isAtRest) return false
+    const words = `the primary side has changed, this connection was held by ${own.reason}`
+    this.fail(new PontoonError('SIDE_LEFT', words))
+    return true
+  }
+
   waitForShared(): void {
     this.#wait.forShared(this.groups[this.context.route.primary])
   }
@@ -243,6 +269,7 @@ export class Session implements TransportHandler {
     context.activeCount -= 1
     context.stats.query[side][record.isRead ? 'read' : 'write'].observe(tookMs / 1_000)
     if (this.own !== null) this.own.settled()
+    if (this.followRoute()) return
     context.settled()
     if (this.#state === 'draining') this.move('ready')
     this.resume()
