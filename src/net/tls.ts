@@ -36,13 +36,35 @@ export function serverTls(config: ServerTlsConfig, host: string): FromFiles<Serv
     minVersion: 'TLSv1.2',
     rejectUnauthorized: verify,
     secureContext: context({ ...trustedBy(config), ...pair.pem }),
-    // SNI is for names only (RFC 6066, section 3).
-    ...(/^[\d.]+$|:|^\//.test(name) ? {} : { servername: name }),
-    ...(config.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : { host: name }),
+    ...namedBy(name),
+    ...(config.mode === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
     ...(config.negotiation === 'direct' ? { ALPNProtocols: [alpnProtocol] } : {}),
   }
   const { mode, negotiation, channelBinding } = config
   return { made: { mode, negotiation, channelBinding, options }, expiresMs: pair.expiresMs }
+}
+
+/**
+ * The same towards a node of a cluster: its certificate must be good for the name that the cluster
+ * gives it. Where it gives an address, the name of the side counts, unless that is one as well.
+ */
+export function nodeTls(
+  tls: ServerTls,
+  { servername, host }: { readonly servername?: string | undefined; readonly host: string },
+  node: string,
+): ServerTls {
+  if (servername !== undefined || (isAddress(node) && !isAddress(host))) return tls
+  const { servername: _old, ...options } = tls.options
+  return { ...tls, options: { ...options, ...namedBy(node) } }
+}
+
+/** What is verified, and sent as SNI, which is for names only (RFC 6066, section 3). */
+function namedBy(name: string): Pick<ConnectionOptions, 'host' | 'servername'> {
+  return isAddress(name) ? { host: name } : { host: name, servername: name }
+}
+
+function isAddress(name: string): boolean {
+  return /^[\d.]+$|:|^\//.test(name)
 }
 
 /** Files that `serverTls` reads. */

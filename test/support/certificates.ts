@@ -41,6 +41,8 @@ export interface CertificateOptions {
   /** Default: one day ago and in one day. */
   readonly notBefore?: Date
   readonly notAfter?: Date
+  /** Good for both ends of a connection, as the nodes of a cluster use it among themselves. */
+  readonly isForBoth?: boolean
 }
 
 export interface Authority {
@@ -112,7 +114,11 @@ async function leaf(
   const extensions: Extension[] = [
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension([usage]),
+    new ExtendedKeyUsageExtension(
+      options.isForBoth === true
+        ? [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]
+        : [usage],
+    ),
     await SubjectKeyIdentifierExtension.create(keys.publicKey),
     await AuthorityKeyIdentifierExtension.create(issuerKeys.publicKey),
   ]

@@ -108,8 +108,12 @@ export interface RedisCluster {
 const primaryCount = 3
 const slotCount = 16_384
 
-/** Three primaries with a replica each, all slots covered, every node of the same mind. */
-export async function startRedisCluster(options: RedisOptions = {}): Promise<RedisCluster> {
+/** Three primaries, by default with a replica each, all slots covered, every node of the same mind. */
+export async function startRedisCluster(
+  options: RedisOptions | ((index: number) => RedisOptions) = {},
+  replicasEach: 0 | 1 = 1,
+): Promise<RedisCluster> {
+  const optionsOf = typeof options === 'function' ? options : (): RedisOptions => options
   const nodes: RedisServer[] = []
   const stop = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.stop()))
@@ -117,7 +121,9 @@ export async function startRedisCluster(options: RedisOptions = {}): Promise<Red
   try {
     nodes.push(
       ...(await Promise.all(
-        Array.from({ length: 2 * primaryCount }, () => startClusterNode(options)),
+        Array.from({ length: (1 + replicasEach) * primaryCount }, (_, index) =>
+          startClusterNode(optionsOf(index)),
+        ),
       )),
     )
     const [primaries, replicas] = [nodes.slice(0, primaryCount), nodes.slice(primaryCount)]
@@ -143,7 +149,7 @@ export async function startRedisCluster(options: RedisOptions = {}): Promise<Red
       )
     }
     await Promise.all(replicas.map(untilLinked))
-    await Promise.all(nodes.map(untilCovered))
+    await Promise.all(nodes.map((node) => untilCovered(node, replicasEach)))
     return { primaries, replicas, nodes, stop }
   } catch (error) {
     await stop()
@@ -181,11 +187,12 @@ async function untilKnown(node: RedisServer, count: number): Promise<void> {
 }
 
 /** Every slot served, and every replica known as one. */
-export async function untilCovered(node: RedisServer): Promise<void> {
+export async function untilCovered(node: RedisServer, replicasEach = 1): Promise<void> {
   const isCovered = async (): Promise<boolean> => {
     if (!textOf(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) return false
     const ranges = itemsOf(await node.call('CLUSTER', 'SLOTS'))
-    return ranges.length === primaryCount && ranges.every((range) => itemsOf(range).length === 4)
+    const nodesEach = ranges.map((range) => itemsOf(range).length - 2)
+    return ranges.length === primaryCount && nodesEach.every((count) => count === 1 + replicasEach)
   }
   await until(isCovered, 'all slots covered', settledDeadlineMs)
 }

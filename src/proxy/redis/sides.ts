@@ -6,7 +6,7 @@ import { redisLogin, type RedisLoggedIn, type RedisLoginOptions } from '../../ne
 import { SentinelGuide } from '../../net/redis/sentinel.ts'
 import { RedisServer } from '../../net/redis/server.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
-import { serverTls, type ServerTls } from '../../net/tls.ts'
+import { nodeTls, serverTls, type ServerTls } from '../../net/tls.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Side } from '../../shared/side.ts'
 import type { LegTlsConfig } from '../leg-tls.ts'
@@ -115,7 +115,12 @@ export class RedisSides {
   async #login(kind: ServerKind): Promise<RedisLoggedIn> {
     const cluster = this.#clusterOf(kind.side)
     if (cluster === null) return redisLogin(await this.locate(kind))
-    return cluster.open((endpoint) => ({ ...this.loginOptions(kind), endpoint }))
+    const { host, tls } = this.#parts.config()[kind.side]
+    const names = { host, servername: tls.servername }
+    return cluster.open((endpoint) => {
+      const options = this.loginOptions(kind)
+      return { ...options, endpoint, tls: nodeTls(options.tls, names, endpoint.host) }
+    })
   }
 
   #clusterOf(side: Side): ClusterSide | null {
