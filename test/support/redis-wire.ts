@@ -12,6 +12,8 @@ export interface WireOptions {
   readonly ca?: string | undefined
   readonly cert?: string
   readonly key?: string
+  /** How long a reply may take unless the call says; default 10 seconds. */
+  readonly replyMs?: number
 }
 
 const replyDeadlineMs = 10_000
@@ -26,7 +28,7 @@ export async function connectRedis(options: WireOptions): Promise<RedisWire> {
     socket.once(options.ca === undefined ? 'connect' : 'secureConnect', resolve)
     socket.once('error', reject)
   })
-  return new RedisWire(socket)
+  return new RedisWire(socket, options.replyMs)
 }
 
 interface Waiting {
@@ -36,14 +38,16 @@ interface Waiting {
 
 export class RedisWire {
   readonly socket: Socket
+  readonly #replyMs: number
   #bytes: Buffer = Buffer.alloc(0)
   readonly #waiting: Waiting[] = []
   #closed: Error | undefined
   readonly #atClose: (() => void)[] = []
 
   /** Made by connectRedis only. */
-  constructor(socket: Socket) {
+  constructor(socket: Socket, replyMs = replyDeadlineMs) {
     this.socket = socket
+    this.#replyMs = replyMs
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.on('error', (error) => this.#close(error))
     socket.on('close', () => this.#close(new Error('closed by the other side')))
@@ -62,7 +66,7 @@ export class RedisWire {
   }
 
   /** The next reply, pushes included. */
-  next(deadlineMs = replyDeadlineMs): Promise<RespReply> {
+  next(deadlineMs = this.#replyMs): Promise<RespReply> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => reject(new Error(`no reply within ${deadlineMs} ms`)),
@@ -106,7 +110,7 @@ export class RedisWire {
   }
 
   /** Resolves when the other side has closed the connection. */
-  async untilClosed(deadlineMs = replyDeadlineMs): Promise<void> {
+  async untilClosed(deadlineMs = this.#replyMs): Promise<void> {
     if (this.isClosed) return
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error('still open')), deadlineMs)
