@@ -96,6 +96,11 @@ export class OwnServer {
     return this.#transaction.isOpen
   }
 
+  /** Something of the client is on it, or may be. */
+  get isKept(): boolean {
+    return this.#isHeld
+  }
+
   get #isHeld(): boolean {
     return this.#transaction.isOpen || this.#transaction.isWatching || this.#sticky !== ''
   }

@@ -190,6 +190,13 @@ class RedisService implements Service, RedisContext {
     return this.#gateUse.beginSwitch(reason)
   }
 
+  immovable(): readonly ClientSnapshot[] {
+    const now = this.clock.nowMs()
+    return [...this.sessions.values()]
+      .filter((session) => session.own?.isKept === true)
+      .map((session) => session.snapshot(now))
+  }
+
   reconnect(database: string | null = null): void {
     for (const group of this.groups.all())
       if (database === null || String(group.kind.database) === database) group.reconnect()

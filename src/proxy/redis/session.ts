@@ -195,12 +195,13 @@ export class Session implements TransportHandler {
   /**
    * The primary side is another one than that of its own server. What that holds of the client
    * (a subscription, a WATCH, in pinned mode all of it) cannot come along, so at its next rest the
-   * client is closed, and comes back to the new one. True when that was now.
+   * client is closed, and comes back to the new one. A transaction or large command that is not
+   * whole would still be written to the old one and ends at once. True when it was closed.
    */
   followRoute(): boolean {
     const { own } = this
     if (own === null || own.relay.server.side === this.context.route.primary) return false
-    if (!this.isAtRest) return false
+    if (this.outstanding > 0 && !own.mustFinish) return false
     const words = `the primary side has changed, this connection was held by ${own.reason}`
     this.fail(new PontoonError('SIDE_LEFT', words))
     return true
