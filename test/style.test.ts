@@ -31,8 +31,6 @@ const entries = [
   'src/main.ts',
   'scripts/docs-config.ts',
   'scripts/redis-commands.ts',
-  'src/cli/service-job.ts',
-  'src/cli/progress.ts',
   'src/migration/pg/conninfo.ts',
   'src/migration/pg/control-schema.ts',
   'src/migration/pg/fence.ts',

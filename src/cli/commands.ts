@@ -1,6 +1,7 @@
 /** Every command, in the order in which an operator meets them. */
 import { check } from './check.ts'
 import type { Command } from './command.ts'
+import { copy } from './copy.ts'
 import { health } from './health.ts'
 import { createHelp } from './help-command.ts'
 import { init } from './init-command.ts'
@@ -17,6 +18,7 @@ export const commands: readonly Command[] = [
   init,
   check,
   serve,
+  copy,
   status,
   shift,
   phase,

@@ -52,7 +52,10 @@ export function exitCodeOf(error: PontoonError): ExitCode {
     case 'ROUTE_REFUSED':
     case 'GATE_REFUSED':
     case 'EPOCH_STALE':
+    case 'MIGRATION_REFUSED':
       return exitCodes.refused
+    case 'ABORTED':
+      return exitCodes.abortedSafely
     default:
       return exitCodes.failed
   }

@@ -117,7 +117,6 @@ export class BareSocket implements Carrier {
     this.raw.close(() => {
       if (error !== undefined) this.#emit('error', error)
       this.#emit('close')
-      for (const listeners of Object.values(this.#listeners)) listeners.length = 0
     })
   }
 

@@ -10,7 +10,7 @@
 import { assert } from '../shared/assert.ts'
 import type { Clock } from '../shared/clock.ts'
 import { PontoonError, toPontoonError } from '../shared/errors.ts'
-import { PoolQueue, QueuePlace, refuseSoon } from './pool-queue.ts'
+import { PoolQueue, refuseSoon } from './pool-queue.ts'
 import {
   backgroundRetryMs,
   connectingMax,
@@ -144,31 +144,26 @@ export class Pool<Server extends Poolable> implements CappedPool {
     }
   }
 
-  /** Queues for a server, once. Returns how to leave the queue. */
-  wait(waiter: PoolWaiter<Server>, isHeldUp = false): () => void {
-    const place = new QueuePlace(waiter)
-    this.queue(place, isHeldUp)
-    return () => place.leave()
-  }
-
   /**
-   * Queues for a server; refusals come through the waiter, too. Who was held up already
-   * (`isHeldUp`, by a gate) is not turned away because the queue is long.
+   * Queues for a server. Returns how to leave the queue; refusals come through the waiter. Who was
+   * held up already (`isHeldUp`, by a gate) is not turned away because the queue is long.
    */
-  queue(place: QueuePlace<Server>, isHeldUp = false): void {
-    const { size } = this.#queue
-    if (this.#closed) {
-      refuseSoon(place, new PontoonError('SHUTTING_DOWN', 'the pool is closed'))
-      return
-    }
-    if (!isHeldUp && size >= this.#limits.queueMax) {
-      const text = `${size} clients wait for a server already`
-      refuseSoon(place, new PontoonError('POOL_QUEUE_FULL', text))
-      return
+  wait(waiter: PoolWaiter<Server>, isHeldUp = false): () => void {
+    if (this.#closed)
+      return refuseSoon(waiter, new PontoonError('SHUTTING_DOWN', 'the pool is closed'))
+    if (!isHeldUp && this.#queue.size >= this.#limits.queueMax) {
+      return refuseSoon(
+        waiter,
+        new PontoonError(
+          'POOL_QUEUE_FULL',
+          `${this.#queue.size} clients wait for a server already`,
+        ),
+      )
     }
     const sinceMs = this.#clock.nowMs()
-    this.#queue.join(place, sinceMs, sinceMs + this.#limits.queueTimeoutMs)
+    const leave = this.#queue.join(waiter, sinceMs, sinceMs + this.#limits.queueTimeoutMs)
     this.#grow()
+    return leave
   }
 
   /** Gives a server back. It goes to the first who waits, or rests. */

@@ -67,8 +67,6 @@ export interface RawReader {
 /** A silent client is looked after like this. */
 export const keepAliveSeconds = 60
 
-const knowsNobody = (): undefined => undefined
-
 /** Where Node keeps the handle of a socket. */
 const handleField = '_handle'
 
@@ -103,18 +101,9 @@ export class RawHandle {
     const usable = binding
     listening.setNoDelay?.(true)
     listening.setKeepAlive?.(true, keepAliveSeconds)
-    // All that one server accepts are alike: it is looked at once.
-    let proven: unknown = null
-    const isUsable = (accepted: unknown): accepted is StreamHandle => {
-      if (typeof accepted !== 'object' || accepted === null) return false
-      const kind: unknown = Object.getPrototypeOf(accepted)
-      if (kind !== proven && !isStreamHandle(accepted)) return false
-      proven = kind
-      return true
-    }
     listening.onconnection = (status, accepted) => {
       // Out of descriptors, say: the client sees it in its own connection.
-      if (status === 0 && isUsable(accepted)) onHandle(new RawHandle(accepted, usable))
+      if (status === 0 && isStreamHandle(accepted)) onHandle(new RawHandle(accepted, usable))
     }
     return true
   }
@@ -164,20 +153,8 @@ export class RawHandle {
     return this.#handle.shutdown(request) === 0
   }
 
-  /**
-   * Closes at once and tells `done`. A handle outlives its connection until the next full garbage
-   * collection, so from then on it knows nobody: with whom it served it would keep kilobytes
-   * alive through every collection of young objects, and make those slow.
-   */
   close(done: () => void): void {
-    const handle = this.#handle
-    let whoAsked: (() => void) | null = done
-    handle.onread = knowsNobody
-    handle.close(() => {
-      const tell = whoAsked
-      whoAsked = null
-      tell?.()
-    })
+    this.#handle.close(done)
   }
 
   /** What makes a socket of Node out of a bare handle. */

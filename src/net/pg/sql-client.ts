@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import { serialize } from 'pg-protocol'
+import { assert } from '../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { backend, headerBytes } from '../../wire/pg/protocol.ts'
 import { cstringEnd, readColumns, readError, readTextRow } from '../../wire/pg/read.ts'
@@ -41,6 +42,13 @@ export interface MessageSink {
   closed(error: PontoonError): void
 }
 
+/** Takes over the bytes as they come, whatever messages they are part of. */
+export interface RawSink {
+  /** `bytes` is used again after the call. */
+  receive(bytes: Buffer, start: number, end: number): void
+  closed(error: PontoonError): void
+}
+
 const defaultTimeoutMs = 30_000
 const resultBytesMax = 256 * 1024 * 1024
 const messageBytesMax = 1024 * 1024 * 1024
@@ -65,6 +73,7 @@ export class SqlClient {
   #neededBytes = headerBytes
   #last: Promise<unknown> = Promise.resolve()
   #sink: MessageSink | null = null
+  #raw: RawSink | null = null
   #failure: PontoonError | null = null
 
   private constructor(loggedIn: LoggedIn, options: LoginOptions) {
@@ -138,9 +147,20 @@ export class SqlClient {
     }
   }
 
-  /** Whether more may be written at once; else wait for `whenDrained`. */
-  write(bytes: Buffer): boolean {
-    return this.#socket.write(bytes)
+  /** As takeOver, for those who split messages themselves. */
+  takeOverRaw(message: Buffer, sink: RawSink): () => void {
+    if (this.#failure !== null) throw this.#failure
+    assert(this.#heldBytes === 0, 'bytes of the server are left over')
+    this.#raw = sink
+    this.#socket.write(message)
+    return () => {
+      this.#raw = null
+    }
+  }
+
+  /** Whether more may be written at once; else wait for `whenDrained`. `done`: the kernel has it. */
+  write(bytes: Buffer, done?: () => void): boolean {
+    return this.#socket.write(bytes, done)
   }
 
   whenDrained(run: () => void): void {
@@ -221,7 +241,8 @@ export class SqlClient {
 
   #receive(bytes: Buffer, from: number, end: number): void {
     try {
-      this.#split(bytes, from, end)
+      if (this.#raw === null) this.#split(bytes, from, end)
+      else this.#raw.receive(bytes, from, end)
     } catch (error) {
       this.#lost(toPontoonError(error).message)
       this.#socket.destroy()
@@ -259,11 +280,11 @@ export class SqlClient {
   }
 
   #lost(reason: string): void {
-    if (this.#failure !== null && this.#sink === null) return
     this.#failure ??= new PontoonError('SERVER_LOST', `${this.where}: ${reason}`)
-    const sink = this.#sink
+    const sinks = [this.#sink, this.#raw]
     this.#sink = null
-    sink?.closed(this.#failure)
+    this.#raw = null
+    for (const sink of sinks) sink?.closed(this.#failure)
   }
 }
 

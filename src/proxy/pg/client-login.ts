@@ -19,7 +19,7 @@ import {
   newestMinor,
   startupCode,
 } from '../../wire/pg/protocol.ts'
-import { unsupportedVersion, type StartupPacket } from '../../wire/pg/read.ts'
+import { readStartupPacket, unsupportedVersion, type StartupPacket } from '../../wire/pg/read.ts'
 import { authenticationOk, negotiateProtocolVersion } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
 import { consoleRole, isConsoleDatabase } from './console/access.ts'
@@ -32,12 +32,10 @@ import { EarlyBytes } from './early-bytes.ts'
 import { fatalResponse } from './errors.ts'
 import type { ProvenSecrets } from './proven-secrets.ts'
 import { physicalDatabase, replicationKind, type ReplicationKind } from './replication.ts'
-import type { StartupPackets } from './startup-packets.ts'
 
 export interface LoginHost {
   readonly context: ServiceContext
   readonly verifiers: VerifierCache
-  readonly startups: StartupPackets
   readonly proven: ProvenSecrets
   /** Null when clients may not use TLS. */
   readonly tls: ClientTls | null
@@ -230,7 +228,7 @@ export class ClientLogin implements TransportHandler {
     if (buffer === null) return false
     this.#early.drop(length)
     if (buffer.readInt32BE(4) === startupCode.cancel) this.#state = 'cancelling'
-    const packet = this.#host.startups.read(buffer.subarray(4, length))
+    const packet = readStartupPacket(buffer.subarray(4, length))
     if (packet.kind === 'startup') void this.#run(this.#startupPacket(packet))
     else if (packet.kind === 'cancel') void this.#cancel(packet.pid, packet.secret)
     else this.#negotiate(packet.kind)

@@ -9,7 +9,6 @@ import type { TransportHandler } from '../../net/transport.ts'
 import { LongText } from '../../routing/long-text.ts'
 import { effect } from '../../routing/session-effects.ts'
 import { assert } from '../../shared/assert.ts'
-import { bytesOf } from '../../shared/bytes.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { owed, owedRepliesMax } from '../../wire/pg/reply-queue.ts'
@@ -31,6 +30,8 @@ const waitingBytesMax = 64 * 1024
 
 /** How soon a client that has closed its half is asked whether it is still there. */
 const keepAliveMs = 5_000
+
+const noBytes = Buffer.alloc(0)
 
 /** What to do with the message at hand. */
 type Step = 'forward' | 'replaced' | 'incomplete' | 'wait' | 'stop'
@@ -79,9 +80,8 @@ export class FrontendRelay implements TransportHandler {
     if (session.state === 'closed') return
     const isWaiting = session.state === 'parked' || session.state === 'waiting'
     if (isWaiting || this.#held !== null) {
-      const held = this.#held
-      this.#held =
-        held === null ? bytesOf(bytes, 0, end) : Buffer.concat([held, bytes.subarray(0, end)])
+      const held = this.#held ?? noBytes
+      this.#held = Buffer.concat([held, bytes.subarray(0, end)])
       if (!isWaiting) this.#consumeHeld()
       // Reading goes on for a while, or the end of a client that waits would go unnoticed.
       else if (this.#held.length > waitingBytesMax) session.client.pauseReading()
@@ -89,7 +89,7 @@ export class FrontendRelay implements TransportHandler {
     }
     const wasPassing = this.#passBytes > 0
     const consumed = this.#run(bytes, end)
-    if (consumed < end) this.#held = bytesOf(bytes, consumed, end)
+    if (consumed < end) this.#held = Buffer.from(bytes.subarray(consumed, end))
     // Replies may have come before the last message was through (a COPY that failed early).
     if (
       wasPassing &&

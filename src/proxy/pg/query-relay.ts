@@ -49,7 +49,7 @@ export class QueryRelay {
     const { unnamed } = session.statements
     server.unnamedOwner = null
     session.statements.unnamed = null
-    if (session.statements.longNames.size > 0) session.statements.longNames.delete('')
+    session.statements.longNames.delete('')
     if (!isWhole) session.frontend.scanLongText(bytes, offset + headerBytes, end)
     if (effects !== 0) session.noteEffects(effects, textOf(bytes, offset, end))
     if (rewritten !== null) {

@@ -55,7 +55,6 @@ import { SharedListeners } from './shared-listener.ts'
 import { Refusals } from './refusals.ts'
 import { SessionLimits } from './session-limits.ts'
 import { Sides } from './sides.ts'
-import { StartupPackets } from './startup-packets.ts'
 import { StatementCatalogue } from './statements.ts'
 import { Upkeep } from './upkeep.ts'
 import { Welcomer } from './welcome.ts'
@@ -91,7 +90,6 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly statements = new StatementCatalogue()
   readonly listeners: SharedListeners
   readonly verifiers = new VerifierCache()
-  readonly startups = new StartupPackets()
   readonly proven: ProvenSecrets
   readonly gate: Gate
   readonly context: ServiceContext = this
@@ -182,7 +180,6 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       cancels: this.#cancels,
       dealer: this.#dealer,
       classifiers: this.#classifiers,
-      startups: this.startups,
       nextId: () => this.#nextId++,
     })
     this.#adminConsole = new AdminConsole({

@@ -62,7 +62,6 @@ export class SessionErrands {
   /** The effects are known only by asking; a pinned session is asked again now and then. */
   #mustAskTruth(nowMs: number): boolean {
     const { effects, pinReason, statements } = this.#session
-    if (effects === 0 && pinReason === '') return false
     // A query would drop the unnamed statement, which nobody could parse again.
     if (statements.longNames.has('')) return false
     if (needsTruth(effects)) return true

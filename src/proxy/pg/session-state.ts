@@ -16,9 +16,8 @@ export const sessionMoves: Readonly<Record<SessionState, readonly SessionState[]
 
 /** Throws unless the table allows the move. */
 export function assertMove(from: SessionState, to: SessionState): void {
-  // The moves of every query, without a search.
-  if (to === 'active' && (from === 'idle' || from === 'waiting')) return
-  if (from === 'active' ? to === 'idle' : from === 'idle' && to === 'waiting') return
+  // The two moves of every query, without a search.
+  if (from === 'idle' ? to === 'active' : from === 'active' && to === 'idle') return
   if (!sessionMoves[from].includes(to))
     throw new BugError(`a session cannot go from ${from} to ${to}`)
 }

@@ -12,6 +12,7 @@ import type { StatementTag } from '../../net/pg/prepared.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
+import type { Route } from '../../routing/route.ts'
 import { effect } from '../../routing/session-effects.ts'
 import { assert } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
@@ -32,8 +33,7 @@ import { SessionListening } from './session-listening.ts'
 import { mayLoseServer, sideLeft } from './session-move.ts'
 import { undoneByDiscard } from './session-truth.ts'
 import { snapshotOf } from './session-view.ts'
-import { SessionWait } from './session-wait.ts'
-import { settingsKey, settingsReading, type KeyedSettings, type Settings } from './settings.ts'
+import { settingsKey, settingsReading, type Settings } from './settings.ts'
 
 /** Kinds of sessions remembered per statement. */
 const parsedForMax = 100
@@ -60,12 +60,11 @@ export class Session {
   #state: SessionState = 'idle'
   #stateSinceMs: number
   #pool: Pool<PgServer> | null = null
-  #leaveGate: (() => void) | null = null
-  /** Its place in the queue of a pool, from its first wait on. */
-  #wait: SessionWait | null = null
+  #leaveQueue: (() => void) | null = null
   /** The request at hand was parked before it came to a pool. */
   #wasParked = false
   #linkedAtMs = 0
+  #waitSinceMs = 0
   /** What it does; an errand is Pontoon's own and counts as no transaction. */
   #kind: 'read' | 'write' | 'errand' = 'write'
   /** Why the server cannot be given back, '' when it can. */
@@ -99,7 +98,7 @@ export class Session {
     context: ServiceContext,
     identity: SessionIdentity,
     client: Transport,
-    { settings, key, reading }: KeyedSettings,
+    settings: Settings,
     reported: ReadonlyMap<string, string>,
   ) {
     this.context = context
@@ -107,8 +106,8 @@ export class Session {
     this.client = client
     this.settings = settings
     this.#startupSettings = settings
-    this.settingsKey = key
-    this.reading = reading
+    this.settingsKey = settingsKey(settings)
+    this.reading = settingsReading(settings)
     this.reported = reported
     this.statements = new ClientStatements(context.statements)
     this.isPooled = context.config.pool.mode === 'transaction' && !identity.isReplication
@@ -182,17 +181,15 @@ export class Session {
       this.#link(server, 0)
       return !this.errands.isUnderWay
     }
-    this.#move('waiting')
-    this.#wait ??= new SessionWait(this)
-    this.#wait.start(pool, this.#wasParked)
+    this.#wait(pool)
     return false
   }
 
   #park(): void {
     this.#move('parked')
     this.#wasParked = true
-    this.#leaveGate = this.context.gate.park(() => {
-      this.#leaveGate = null
+    this.#leaveQueue = this.context.gate.park(() => {
+      this.#leaveQueue = null
       this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
       this.#move('idle')
       this.frontend.resume()
@@ -202,29 +199,51 @@ export class Session {
   /** The gate was shut while it waits for a server: it waits there instead, without a deadline. */
   recall(): void {
     if (this.#state !== 'waiting') return
-    this.#wait?.leave()
+    this.#leaveQueue?.()
+    this.#leaveQueue = null
     this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
-    this.startOver()
-  }
-
-  // What its place in the queue of a pool tells it (session-wait.ts).
-
-  /** It has waited for this server. */
-  serve(server: PgServer): void {
-    this.#link(server, this.context.clock.nowMs() - this.#stateSinceMs)
-    this.frontend.resume()
-  }
-
-  /** It waits no more; its request is looked at anew. */
-  startOver(): void {
     this.#move('idle')
     this.frontend.resume()
+  }
+
+  #wait(pool: Pool<PgServer>): void {
+    this.#move('waiting')
+    this.#waitSinceMs = this.context.clock.nowMs()
+    const { route } = this.context
+    this.#leaveQueue = pool.wait(
+      {
+        onServer: (server) => {
+          this.#leaveQueue = null
+          if (this.#startsOver(route)) return false
+          this.#link(server, this.context.clock.nowMs() - this.#waitSinceMs)
+          this.frontend.resume()
+          return true
+        },
+        onRefused: (error) => {
+          this.#leaveQueue = null
+          if (error.code !== 'SHUTTING_DOWN' && this.#startsOver(route)) return
+          this.#move('idle')
+          this.#refused(error)
+        },
+      },
+      this.#wasParked,
+    )
+  }
+
+  /**
+   * Paused while it waited, to start now would be after the drain was reported; under another
+   * route, it could be on a side that is primary no more. So it parks, or is routed anew.
+   */
+  #startsOver(route: Route): boolean {
+    if (this.context.gate.isOpen && this.context.route === route) return false
+    this.#move('idle')
+    this.frontend.resume()
+    return true
   }
 
   /** No server is to be had. A read finds its way to the primary; anything else fails. */
-  refuse(error: PontoonError): void {
+  #refused(error: PontoonError): void {
     const { context, identity } = this
-    this.#move('idle')
     if (this.onPrimary || error.code === 'SHUTTING_DOWN') {
       this.fail(error)
       return
@@ -438,9 +457,8 @@ export class Session {
   close(): void {
     if (this.#state === 'closed') return
     this.#move('closed')
-    this.#leaveGate?.()
-    this.#leaveGate = null
-    this.#wait?.leave()
+    this.#leaveQueue?.()
+    this.#leaveQueue = null
     const server = this.server
     if (server !== null) this.#dropServer(server)
     this.statements.leave()

@@ -39,22 +39,6 @@ export function settingsReading(settings: Settings): string {
   return settingsKey(new Map([...settings].filter(([name]) => readingNames.has(name))))
 }
 
-/** Settings and what follows from them, worked out once. */
-export interface KeyedSettings {
-  readonly settings: Settings
-  readonly key: string
-  readonly reading: string
-}
-
-export function keyed(settings: Settings): KeyedSettings {
-  return { settings, key: settingsKey(settings), reading: settingsReading(settings) }
-}
-
-export interface StartupSettings extends KeyedSettings {
-  /** `options` that could not be taken apart, '' for none. */
-  readonly options: string
-}
-
 /** What the last client allowed its own statements must not cut short ours. */
 const timeoutNames = new Set(['statement_timeout', 'transaction_timeout'])
 
@@ -99,7 +83,10 @@ export function literal(value: string): string {
  * the settings, with `options` taken apart where it holds only -c name=value switches.
  * `options` that cannot be taken apart stay, and the server must be opened with them.
  */
-export function startupSettings(parameters: ReadonlyMap<string, string>): StartupSettings {
+export function startupSettings(parameters: ReadonlyMap<string, string>): {
+  settings: Settings
+  options: string
+} {
   const settings = new Map<string, string>()
   let options = ''
   for (const [name, value] of parameters) {
@@ -118,7 +105,7 @@ export function startupSettings(parameters: ReadonlyMap<string, string>): Startu
     }
     settings.set(settingName(name), value)
   }
-  return { ...keyed(settings), options }
+  return { settings, options }
 }
 
 /** Setting names are case-insensitive; the server reports some in mixed case. */

@@ -266,7 +266,7 @@ export class StatementRelay {
       return 'replaced'
     }
     const { statement } = held
-    if (kind === owed.bind && !session.onPrimary) this.#guardReadOnly(statement.sql)
+    if (kind === owed.bind) this.#guardReadOnly(statement.sql)
     session.frontend.forwardTo(bytes, offset)
     const readiness = this.#preparer.ready(server, held)
     if (readiness === 'ask') return 'ask'
@@ -314,8 +314,7 @@ export class StatementRelay {
       this.#bind(null, null)
       if (unnamed === null) this.#useLong(kind)
       else {
-        // The text is made of its bytes only where it is looked at.
-        if (!session.onPrimary) this.#guardReadOnly(unnamed.sql)
+        this.#guardReadOnly(unnamed.sql)
         if (unnamed.effects !== 0) session.noteEffects(unnamed.effects, unnamed.sql)
         if (unnamed.uses.length > 0) {
           session.frontend.forwardTo(bytes, offset)
@@ -366,7 +365,7 @@ export class StatementRelay {
   /** On the side that is not primary nothing but reads may follow the end of a transaction. */
   #guardReadOnly(sql: string): void {
     const session = this.#session
-    if (session.identity.classifier.verdict(sql) === 'read') return
+    if (session.onPrimary || session.identity.classifier.verdict(sql) === 'read') return
     if (session.mayHaveEnded || leavesReadOnly(sql)) throw readOnlyLeft()
     session.mayHaveEnded = mayEndTransaction(sql)
   }

@@ -28,8 +28,7 @@ import type { ServiceContext } from './context.ts'
 import type { PoolSet, PoolSlot, ServerKinds } from './pool-set.ts'
 import { ReplicationClients } from './replication.ts'
 import { Session } from './session.ts'
-import { keyed, noSettings, settingsSql, type KeyedSettings, type Settings } from './settings.ts'
-import type { StartupPackets } from './startup-packets.ts'
+import { settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
 
 export interface WelcomeParts {
   readonly context: ServiceContext
@@ -37,7 +36,6 @@ export interface WelcomeParts {
   readonly cancels: CancelRegistry
   readonly dealer: SessionDealer
   readonly classifiers: ClassifierSet
-  readonly startups: StartupPackets
   /** The next session's number. */
   nextId(): number
 }
@@ -101,21 +99,21 @@ export class Welcomer {
     startup: StartupIdentity,
     onMade: (session: Session) => void,
   ): Promise<Session | null> {
-    const { context, pools, cancels, startups } = this.#parts
-    const wanted = startups.settings(startup.parameters)
-    const { options, key } = wanted
+    const { context, pools, cancels } = this.#parts
+    const { settings, options } = startupSettings(startup.parameters)
     const kinds = pools.kinds(
       startup.user,
       startup.database,
       options === '' ? noParameters : new Map([['options', options]]),
     )
+    const key = settingsKey(settings)
     let reported = this.#reported.get(kinds[context.route.primary].write)?.get(key)
     if (reported === undefined) {
-      reported = await this.#ask(login, kinds, wanted.settings, key)
+      reported = await this.#ask(login, kinds, settings, key)
       if (!login.isOpen) return null
     }
     const cancelKey = cancels.newKey(startup.cancelKeyBytes)
-    const session = this.#session(login, startup, kinds, wanted, reported, cancelKey)
+    const session = this.#session(login, startup, kinds, settings, reported, cancelKey)
     onMade(session)
     this.#greet(session, login, reported)
     return session
@@ -135,7 +133,7 @@ export class Welcomer {
     // The server's own secret may have another length, and lets nobody but us ask the server.
     const secret = cancels.newSecret(startup.cancelKeyBytes)
     const cancelKey = { pid: server.pid, secret }
-    const session = this.#session(login, startup, kinds, nothingSet, server.reported, cancelKey)
+    const session = this.#session(login, startup, kinds, new Map(), server.reported, cancelKey)
     session.adopt(server, kinds[server.side].write.pool)
     onMade(session)
     this.#greet(session, login, server.reported, server.loginNotices)
@@ -146,7 +144,7 @@ export class Welcomer {
     login: ClientLogin,
     startup: StartupIdentity,
     kinds: Session['identity']['kinds'],
-    settings: KeyedSettings,
+    settings: Settings,
     reported: Reported,
     cancelKey: CancelKey,
   ): Session {
@@ -242,8 +240,6 @@ interface Refusal {
 }
 
 const nothingRead = new Classifier({})
-
-const nothingSet = keyed(noSettings)
 
 const noParameters: ReadonlyMap<string, string> = new Map()
 

@@ -51,6 +51,7 @@ const empty = Buffer.alloc(0)
 
 export const syncMessage = message(frontend.sync, empty)
 export const terminateMessage = message(frontend.terminate, empty)
+export const copyDoneMessage = message(frontend.copyDone, empty)
 export const sslRequest = new MessageWriter().int32(startupCode.ssl).finish(null)
 export const authenticationOk = new MessageWriter()
   .int32(authCode.ok)

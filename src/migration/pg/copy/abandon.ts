@@ -1,0 +1,48 @@
+/** Gives a copy up: its slot lets the source's WAL go, its keeper ends. Rows that came stay. */
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { PontoonError } from '../../../shared/errors.ts'
+import { publicationName } from '../names.ts'
+import { dropPublicationSql } from '../publication.ts'
+import { connectAs, type MigrationContext } from '../side-login.ts'
+import { dropSlot } from '../slot.ts'
+import { dropSubscription } from '../subscription.ts'
+import { writeJob, type CopyJob } from './journal.ts'
+
+/** Throws MIGRATION_REFUSED once the subscription is there: sync goes on from then. */
+export async function abandonCopy(
+  context: MigrationContext,
+  source: SqlClient,
+  folder: string,
+  job: CopyJob,
+): Promise<void> {
+  if (job.stage === 'following' || job.stage === 'done')
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      'The copy is over and the target follows the source: there is nothing to abort.',
+    )
+  await writeJob(folder, { ...job, stage: 'aborted' })
+  await dropSlot(source, job.slot)
+  await source.run(dropPublicationSql(publicationName(context.service, 'forward')))
+}
+
+/** Before all is copied again: also ends a sync that goes on already. */
+export async function startOver(
+  context: MigrationContext,
+  source: SqlClient,
+  folder: string,
+  slot: string,
+  job: CopyJob | undefined,
+): Promise<void> {
+  if (job !== undefined) await writeJob(folder, { ...job, stage: 'aborted' })
+  const subscriber = await connectAs(context, {
+    side: 'target',
+    purpose: 'replication',
+    task: 'copy: start over',
+  })
+  try {
+    await dropSubscription(subscriber, slot, { keepSlot: true })
+  } finally {
+    subscriber.close()
+  }
+  await dropSlot(source, slot)
+}

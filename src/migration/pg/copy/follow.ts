@@ -1,0 +1,103 @@
+/**
+ * The end of a copy: the subscription that goes on from the slot where the snapshot ends, and for
+ * tables that the snapshot could not give, the server's own table sync.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { PontoonError } from '../../../shared/errors.ts'
+import { conninfo } from '../conninfo.ts'
+import { publicationName } from '../names.ts'
+import { ensurePublication, heartbeatOf } from '../publication.ts'
+import { qualified, readable } from '../quote.ts'
+import { connectAs } from '../side-login.ts'
+import { createSubscription, enableSubscription, refreshSubscription } from '../subscription.ts'
+import { readSubscription } from '../subscription-state.ts'
+import { readTables } from '../tables.ts'
+import { forgetTableSql } from './chunk-marks.ts'
+import { emptyTables } from './empty.ts'
+import type { PlannedTable } from './journal.ts'
+import type { CopyWork } from './work.ts'
+
+const lookEveryMs = 500
+
+/** Empties what came in part, so that the table sync finds nothing. Before the subscription. */
+export async function emptyLeft(
+  work: CopyWork,
+  source: SqlClient,
+  target: SqlClient,
+): Promise<void> {
+  const heartbeat = qualified(heartbeatOf('forward'))
+  for (const table of leftOf(work)) {
+    await emptyTables(target, [table], forgetTableSql(work.job.id, table))
+    // It is published from the start and so never synced: its beats have to begin anew.
+    if (qualified(table) === heartbeat) await source.run(`DELETE FROM ${heartbeat}`)
+  }
+}
+
+/** Idempotent: goes on after a crash at any point of it. */
+export async function follow(work: CopyWork, source: SqlClient): Promise<void> {
+  const { context, job } = work
+  const { service } = context
+  const left = new Set(leftOf(work).map(qualified))
+  const tables = await readTables(source, work.exclude)
+  const subscriber = await connectAs(context, {
+    side: 'target',
+    purpose: 'replication',
+    task: 'copy: subscription',
+  })
+  try {
+    if ((await readSubscription(subscriber, job.slot)) === undefined) {
+      // What is published when it is made counts as copied. The rest is published after.
+      const copied = tables.filter((table) => !left.has(qualified(table)))
+      await ensurePublication(source, { service, direction: 'forward', tables: copied })
+      await createSubscription(subscriber, {
+        name: job.slot,
+        publications: [publicationName(service, 'forward')],
+        conninfo: await conninfo(context, 'source', {
+          task: 'sync forward',
+          subscriberMajor: subscriber.major,
+        }),
+        publisherMajor: source.major,
+        createSlot: false,
+        copyData: false,
+        enabled: true,
+      })
+    } else await enableSubscription(subscriber, job.slot)
+    if (left.size === 0) return
+    await ensurePublication(source, { service, direction: 'forward', tables })
+    await refreshSubscription(subscriber, job.slot, { copyData: true })
+  } finally {
+    subscriber.close()
+  }
+}
+
+/** Until the tables that were left to it are in step; gives how many are not yet, now and then. */
+export async function awaitTableSync(
+  work: CopyWork,
+  target: SqlClient,
+  onWaiting: (count: number) => void,
+): Promise<void> {
+  const left = new Set(leftOf(work).map(qualified))
+  while (left.size > 0) {
+    const state = await readSubscription(target, work.job.slot)
+    const waiting = state?.tables.filter(
+      (table) => left.has(qualified(table)) && table.state !== 'ready',
+    )
+    if (state?.isEnabled !== true)
+      throw new PontoonError(
+        'SQL_FAILED',
+        `The subscription ${work.job.slot} was disabled while the server copied ` +
+          `${(waiting ?? []).map(readable).join(', ')}; the target's log says why. ` +
+          'Mend that, then run the same command again.',
+      )
+    const known = state.tables.filter((table) => left.has(qualified(table)))
+    const count = left.size - known.length + (waiting?.length ?? 0)
+    onWaiting(count)
+    if (count === 0) return
+    await delay(lookEveryMs, undefined, { signal: work.signal })
+  }
+}
+
+export function leftOf({ job }: CopyWork): readonly PlannedTable[] {
+  return job.tables.filter(({ isLeftToSync }) => isLeftToSync)
+}

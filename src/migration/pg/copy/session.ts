@@ -1,0 +1,87 @@
+/** The connections of a copy and what is set on them. */
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { hasSqlstate } from '../../../net/pg/sql-error.ts'
+import { PontoonError } from '../../../shared/errors.ts'
+import { readable } from '../quote.ts'
+import { connectAs, type MigrationContext } from '../side-login.ts'
+import { isUserRelationSql } from '../tables.ts'
+import { copyLimits } from './limits.ts'
+
+const insufficientPrivilege = '42501'
+
+/** Reads rows: row security that would hide some is an error, not a smaller table. */
+export async function connectReader(context: MigrationContext): Promise<SqlClient> {
+  const client = await connectAs(context, { side: 'source', purpose: 'control', task: 'copy' })
+  await client.run('SET row_security = off')
+  return client
+}
+
+/**
+ * Writes rows. Commits need not wait for the disk one by one: rows and the mark of their chunk are
+ * lost together or not at all, and the last commit of the copy waits for all of them.
+ */
+export async function connectWriter(
+  context: MigrationContext,
+  asReplica: boolean,
+): Promise<SqlClient> {
+  const client = await connectAs(context, { side: 'target', purpose: 'control', task: 'copy' })
+  await client.run(
+    'SET row_security = off; SET synchronous_commit = off' +
+      (asReplica ? '; SET session_replication_role = replica' : ''),
+  )
+  return client
+}
+
+/** Builds indexes. `memoryBytes` of maintenance_work_mem, unless the server gives more anyway. */
+export async function connectBuilder(
+  context: MigrationContext,
+  memoryBytes: number,
+): Promise<SqlClient> {
+  const client = await connectAs(context, {
+    side: 'target',
+    purpose: 'control',
+    task: 'copy: index',
+  })
+  await client.run(
+    `SELECT pg_catalog.set_config('maintenance_work_mem', '${Math.floor(memoryBytes / 1024)}kB', false)
+     FROM pg_catalog.pg_settings
+     WHERE name = 'maintenance_work_mem' AND setting::bigint < ${Math.floor(memoryBytes / 1024)}`,
+  )
+  return client
+}
+
+/** All jobs together get what shared_buffers is: a quarter of the memory on most servers. */
+export async function buildMemoryOf(target: SqlClient, jobs: number): Promise<number> {
+  const shared = await target.value(
+    "SELECT setting::bigint * 8192 FROM pg_catalog.pg_settings WHERE name = 'shared_buffers'",
+  )
+  const each = Number(shared) / jobs
+  return Math.min(copyLimits.buildMemoryMax, Math.max(copyLimits.buildMemoryMin, each))
+}
+
+/**
+ * Whether writers may set session_replication_role, which keeps triggers and foreign keys quiet.
+ * Throws MIGRATION_REFUSED when they may not and there are such on the target.
+ */
+export async function mayReplicate(target: SqlClient): Promise<boolean> {
+  try {
+    await target.run('SET session_replication_role = replica; RESET session_replication_role')
+    return true
+  } catch (error) {
+    if (!hasSqlstate(error, insufficientPrivilege)) throw error
+  }
+  const { rows } = await target.query(
+    `SELECT DISTINCT n.nspname, c.relname FROM pg_catalog.pg_trigger t
+     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE t.tgenabled IN ('O', 'A') AND ${isUserRelationSql()} ORDER BY 1, 2`,
+  )
+  if (rows.length === 0) return false
+  const names = rows.map(([schema, name]) => readable({ schema: schema ?? '', name: name ?? '' }))
+  throw new PontoonError(
+    'MIGRATION_REFUSED',
+    `Tables of the target have triggers or foreign keys already, and its control role may not set ` +
+      `session_replication_role: ${names.join(', ')}. Drop those (pontoon schema --post-data makes ` +
+      'them later), or GRANT SET ON PARAMETER session_replication_role (15 or newer, by a superuser).',
+  )
+}

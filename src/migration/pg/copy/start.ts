@@ -1,0 +1,194 @@
+/**
+ * The beginning of a copy: what stands in the way, the publication, the slot with its snapshot, and
+ * the plan that is read in it.
+ */
+import { randomUUID } from 'node:crypto'
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { hasSqlstate } from '../../../net/pg/sql-error.ts'
+import { PontoonError } from '../../../shared/errors.ts'
+import { subscriptionName } from '../names.ts'
+import { ensurePublication, heartbeatOf, planPublication } from '../publication.ts'
+import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
+import type { MigrationContext } from '../side-login.ts'
+import { dropSlot } from '../slot.ts'
+import { readSubscription } from '../subscription-state.ts'
+import { readTables, type Table } from '../tables.ts'
+import { ensureChunkMarks, ensureControlSchema, tablesEverCopied } from './chunk-marks.ts'
+import { emptyTables } from './empty.ts'
+import { writeJob, type CopyJob } from './journal.ts'
+import { awaitSnapshot, startKeeper } from './keeper.ts'
+import { planCopy } from './plan.ts'
+
+export interface StartOptions {
+  readonly context: MigrationContext
+  readonly source: SqlClient
+  readonly target: SqlClient
+  readonly folder: string
+  readonly exclude: readonly string[]
+  readonly jobs: number
+  readonly chunkBytes?: number | undefined
+  /** Runs keepSnapshot for the folder, in a process of its own. */
+  readonly keeperCommand: readonly string[]
+  /** Rows of whatever origin in the target's tables are thrown away. */
+  readonly mayEmpty: boolean
+  readonly startedAtMs: number
+  readonly signal: AbortSignal
+  readonly note: (words: string) => void
+}
+
+export async function startCopy(options: StartOptions): Promise<CopyJob> {
+  const { context, source, target, folder } = options
+  const { service } = context
+  const name = subscriptionName(service, 'forward')
+  await refuseUnfit(source, target, name)
+  const tables = await readTables(source, options.exclude)
+  await Promise.all([ensureControlSchema(source), ensureControlSchema(target)])
+  await ensureChunkMarks(target)
+  await emptyTarget(options, tables)
+  await ensurePublication(source, { service, direction: 'forward', tables })
+  // Without a subscription it belongs to nobody: left by a copy that ended before it began.
+  await dropSlot(source, name)
+  const { startedAtMs } = options
+  const job: CopyJob = {
+    version: 1,
+    id: randomUUID(),
+    stage: 'preparing',
+    slot: name,
+    startedAtMs,
+    tables: [],
+  }
+  await writeJob(folder, job)
+  await startKeeper(options.keeperCommand, folder)
+  const { snapshot } = await awaitSnapshot(folder, job.id, options.signal, waitNotes(options))
+  const planned = await planInSnapshot(options, snapshot)
+  const begun: CopyJob = { ...job, stage: 'copying', tables: planned }
+  await writeJob(folder, begun)
+  return begun
+}
+
+/** What would be done, with nothing changed. Throws what startCopy would refuse. */
+export async function rehearseStart(
+  options: Pick<StartOptions, 'context' | 'source' | 'target' | 'exclude'>,
+): Promise<readonly QualifiedName[]> {
+  const { context, source, target, exclude } = options
+  await refuseUnfit(source, target, subscriptionName(context.service, 'forward'))
+  const tables = await readTables(source, exclude)
+  await planPublication(source, { service: context.service, direction: 'forward', tables })
+  return filledOf(target, tables)
+}
+
+async function refuseUnfit(source: SqlClient, target: SqlClient, name: string): Promise<void> {
+  const level = await source.value("SELECT pg_catalog.current_setting('wal_level')")
+  if (level !== 'logical')
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `The source has wal_level = ${level}: set it to logical and restart it.`,
+    )
+  if ((await readSubscription(target, name)) !== undefined)
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `The target has the subscription ${name} already: its tables are being synced. ` +
+        'pontoon copy --restart drops it and copies all again.',
+    )
+}
+
+async function planInSnapshot(options: StartOptions, snapshot: string): Promise<CopyJob['tables']> {
+  const { context, source, exclude } = options
+  await source.run(
+    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ' +
+      `SET TRANSACTION SNAPSHOT ${literal(snapshot)}`,
+  )
+  try {
+    const { tables, remarks } = await planCopy(options)
+    for (const remark of remarks) options.note(remark)
+    const { statements } = await planPublication(source, {
+      service: context.service,
+      direction: 'forward',
+      tables: await readTables(source, exclude),
+    })
+    if (statements.length > 0)
+      throw new PontoonError(
+        'MIGRATION_REFUSED',
+        'Tables of the source were made or dropped while the copy began. Run pontoon schema, then this again.',
+      )
+    return tables
+  } finally {
+    if (source.isOpen) await source.run('COMMIT')
+  }
+}
+
+const namedMax = 20
+
+/** Leftovers of earlier copies go; rows of anyone else only when told so. */
+async function emptyTarget(options: StartOptions, tables: readonly Table[]): Promise<void> {
+  const { target, mayEmpty, note } = options
+  const filled = await filledOf(target, tables)
+  const ours = await tablesEverCopied(target)
+  const foreign = filled.filter((table) => !ours.has(qualified(table)))
+  if (foreign.length > 0 && !mayEmpty) {
+    const named = foreign.slice(0, namedMax).map(readable).join(', ')
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `${foreign.length} tables of the target have rows that no copy has brought: ${named}. ` +
+        'Empty them, or use --restart, which does.',
+    )
+  }
+  if (filled.length > 0) note(`Emptying ${filled.length} tables of the target.`)
+  await emptyTables(target, [...filled, heartbeatOf('forward')])
+  await target.run('TRUNCATE pontoon.copy_chunk')
+}
+
+const perStatementMax = 200
+
+async function filledOf(
+  target: SqlClient,
+  tables: readonly Table[],
+): Promise<readonly QualifiedName[]> {
+  const leaves = tables.filter(({ kind }) => kind === 'table')
+  const filled: QualifiedName[] = []
+  for (let at = 0; at < leaves.length; at += perStatementMax) {
+    const some = leaves.slice(at, at + perStatementMax)
+    const sql = some.map(
+      (table, index) => `SELECT ${index} WHERE EXISTS (SELECT FROM ONLY ${qualified(table)})`,
+    )
+    try {
+      const { rows } = await target.query(sql.join(' UNION ALL '))
+      for (const [index] of rows) {
+        const table = some[Number(index)]
+        if (table !== undefined) filled.push({ schema: table.schema, name: table.name })
+      }
+    } catch (error) {
+      if (!hasSqlstate(error, '42P01', '3F000')) throw error
+      throw new PontoonError(
+        'MIGRATION_REFUSED',
+        `A table is missing on the target: ${String(error)}. Run pontoon schema first.`,
+      )
+    }
+  }
+  return filled
+}
+
+const noteAfterLooks = 30
+const noteEveryLooks = 300
+
+/** Who keeps the slot from being made. */
+function waitNotes({ source, note }: StartOptions): () => Promise<void> {
+  let looks = 0
+  return async () => {
+    looks += 1
+    if (looks !== noteAfterLooks && looks % noteEveryLooks !== 0) return
+    const { rows } = await source.query(
+      `SELECT pid, COALESCE(usename, ''), COALESCE(application_name, ''),
+         EXTRACT(epoch FROM now() - xact_start)::int
+       FROM pg_catalog.pg_stat_activity
+       WHERE backend_xid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()
+       ORDER BY xact_start LIMIT 5`,
+    )
+    const who = rows.map(
+      ([pid, user, application, seconds]) =>
+        `process ${pid} (${[user, application].filter((word) => word !== '').join(', ')}, ${seconds} s)`,
+    )
+    const found = who.length === 0 ? 'prepared transactions, or ones just ended' : who.join(', ')
+    note(`The replication slot waits for transactions that were open before it: ${found}.`)
+  }
+}
