@@ -22,6 +22,7 @@ import { startAdmin, startProbe } from './admin/server.ts'
 import type { HttpListener } from './admin/server.ts'
 import { certificateProblems } from './certificates.ts'
 import { ControlConsole } from './console.ts'
+import { primaryDoubts } from './doubts.ts'
 import { EventFeed } from './events.ts'
 import { Health } from './health.ts'
 import type { ProcessLog } from './logging.ts'
@@ -104,6 +105,7 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   const health = new Health(() => [
     ...sides.notes(services.values()),
     ...certificateProblems(services.values()),
+    ...primaryDoubts(services.values()),
   ])
   const context: AdminContext = {
     version,

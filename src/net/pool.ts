@@ -50,6 +50,8 @@ export class Pool<Server extends Poolable> implements CappedPool {
   #generation = 0
   #closed = false
   #retryTimer: NodeJS.Timeout | null = null
+  /** Somebody waits until there are so many servers. */
+  #warmCount = 0
   /** Why the last attempt to connect failed; null once a server has been had again. */
   #failure: PontoonError | null = null
   #failuresInRow = 0
@@ -67,6 +69,11 @@ export class Pool<Server extends Poolable> implements CappedPool {
     this.#clock = clock
     this.#options = options
     for (const cap of options.caps ?? []) cap.join(this)
+  }
+
+  /** All servers that are open. */
+  get openCount(): number {
+    return this.#members.size
   }
 
   get idleCount(): number {
@@ -215,6 +222,12 @@ export class Pool<Server extends Poolable> implements CappedPool {
   suspect(): void {
     for (const member of this.#idle) member.seenAtMs = Number.NEGATIVE_INFINITY
     this.#probe(this.#clock.nowMs(), Number.POSITIVE_INFINITY)
+  }
+
+  /** So many are opened ahead of their use, soon again after a failure; 0 ends that. */
+  keepWarm(count: number): void {
+    this.#warmCount = Math.min(count, this.#limits.size)
+    this.#grow()
   }
 
   /** Several times a second: deadlines, old and idle servers, probes, the warm minimum. */
@@ -398,6 +411,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
   }
 
   #wantsMore(total: number): boolean {
+    if (total < this.#warmCount) return true
     return total < this.#limits.minSize && this.#clock.nowMs() >= this.#backgroundAtMs
   }
 

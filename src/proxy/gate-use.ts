@@ -66,6 +66,12 @@ export class GateUse {
     }
   }
 
+  /** Shuts the gate until an operator opens it; no effect during a switch. */
+  doubt(reason: string): void {
+    this.#parts.gate.doubt(reason)
+    if (!this.#parts.gate.isOpen) this.#parts.shut()
+  }
+
   /**
    * Asks the primary side something on behalf of a client that logs in. During a switch that waits
    * for its end, and an answer that a switch may have spoilt is asked for anew.

@@ -49,6 +49,12 @@ export interface Service {
    * primary side moves, the others are moved; these get SIDE_LEFT (57P01) at their next request.
    */
   immovable?(): readonly ClientSnapshot[]
+  /**
+   * During a switch: opens servers on `side` for the kinds of clients that are parked or had
+   * servers when it began, within the limits of the pools, and has LISTENs in force there. Settles
+   * with how many servers are ready, at the latest after `deadlineMs`; never rejects.
+   */
+  warm?(side: Side, deadlineMs: number): Promise<number>
   /** Ends sessions at once, whatever they do; returns how many. */
   endSessions(which: SessionFilter): number
   snapshot(): ServiceSnapshot

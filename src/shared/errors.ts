@@ -98,6 +98,12 @@ const kinds = {
     true,
     'A server that should take writes is a standby: the name of the side leads to the wrong one, or a failover is under way.',
   ),
+  MARK_MISMATCH: kind(
+    '57P03',
+    409,
+    true,
+    'The mark in a database names another primary side than the route; the gate is shut until an operator decides.',
+  ),
   SERVER_PROTOCOL: kind('08P01', 502, false, 'A side broke the protocol; that server was closed.'),
   SERVER_LOST: kind(
     '08006',

@@ -6,6 +6,7 @@
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { listenLocally } from './listen.ts'
+import { commandComplete, dataRow, readyForQuery } from './pg-backend.ts'
 
 export type Step =
   /** A startup packet (or SSLRequest, CancelRequest): answers anything without a type letter. */
@@ -99,6 +100,7 @@ class Script {
     this.#seen = seen
     socket.on('data', (bytes: Buffer) => {
       this.#buffer = Buffer.concat([this.#buffer, bytes])
+      this.#answerState()
       this.#wake()
     })
     const end = (): void => {
@@ -108,6 +110,21 @@ class Script {
     socket.on('end', end)
     socket.on('error', end)
     socket.on('close', end)
+  }
+
+  /**
+   * What every new server is asked (src/proxy/pg/marks.ts) is no part of any script: it is no
+   * standby, and has no mark.
+   */
+  #answerState(): void {
+    const buffer = this.#buffer
+    if (buffer[0] !== 0x51 || buffer.length < 5) return
+    const end = 1 + buffer.readInt32BE(1)
+    if (buffer.length < end || !buffer.subarray(5, end).includes('pg_is_in_recovery')) return
+    this.#buffer = buffer.subarray(end)
+    this.#socket.write(
+      Buffer.concat([dataRow('f', 'f'), commandComplete('SELECT 1'), readyForQuery()]),
+    )
   }
 
   async follow(steps: readonly Step[]): Promise<void> {

@@ -6,7 +6,7 @@ import { ServerCap } from '../../net/server-cap.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Route } from '../../routing/route.ts'
 import type { Clock } from '../../shared/clock.ts'
-import type { PontoonError } from '../../shared/errors.ts'
+import { PontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import type { Side } from '../../shared/side.ts'
 import { countIn, type ServiceStats } from '../service.ts'
@@ -14,7 +14,7 @@ import { userEntry } from './credentials.ts'
 import { IdleServerHandler } from './idle-server.ts'
 import { isReplication, type ServerKind } from './pool-set.ts'
 import type { Sides } from './sides.ts'
-import { refuseStandby } from './standby.ts'
+import { stateOf, type MarkWatch } from './marks.ts'
 
 export interface PoolMakerParts {
   readonly name: string
@@ -24,6 +24,7 @@ export interface PoolMakerParts {
   readonly log: Log
   readonly stats: ServiceStats
   readonly sides: Sides
+  marks(): MarkWatch
   /** A server was lost or cannot be had; `isSilent`: its host did not even refuse. */
   trouble(side: Side, isSilent: boolean): void
 }
@@ -50,9 +51,26 @@ export class PoolMaker {
     const { sides } = this.#parts
     const server = await sides.open(kind, (opened) => new IdleServerHandler(opened, onLost))
     // A standby sends WAL as well, and a WAL sender takes no queries.
-    if (kind.access === 'write' && !isReplication(kind))
-      await refuseStandby(server, this.#parts.config()[kind.side].connectTimeoutMs)
+    if (isReplication(kind)) return server
+    try {
+      await this.#examine(kind, server)
+    } catch (error) {
+      server.close()
+      throw error
+    }
     return server
+  }
+
+  /**
+   * Never writes to a standby: after a failover the name of a side may lead to the old primary, or
+   * to one that is not promoted yet, for a while. (A role that is read-only by its settings is not
+   * looked at: that is its owner's wish.) Never serves from a side whose mark contradicts the route.
+   */
+  async #examine(kind: ServerKind, server: PgServer): Promise<void> {
+    const { connectTimeoutMs } = this.#parts.config()[kind.side]
+    const { isStandby, mark } = await stateOf(server, connectTimeoutMs)
+    if (isStandby && kind.access === 'write') throw inRecovery(server)
+    if (mark !== null) this.#parts.marks().check(kind.side, mark)
   }
 
   limitsOf(kind: ServerKind): PoolLimits {
@@ -133,4 +151,11 @@ export class PoolMaker {
       'a server cannot be opened; it is tried again',
     )
   }
+}
+
+function inRecovery({ address, side }: PgServer): PontoonError {
+  return new PontoonError(
+    'SERVER_IN_RECOVERY',
+    `the server at ${address ?? 'the Unix socket'} of the ${side} is a standby, it cannot take writes`,
+  )
 }

@@ -45,10 +45,11 @@ import type { ServiceContext } from './context.ts'
 import { holdBuffersTo } from './buffer-limit.ts'
 import { ClientCounts } from './client-counts.ts'
 import { LegTls } from '../leg-tls.ts'
+import { MarkWatch } from './marks.ts'
 import { PoolMaker } from './pool-maker.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
 import { ProvenSecrets } from './proven-secrets.ts'
-import { immovable, leaveSide } from './session-move.ts'
+import { immovable, leaveSide, recallWaiting } from './session-move.ts'
 import { countSessions, listSessions } from './session-view.ts'
 import type { Session } from './session.ts'
 import { SharedListeners } from './shared-listener.ts'
@@ -57,6 +58,7 @@ import { SessionLimits } from './session-limits.ts'
 import { Sides } from './sides.ts'
 import { StatementCatalogue } from './statements.ts'
 import { Upkeep } from './upkeep.ts'
+import { Warming } from './warming.ts'
 import { Welcomer } from './welcome.ts'
 
 export interface PostgresServiceOptions {
@@ -110,6 +112,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly #sessions = new Set<Session>()
   readonly #drains = new Drains({ isDrained: () => this.activeCount === 0 })
   readonly #gateUse: GateUse
+  readonly #marks: MarkWatch
+  readonly #warming: Warming
   #nextId = 1
   readonly #clientCounts = new ClientCounts()
   readonly #refusals = new Refusals()
@@ -140,6 +144,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       this.#drains.look()
     })
     this.#gateUse = this.#makeGateUse()
+    this.#marks = new MarkWatch(this, (reason) => this.#gateUse.doubt(reason))
     this.#tls = new LegTls(name, config, clock, log)
     this.#sides = new Sides({
       config: () => this.config,
@@ -163,11 +168,9 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       clock,
     })
     const maker = this.#poolMaker()
-    this.#pools = new PoolSet(
-      (kind) => maker.make(kind),
-      clock,
-      () => this.route.primary,
-    )
+    const primary = (): Side => this.route.primary
+    this.#pools = new PoolSet((kind) => maker.make(kind), clock, primary)
+    this.#warming = new Warming(this, this.#pools, this.#sessions)
     this.#upkeep = this.#makeUpkeep(maker, lookup)
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
@@ -237,12 +240,19 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   }
 
   resume(): void {
+    this.#marks.accept()
     this.gate.open()
   }
 
   beginSwitch(reason: string): SwitchHold {
     if (this.#isClosing) throw new PontoonError('SHUTTING_DOWN', 'Pontoon is shutting down')
-    return this.#gateUse.beginSwitch(reason)
+    const hold = this.#gateUse.beginSwitch(reason)
+    this.#warming.note()
+    return hold
+  }
+
+  warm(side: Side, deadlineMs: number): Promise<number> {
+    return this.#warming.warm(side, deadlineMs)
   }
 
   get backends(): Readonly<Record<Side, HeldBackends>> {
@@ -401,7 +411,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       primary: () => this.route.primary,
       drains: this.#drains,
       isDrained: () => this.activeCount === 0,
-      shut: () => this.#recall(),
+      shut: () => recallWaiting(this.#sessions, this.#logins),
       busy: () => this.#snapshots((session) => !session.isAtRest),
     })
   }
@@ -442,6 +452,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       log: this.log,
       stats: this.stats,
       sides: this.#sides,
+      marks: () => this.#marks,
       trouble: (side, isSilent) => this.#upkeep.trouble(side, isSilent),
     })
   }
@@ -460,14 +471,6 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     } finally {
       connection.close()
     }
-  }
-
-  /** Who waits for a server waits at the gate instead, those first who have waited longest. */
-  #recall(): void {
-    const waiting = [...this.#sessions].filter(({ state }) => state === 'waiting')
-    for (const session of waiting.toSorted((a, b) => a.stateSinceMs - b.stateSinceMs))
-      session.recall()
-    for (const underWay of this.#logins) underWay.recall?.()
   }
 
   #snapshots(which: (session: Session) => boolean): readonly ClientSnapshot[] {

@@ -6,6 +6,7 @@
 import { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
 import type { ClientSnapshot } from '../service.ts'
+import type { ClientLogin } from './client-login.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -27,6 +28,14 @@ export function mayLoseServer(session: Session): boolean {
   if (server === null || (state !== 'idle' && state !== 'parked')) return false
   const isSwitching = context.gate.keptBy === 'switch' || server.side !== context.route.primary
   return isSwitching && immovableReason(session) === ''
+}
+
+/** Who waits for a server waits at the gate instead, those first who have waited longest. */
+export function recallWaiting(sessions: Iterable<Session>, logins: Iterable<ClientLogin>): void {
+  const waiting = [...sessions].filter(({ state }) => state === 'waiting')
+  for (const session of waiting.toSorted((a, b) => a.stateSinceMs - b.stateSinceMs))
+    session.recall()
+  for (const underWay of logins) underWay.recall?.()
 }
 
 export function immovable(sessions: Iterable<Session>, nowMs: number): readonly ClientSnapshot[] {

@@ -133,6 +133,18 @@ export class SharedListener {
     return mark
   }
 
+  /** It listens to all that it is to listen to, on the side that it was last told. */
+  get isSettled(): boolean {
+    if (this.#channels.size === 0) return true
+    const isListening = [...this.#channels.values()].every(({ isActive }) => isActive)
+    return this.#current !== null && this.#next === null && isListening
+  }
+
+  /** What could not be opened is tried again now. */
+  hurry(): void {
+    if (this.#retryTimer !== null) this.renew()
+  }
+
   /** Servers are to be opened anew, perhaps on the other side. */
   renew(): void {
     if (this.#retryTimer !== null) {
@@ -287,6 +299,14 @@ export class SharedListeners {
       this.#listeners.set(key, listener)
     }
     return listener
+  }
+
+  get areSettled(): boolean {
+    return [...this.#listeners.values()].every(({ isSettled }) => isSettled)
+  }
+
+  hurry(): void {
+    for (const listener of this.#listeners.values()) listener.hurry()
   }
 
   renew(): void {

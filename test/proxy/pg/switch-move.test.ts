@@ -208,3 +208,33 @@ void t.test('session mode: who has left nothing is moved, the others are listed'
   test.equal(await sideOf(clean), 'target', 'and stays there')
   test.equal(service.snapshot().clients.idle, 3)
 })
+
+void t.test('a side that is warmed serves at once, as many as were served before', async (test) => {
+  const size = 4
+  const pontoon = await pontoonOf(test, { pool: { size } })
+  const { service } = pontoon
+  const clients = await Promise.all(Array.from({ length: 40 }, () => pontoon.client()))
+  await Promise.all(clients.map((client) => ask(client, 'SELECT pg_catalog.pg_sleep(0.01)')))
+  await ask(present(clients[0]), 'LISTEN news')
+  await until(() => service.snapshot().pinned['listen'] === undefined, 'its LISTEN has moved')
+  const hold = service.beginSwitch('cutover of orders')
+  test.match(await hold.drained(5_000), { drained: true })
+  await fence(source)
+  for (const { wire } of clients) await wire.send(query('SELECT side FROM here'))
+  await until(() => service.gate.snapshot().parked === clients.length, 'all are parked')
+  service.applyRoute({ ...service.route, ...managed })
+  test.equal(await service.warm?.('target', 10_000), size)
+  const opened = service.stats.servers.target.opened
+  const releasedAtMs = performance.now()
+  hold.release({ gradually: true })
+  for (const { wire } of clients) test.equal(summary(await wire.until('Z')), 'TDCZ')
+  const tookMs = performance.now() - releasedAtMs
+  test.comment(
+    `${clients.length} clients had their answers ${Math.round(tookMs)} ms after the release`,
+  )
+  test.equal(service.stats.servers.target.opened, opened, 'nobody waited for a login')
+  await target.query("NOTIFY news, 'at once'")
+  // Its listener was ended by the fence, of which it is told; the notification comes all the same.
+  const told = await present(clients[0]).wire.until('A')
+  test.match(told.at(-1)?.body.toString('latin1'), /at once/, 'LISTENs are in force')
+})

@@ -1,0 +1,102 @@
+/**
+ * Pontoon's mark: one row in both databases that names the primary side, written by whoever moves
+ * it. Every new server is asked for it, so that a route out of a lost or restored state file cannot
+ * quietly lead writes to the side that was left. A server that names another side than the route
+ * serves nobody; and unless a switch is under way, the gate is shut until an operator decides.
+ */
+import { askServer } from '../../net/pg/ask.ts'
+import type { PgServer } from '../../net/pg/server.ts'
+import { PontoonError } from '../../shared/errors.ts'
+import type { Side } from '../../shared/side.ts'
+import type { ServiceContext } from './context.ts'
+
+export interface Mark {
+  readonly epoch: string
+  readonly primary: Side
+}
+
+/** Whether the server is a standby, and whether its database has a mark. */
+export const stateSql = `SELECT pg_catalog.pg_is_in_recovery(), EXISTS (
+  SELECT FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+  WHERE n.nspname OPERATOR(pg_catalog.=) 'pontoon'::pg_catalog.name
+    AND c.relname OPERATOR(pg_catalog.=) 'mark'::pg_catalog.name)`
+
+const markSql =
+  'SELECT m.epoch::pg_catalog.text, m.primary_side::pg_catalog.text FROM pontoon.mark m'
+
+export interface ServerState {
+  readonly isStandby: boolean
+  readonly mark: Mark | null
+}
+
+/** Rejects with SERVER_LOST. */
+export async function stateOf(server: PgServer, timeoutMs: number): Promise<ServerState> {
+  const [state] = await askServer(server, stateSql, timeoutMs)
+  const isStandby = state?.[0] === 't'
+  if (state?.[1] !== 't') return { isStandby, mark: null }
+  const [row] = await readMark(server, timeoutMs)
+  const [epoch, primary] = row ?? []
+  if (primary !== 'source' && primary !== 'target') return { isStandby, mark: null }
+  return { isStandby, mark: { epoch: epoch ?? '', primary } }
+}
+
+/**
+ * Everybody may read it, as it is made. Where somebody has taken that right away, or has a table of
+ * that name of his own, it says nothing: to serve nobody because of that would be worse.
+ */
+async function readMark(
+  server: PgServer,
+  timeoutMs: number,
+): Promise<readonly (readonly (string | null)[])[]> {
+  try {
+    return await askServer(server, markSql, timeoutMs)
+  } catch (error) {
+    if (!(error instanceof PontoonError) || error.code !== 'SERVER_REJECTED') throw error
+    server.rest()
+    return []
+  }
+}
+
+export class MarkWatch {
+  readonly #context: ServiceContext
+  /** Shuts the gate until an operator opens it. */
+  readonly #doubt: (reason: string) => void
+  /** What the gate is shut for, and what an operator has decided to go on with. */
+  #doubted = ''
+  #accepted = ''
+
+  constructor(context: ServiceContext, doubt: (reason: string) => void) {
+    this.#context = context
+    this.#doubt = doubt
+  }
+
+  /** Throws MARK_MISMATCH when the mark names another primary side than the route. */
+  check(side: Side, mark: Mark): void {
+    const { name, gate, log, route } = this.#context
+    if (mark.primary === route.primary) return
+    const key = `${side} ${mark.epoch} ${mark.primary} ${route.primary}`
+    if (key === this.#accepted) return
+    const text = `the ${side} of ${name} says that the ${mark.primary} is primary since epoch ${mark.epoch}, the route of epoch ${route.epoch} says the ${route.primary}`
+    if (gate.keptBy !== 'switch') {
+      this.#doubted = key
+      if (gate.keptBy !== 'doubt')
+        log.error(
+          { service: name, side, mark, route },
+          `${text}; the gate is shut until an operator resumes the service`,
+        )
+      this.#doubt(text)
+    }
+    throw new PontoonError('MARK_MISMATCH', text)
+  }
+
+  /** An operator opens the gate: this mark is no hindrance any more, another one is. */
+  accept(): void {
+    if (this.#context.gate.keptBy !== 'doubt') return
+    this.#accepted = this.#doubted
+    this.#context.log.warn(
+      { service: this.#context.name, mark: this.#accepted },
+      'an operator goes on although the mark of a side names another primary side',
+    )
+  }
+}

@@ -1,0 +1,105 @@
+/** Pontoon's mark in a database: a route that contradicts it leads nobody there. */
+import t from 'tap'
+import type { Test } from 'tap'
+import { primaryDoubts } from '../../../src/control/doubts.ts'
+import type { Log } from '../../../src/shared/log.ts'
+import { silentLog } from '../../../src/shared/log.ts'
+import { query } from '../../support/pg-frontend.ts'
+import { summary } from '../../support/pg-wire.ts'
+import { ask, startPontoon, until, value } from '../../support/pontoon.ts'
+import type { Pontoon, PontoonOptions } from '../../support/pontoon.ts'
+import { startPostgres } from '../../support/postgres.ts'
+
+const server = await startPostgres({ major: 15, auth: 'trust' })
+t.teardown(() => server.stop())
+await server.query(`CREATE SCHEMA pontoon; GRANT USAGE ON SCHEMA pontoon TO PUBLIC;
+  CREATE TABLE pontoon.mark (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), epoch bigint NOT NULL,
+    primary_side text NOT NULL CHECK (primary_side IN ('source', 'target')),
+    changed_at timestamptz NOT NULL DEFAULT now());
+  GRANT SELECT ON pontoon.mark TO PUBLIC; CREATE ROLE app LOGIN`)
+
+async function markSays(primary: 'source' | 'target'): Promise<void> {
+  await server.query(`INSERT INTO pontoon.mark (epoch, primary_side) VALUES (7, '${primary}')
+    ON CONFLICT (singleton) DO UPDATE SET primary_side = excluded.primary_side`)
+}
+
+async function pontoonOf(test: Test, options: Partial<PontoonOptions> = {}): Promise<Pontoon> {
+  const pontoon = await startPontoon({ source: server, ...options })
+  test.teardown(() => pontoon.stop())
+  return pontoon
+}
+
+void t.test('a mark that names the same side hinders nobody', async (test) => {
+  await markSays('source')
+  const pontoon = await pontoonOf(test)
+  const client = await pontoon.client({ user: 'app', database: 'postgres' })
+  test.equal(await value(client, 'SELECT 1'), '1')
+})
+
+void t.test('one that names the other shuts the gate until an operator decides', async (test) => {
+  await markSays('source')
+  const errors: string[] = []
+  const log: Log = { ...silentLog, error: (_, text) => errors.push(text) }
+  const pontoon = await pontoonOf(test, { log, pool: { size: 1 } })
+  const { service } = pontoon
+  const client = await pontoon.client()
+  await markSays('target')
+  service.reconnect()
+  await client.wire.send(query('SELECT 1'))
+  await until(() => service.gate.snapshot().keptBy === 'doubt', 'in doubt')
+  await until(() => service.gate.snapshot().parked === 1, 'its client waits, and gets no error')
+  test.match(errors, [/the source of orders says that the target is primary since epoch 7/])
+  test.match(primaryDoubts([service]), [/pontoon resume/])
+  test.match(pontoon.pools(), [{ failure: 'MARK_MISMATCH' }])
+  await service.pause(20, 0, 'a pause on top')
+  await until(() => service.gate.snapshot().parked === 1, 'still parked')
+  test.equal(service.gate.keptBy, 'doubt', 'no clock opens it')
+  service.resume()
+  test.equal(summary(await client.wire.until('Z')), 'TDCZ', 'an operator has decided')
+  test.strictSame(primaryDoubts([service]), [])
+})
+
+void t.test('during a switch it only keeps its server away', async (test) => {
+  await markSays('source')
+  const pontoon = await pontoonOf(test)
+  const { service } = pontoon
+  const client = await pontoon.client()
+  const hold = service.beginSwitch('cutover of orders')
+  await markSays('target')
+  service.reconnect()
+  test.equal(await service.warm?.('source', 300), 0)
+  test.match(pontoon.pools(), [{ failure: 'MARK_MISMATCH' }])
+  service.applyRoute({ ...service.route, epoch: 2, primary: 'target' })
+  test.ok(((await service.warm?.('target', 5_000)) ?? 0) > 0)
+  hold.release()
+  test.equal(await value(client, 'SELECT 1'), '1')
+  test.equal(service.gate.keptBy, '')
+})
+
+void t.test('what can be slipped in by a search_path changes nothing', async (test) => {
+  await markSays('source')
+  await server.query(`CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
+    CREATE FUNCTION evil.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true';
+    CREATE FUNCTION evil.eq(name, name) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+    CREATE OPERATOR evil.= (FUNCTION = evil.eq, LEFTARG = name, RIGHTARG = name);
+    CREATE TYPE evil.text AS (a int); CREATE TABLE evil.mark (epoch int, primary_side int);
+    ALTER ROLE app SET search_path = evil, pg_catalog, pontoon`)
+  test.teardown(() => server.query('ALTER ROLE app RESET search_path'))
+  const pontoon = await pontoonOf(test)
+  const client = await pontoon.client({ user: 'app', database: 'postgres' })
+  test.equal(await value(client, 'SELECT 1'), '1')
+  await markSays('target')
+  pontoon.service.reconnect()
+  await client.wire.send(query('SELECT 1'))
+  await until(() => pontoon.service.gate.keptBy === 'doubt', 'the mark was read all the same')
+})
+
+void t.test('a mark that may not be read says nothing', async (test) => {
+  await markSays('target')
+  await server.query('REVOKE USAGE ON SCHEMA pontoon FROM PUBLIC')
+  test.teardown(() => server.query('GRANT USAGE ON SCHEMA pontoon TO PUBLIC'))
+  const pontoon = await pontoonOf(test)
+  const client = await pontoon.client({ user: 'app', database: 'postgres' })
+  test.equal(summary(await ask(client, 'SELECT 1')), 'TDCZ')
+})
