@@ -219,7 +219,7 @@ WHERE p.proname::pg_catalog.text ${matches}
   '^json(_exists|_query|_value|_table|_object|_array|_arrayagg|_objectagg|_scalar|_serialize)?$'
 UNION ALL`
 
-export const catalogQuery = `WITH
+const queryWith = (unsafe: string): string => `WITH
 ${idSet('volatile_function', volatileFunctions)},
 ${idSet('denied_function', deniedFunctions)},
 ${idSet('calling_function', callingFunctions)},
@@ -228,7 +228,13 @@ ${idSet('tainted_type', madeOf('SELECT oid FROM unsafe_type'))},
 ${idSet('cast_type', madeOf(castTypes))},
 ${idSet('unsafe_function', unsafeFunctions)},
 stored_expression AS (${storedExpressions}),
-${idSet('unsafe_relation', unsafeRelations)},
+${idSet('unsafe_relation', unsafe)},
 ${idSet('tainted_relation', taintedRelations)}
 ${nameParts}
 ${wholeParts}`
+
+export const catalogQuery = queryWith(unsafeRelations)
+
+/** For reads that another role logs in for: a policy may ask who that is. */
+export const catalogQueryOfOthers = queryWith(`${unsafeRelations}
+UNION SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relrowsecurity`)

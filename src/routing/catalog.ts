@@ -7,7 +7,7 @@
  * changes something all the same passes for a read; the server it then runs on for the other side
  * is read-only, so that it ends in an error there and not in two different databases.
  */
-export { catalogQuery } from './catalog-query.ts'
+export { catalogQuery, catalogQueryOfOthers } from './catalog-query.ts'
 
 export interface Catalog {
   /** Bare names, and those outside pg_catalog also with their schema. So are the relations. */

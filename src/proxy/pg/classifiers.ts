@@ -2,7 +2,7 @@
  * One classifier per database of a service. It recognises nothing as a read until it knows the
  * database's functions, views and operators, and it learns them only while a route needs it.
  */
-import { catalogFromRows, catalogQuery } from '../../routing/catalog.ts'
+import { catalogFromRows, catalogQuery, catalogQueryOfOthers } from '../../routing/catalog.ts'
 import { Classifier } from '../../routing/classify.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Log } from '../../shared/log.ts'
@@ -24,13 +24,16 @@ interface Entry {
 
 export class ClassifierSet {
   readonly #ask: CatalogSource
+  readonly #isOthers: () => boolean
   readonly #clock: Clock
   readonly #log: Log
   readonly #entries = new Map<string, Entry>()
   #isNeeded = false
 
-  constructor(ask: CatalogSource, clock: Clock, log: Log) {
+  /** `isOthers`: reads elsewhere log in as another role than the client's. */
+  constructor(ask: CatalogSource, isOthers: () => boolean, clock: Clock, log: Log) {
     this.#ask = ask
+    this.#isOthers = isOthers
     this.#clock = clock
     this.#log = log
   }
@@ -71,7 +74,8 @@ export class ClassifierSet {
     const nowMs = this.#clock.nowMs()
     entry.isLoading = true
     try {
-      const rows = await this.#ask(entry.user, entry.database, catalogQuery)
+      const sql = this.#isOthers() ? catalogQueryOfOthers : catalogQuery
+      const rows = await this.#ask(entry.user, entry.database, sql)
       const catalog = catalogFromRows(
         rows.map(([kind, name]) => ({ kind: kind ?? '', name: name ?? '' })),
       )

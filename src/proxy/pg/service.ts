@@ -20,7 +20,7 @@ import type { Route } from '../../routing/route.ts'
 import { EventClock, type Clock } from '../../shared/clock.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
-import type { Side } from '../../shared/side.ts'
+import { otherSide, type Side } from '../../shared/side.ts'
 import { terminateMessage } from '../../wire/pg/write.ts'
 import {
   countIn,
@@ -146,8 +146,10 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#gateUse = this.#makeGateUse()
     this.#marks = new MarkWatch(this, (reason) => this.#gateUse.doubt(reason))
     this.#tls = new LegTls(name, config, clock, log)
+    const primary = (): Side => this.route.primary
     this.#sides = new Sides({
       config: () => this.config,
+      primary,
       tls: (side) => this.#tls.side(side),
       clock: eventClock,
       flushes: this.flushes,
@@ -157,23 +159,23 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     })
     this.listeners = new SharedListeners({
       open: (kind, handler) => this.#sides.open(kind, handler),
-      primary: () => this.route.primary,
+      primary,
       clock,
       log,
     })
     this.#authQuery = new AuthQuery({
       config: () => this.config.clientAuth.query,
-      primary: () => this.route.primary,
+      primary,
       connect: (side, query) => openQueryConnection(this.#sides.lookUpOptions(side, query)),
       clock,
     })
     const maker = this.#poolMaker()
-    const primary = (): Side => this.route.primary
     this.#pools = new PoolSet((kind) => maker.make(kind), clock, primary)
     this.#warming = new Warming(this, this.#pools, this.#sessions)
     this.#upkeep = this.#makeUpkeep(maker, lookup)
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
+      () => this.config[otherSide(this.route.primary)].readUser !== undefined,
       clock,
       log,
     )

@@ -15,9 +15,11 @@ import { credentialsFor } from './credentials.ts'
 import type { ServerKind } from './pool-set.ts'
 import { ProtocolVersion } from './protocol-version.ts'
 import type { ProvenSecrets } from './proven-secrets.ts'
+import { readerOf, RoleOptions } from './reader.ts'
 
 export interface SidesParts {
   config(): ServiceConfig
+  primary(): Side
   /** As the certificate files are now. */
   readonly tls: (side: Side) => ServerTls
   readonly clock: Clock
@@ -35,11 +37,13 @@ export class Sides {
     target: new HeldBackends(),
   }
   readonly #parts: SidesParts
+  readonly #roleOptions: RoleOptions
   readonly #reportedIntern = new ReportedIntern()
   readonly #versions = { source: new ProtocolVersion(), target: new ProtocolVersion() }
 
   constructor(parts: SidesParts) {
     this.#parts = parts
+    this.#roleOptions = new RoleOptions(parts.clock)
   }
 
   /** How to log in as a kind of server; `password` stands in for the configured one. */
@@ -47,7 +51,8 @@ export class Sides {
     const config = this.#parts.config()
     const side = config[kind.side]
     const { proven, secrets } = this.#parts
-    const credentials = credentialsFor(config, kind, proven, secrets)
+    const reader = this.#isReader(kind) ? readerOf(config, kind, secrets) : null
+    const credentials = reader ?? credentialsFor(config, kind, proven, secrets)
     const parameters = new Map([
       ['user', credentials.user],
       ['database', credentials.database],
@@ -62,6 +67,26 @@ export class Sides {
       password: password ?? credentials.password,
       timeoutMs: side.connectTimeoutMs,
       backends: this.backends[kind.side],
+    }
+  }
+
+  /** Where the application's own roles may be kept out by a fence. */
+  #isReader({ access, side }: ServerKind): boolean {
+    return access === 'read' && side !== this.#parts.primary()
+  }
+
+  /** As `loginOptions`; a readUser acts as the client's role. */
+  async #serverOptions(kind: ServerKind): Promise<LoginOptions> {
+    const options = this.loginOptions(kind)
+    const { secrets, proven } = this.#parts
+    const config = this.#parts.config()
+    if (!this.#isReader(kind) || readerOf(config, kind, secrets) === null) return options
+    const { user } = credentialsFor(config, kind, proven, secrets)
+    const asRole = await this.#roleOptions.of(user, options)
+    const own = options.parameters.get('options') ?? ''
+    return {
+      ...options,
+      parameters: new Map([...options.parameters, ['options', `${asRole} ${own}`]]),
     }
   }
 
@@ -90,7 +115,7 @@ export class Sides {
     kind: ServerKind,
     idleHandler: (server: PgServer) => TransportHandler,
   ): Promise<PgServer> {
-    const options = this.loginOptions(kind)
+    const options = await this.#serverOptions(kind)
     const { protocolVersion } = this.#parts.config()[kind.side]
     const loggedIn = await this.#versions[kind.side].login(protocolVersion, (minor) =>
       login({ ...options, minor }),
