@@ -12,6 +12,7 @@ import { resume } from './resume.ts'
 import { serve } from './serve.ts'
 import { shift } from './shift.ts'
 import { status } from './status.ts'
+import { verify } from './verify.ts'
 import { version } from './version.ts'
 
 export const commands: readonly Command[] = [
@@ -25,6 +26,7 @@ export const commands: readonly Command[] = [
   pause,
   resume,
   reconnect,
+  verify,
   health,
   version,
   createHelp(() => commands),

@@ -269,6 +269,12 @@ const kinds = {
     true,
     'A cutover or rollback was aborted before its commit point; everything is as it was.',
   ),
+  SYNC_BEHIND: kind(
+    '55000',
+    504,
+    true,
+    'The other side does not apply in the time given what the primary side has committed.',
+  ),
   GATE_REFUSED: kind('55000', 409, true, 'The gate cannot do that in its present state.'),
   INTERNAL: kind('XX000', 500, false, 'A bug in Pontoon.'),
 } as const satisfies Record<string, ErrorKind>

@@ -60,7 +60,7 @@ export function writeMarkSql({ epoch, primary }: Mark): string {
   )
 }
 
-export type BeatKind = 'beat' | 'fence' | 'probe'
+export type BeatKind = 'beat' | 'fence' | 'probe' | 'verify'
 
 /**
  * Two statements that leave one row of that kind, with `value`, in the heartbeats of a direction.

@@ -36,6 +36,11 @@ export function probeSubscriptionName(service: string, direction: Direction): st
   return fit(`pontoon_${plain(service)}_${direction}_probe`)
 }
 
+/** Replication origin of rows that `pontoon verify --repair` writes: reverse sync passes them by. */
+export function repairOriginName(service: string): string {
+  return fit(`pontoon_${plain(service)}_repair`)
+}
+
 /** Table of heartbeats, fence rows and probes that travel in `direction`. */
 export function heartbeatTable(direction: Direction): string {
   return `heartbeat_${direction}`

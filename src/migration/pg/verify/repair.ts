@@ -1,0 +1,221 @@
+/**
+ * Makes rows of the side that is not primary equal to the primary side, a few at a time:
+ *
+ * 1. locks the rows on the primary side, so that they cannot change, and reads them;
+ * 2. waits until the other side has applied all that was committed before;
+ * 3. reads them there, and writes what still differs, as a replication origin and with the
+ *    replica role: reverse sync does not carry it back, and no trigger or foreign key acts on it;
+ * 4. lets the rows on the primary side go.
+ *
+ * A row that is not on the primary side cannot be locked. Should it be inserted there meanwhile,
+ * the insert cannot be applied before the surplus row is gone, so no insert is lost.
+ */
+import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
+import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
+import { otherSide, type Side } from '../../../shared/side.ts'
+import { wait } from '../../../shared/wait.ts'
+import { identifier, identifiers, literal } from '../quote.ts'
+import { connectAs, type MigrationContext } from '../side-login.ts'
+import type { Alignment } from './alignment.ts'
+import type { ComparedTable, KeyColumn } from './compared-table.ts'
+import { textOfSql } from './row-details.ts'
+import { isSameDigest, keyId, type RowState } from './row-digest.ts'
+import type { RowReader } from './row-reader.ts'
+import { takeOrigin } from './repair-origin.ts'
+import { readSettings } from './side-pool.ts'
+
+export type RepairAction = 'inserted' | 'updated' | 'deleted' | 'replaced' | 'none' | 'failed'
+
+export interface RepairedRow {
+  readonly key: readonly string[]
+  readonly action: RepairAction
+  /** Why nothing was done, empty otherwise. */
+  readonly reason: string
+}
+
+/** Rows of the primary side that are locked at once. */
+const batchRows = 20
+/** Longest that they are locked for. */
+const lockedMsMax = 5_000
+const lockTimeout = '2s'
+
+export interface RepairOptions {
+  readonly context: MigrationContext
+  readonly primary: Side
+  readonly alignment: Alignment | null
+  readonly signal?: AbortSignal | undefined
+}
+
+type Values = ReadonlyMap<string, readonly (string | null)[]>
+
+export class Repair {
+  readonly #primary: SqlClient
+  readonly #other: SqlClient
+  readonly #alignment: Alignment | null
+  readonly #statement: SqlOptions
+  #last: Promise<unknown> = Promise.resolve()
+
+  private constructor(primary: SqlClient, other: SqlClient, options: RepairOptions) {
+    this.#primary = primary
+    this.#other = other
+    this.#alignment = options.alignment
+    this.#statement = { signal: options.signal }
+  }
+
+  /** Throws MIGRATION_REFUSED where the control role may not write without being carried back. */
+  static async open(options: RepairOptions): Promise<Repair> {
+    const { context, primary: side } = options
+    const login = { purpose: 'control', task: 'verify --repair' } as const
+    const primary = await connectAs(context, { ...login, side })
+    let other: SqlClient | undefined
+    try {
+      other = await connectAs(context, { ...login, side: otherSide(side) })
+      await primary.run(readSettings)
+      await other.run(readSettings)
+      await takeOrigin(other, context)
+      return new Repair(primary, other, options)
+    } catch (error) {
+      primary.close()
+      other?.close()
+      throw error
+    }
+  }
+
+  close(): void {
+    this.#primary.close()
+    this.#other.close()
+  }
+
+  /** Callers take turns. */
+  repair(reader: RowReader, keys: readonly (readonly string[])[]): Promise<readonly RepairedRow[]> {
+    const mine = this.#last.then(() => this.#all(reader, keys))
+    this.#last = mine.catch(() => undefined)
+    return mine
+  }
+
+  async #all(
+    reader: RowReader,
+    keys: readonly (readonly string[])[],
+  ): Promise<readonly RepairedRow[]> {
+    if (reader.table.method === 'multiset') {
+      const reason = 'rows of a table without a key cannot be told apart: copy it again'
+      return keys.map((key) => ({ key, action: 'failed', reason }))
+    }
+    const done: RepairedRow[] = []
+    for (let at = 0; at < keys.length; at += batchRows) {
+      const batch = keys.slice(at, at + batchRows)
+      this.#statement.signal?.throwIfAborted()
+      done.push(...(await this.#batch(reader, batch)))
+    }
+    return done
+  }
+
+  async #batch(
+    reader: RowReader,
+    keys: readonly (readonly string[])[],
+  ): Promise<readonly RepairedRow[]> {
+    try {
+      await this.#primary.run(`BEGIN; SET LOCAL lock_timeout = '${lockTimeout}'`, this.#statement)
+      const values = await this.#lockedValues(reader, keys)
+      const wanted = await reader.lookup(this.#primary, keys, this.#statement)
+      await this.#caughtUp()
+      await this.#other.run(`BEGIN; SET LOCAL lock_timeout = '${lockTimeout}'`, this.#statement)
+      const found = await reader.lookup(this.#other, keys, this.#statement)
+      const done: RepairedRow[] = []
+      for (const key of keys) done.push(await this.#row(reader, key, values, wanted, found))
+      await this.#other.query('COMMIT', undefined, this.#statement)
+      return done
+    } catch (thrown) {
+      const error = toPontoonError(thrown)
+      if (error.code !== 'SQL_FAILED' && error.code !== 'SYNC_BEHIND') throw error
+      if (keys.length === 1)
+        return keys.map((key) => ({ key, action: 'failed', reason: error.message }))
+    } finally {
+      for (const client of [this.#other, this.#primary])
+        if (client.isOpen) await client.query('ROLLBACK').catch(() => undefined)
+    }
+    // One of them cannot be written: each by itself.
+    const done: RepairedRow[] = []
+    for (const key of keys) done.push(...(await this.#batch(reader, [key])))
+    return done
+  }
+
+  async #row(
+    reader: RowReader,
+    key: readonly string[],
+    values: Values,
+    wanted: ReadonlyMap<string, RowState>,
+    found: ReadonlyMap<string, RowState>,
+  ): Promise<RepairedRow> {
+    const id = keyId(key)
+    const [here, there, row] = [wanted.get(id), found.get(id), values.get(id)]
+    if (isSameDigest(here, there)) return { key, action: 'none', reason: 'it is equal by now' }
+    if ((here?.rows ?? 0) > 1)
+      return { key, action: 'failed', reason: 'the primary side has the key more than once' }
+    const { table } = reader
+    const where = reader.isAmongSql([key])
+    const remove = `DELETE FROM ${table.from} WHERE ${where}`
+    if (here === undefined || row === undefined)
+      return { key, action: await this.#write(remove, 'deleted'), reason: '' }
+    const insert = insertSql(table, row)
+    if (there === undefined)
+      return { key, action: await this.#write(insert, 'inserted'), reason: '' }
+    if (there.rows > 1 || table.isGeneratedIdentity || table.written.length <= table.key.length)
+      return { key, action: await this.#write(`${remove}; ${insert}`, 'replaced'), reason: '' }
+    return { key, action: await this.#write(updateSql(table, row, where), 'updated'), reason: '' }
+  }
+
+  async #write(sql: string, action: RepairAction): Promise<RepairAction> {
+    await this.#other.run(sql, this.#statement)
+    return action
+  }
+
+  async #lockedValues(reader: RowReader, keys: readonly (readonly string[])[]): Promise<Values> {
+    const { table } = reader
+    const names = table.key.map(({ name }) => `${identifier(name)}::text`)
+    const texts = table.written.map(({ name }) => textOfSql(name))
+    const { rows } = await this.#primary.query(
+      `SELECT ${[...names, ...texts].join(', ')} FROM ${table.from}
+       WHERE ${reader.isAmongSql(keys)} ORDER BY ${identifiers(table.key.map(({ name }) => name))}
+       FOR SHARE`,
+      undefined,
+      this.#statement,
+    )
+    return new Map(
+      rows.map((row) => [
+        keyId(row.slice(0, names.length).map((value) => value ?? '')),
+        row.slice(names.length),
+      ]),
+    )
+  }
+
+  async #caughtUp(): Promise<void> {
+    if (this.#alignment === null) return
+    const late = wait(lockedMsMax, this.#statement.signal).then(() => {
+      throw new PontoonError('SYNC_BEHIND', `sync needs more than ${lockedMsMax} ms`)
+    })
+    await Promise.race([this.#alignment.caughtUp(), late])
+  }
+}
+
+function insertSql(table: ComparedTable, row: readonly (string | null)[]): string {
+  const names = table.written.map(({ name }) => name)
+  const values = table.written.map((column, at) => valueSql(column, row[at]))
+  const target = table.from.replace(/^ONLY /, '')
+  return (
+    `INSERT INTO ${target} (${identifiers(names)}) OVERRIDING SYSTEM VALUE ` +
+    `VALUES (${values.join(', ')})`
+  )
+}
+
+function updateSql(table: ComparedTable, row: readonly (string | null)[], where: string): string {
+  const keyNames = new Set(table.key.map(({ name }) => name))
+  const changes = table.written.flatMap((column, at) =>
+    keyNames.has(column.name) ? [] : [`${identifier(column.name)} = ${valueSql(column, row[at])}`],
+  )
+  return `UPDATE ${table.from} SET ${changes.join(', ')} WHERE ${where}`
+}
+
+function valueSql({ type }: KeyColumn, value: string | null | undefined): string {
+  return value === null || value === undefined ? 'NULL' : `${literal(value)}::${type}`
+}

@@ -1,0 +1,159 @@
+/**
+ * The objects of a database as texts that can be compared between sides, also of different majors:
+ * what the catalogue spells differently from one major to the next is left out or evened out.
+ */
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { isUserRelationSql } from '../tables.ts'
+
+export interface SchemaObject {
+  /** Such as `index` or `grant`. */
+  readonly kind: string
+  readonly name: string
+  readonly definition: string
+}
+
+const relation = "pg_catalog.format('%I.%I', n.nspname, c.relname)"
+/** Pontoon's own fences and marks are no part of the application's schema. */
+const namespaces = `n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pontoon')`
+const isNoExtension = (catalogue: string, alias: string): string =>
+  `NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = '${catalogue}'::regclass
+     AND x.objid = ${alias}.oid AND x.deptype = 'e')`
+
+const relations = `pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`
+
+/** Each: kind, name, definition. `user` is the condition for relations of users. */
+function relationStatements(user: string): readonly string[] {
+  return [
+    `SELECT CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view'
+         WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' END, ${relation},
+       concat_ws(' ', CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
+         pg_catalog.pg_get_partkeydef(c.oid), pg_catalog.pg_get_expr(c.relpartbound, c.oid),
+         'identity ' || c.relreplident::text, CASE WHEN c.relrowsecurity THEN 'row security' END)
+     FROM ${relations} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${user}`,
+    `SELECT 'column', ${relation} || '.' || quote_ident(a.attname), concat_ws(' ',
+       pg_catalog.format_type(a.atttypid, a.atttypmod),
+       CASE WHEN a.attnotnull THEN 'not null' END,
+       'default ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       'identity ' || nullif(a.attidentity::text, ''),
+       'generated ' || nullif(to_jsonb(a)->>'attgenerated', ''))
+     FROM ${relations} JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+       AND ${user}`,
+    `SELECT 'index', pg_catalog.format('%I.%I', n.nspname, i.relname),
+       pg_catalog.pg_get_indexdef(i.oid) || CASE WHEN x.indisvalid THEN '' ELSE ' invalid' END
+     FROM ${relations} JOIN pg_catalog.pg_index x ON x.indrelid = c.oid
+     JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+     WHERE c.relkind IN ('r', 'p', 'm') AND ${user}`,
+    // NOT NULL is a constraint of its own since 18; the columns have it.
+    `SELECT 'constraint', ${relation} || '.' || quote_ident(k.conname),
+       pg_catalog.pg_get_constraintdef(k.oid)
+     FROM ${relations} JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid
+     WHERE k.contype NOT IN ('n', 't') AND ${user}`,
+    `SELECT 'trigger', ${relation} || '.' || quote_ident(t.tgname),
+       replace(pg_catalog.pg_get_triggerdef(t.oid), 'EXECUTE PROCEDURE', 'EXECUTE FUNCTION')
+         || ' ' || t.tgenabled::text
+     FROM ${relations} JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid
+     WHERE NOT t.tgisinternal AND ${user}`,
+    `SELECT 'policy', ${relation} || '.' || quote_ident(p.polname), concat_ws(' ',
+       p.polcmd::text, p.polpermissive::text, pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+       'check ' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+     FROM ${relations} JOIN pg_catalog.pg_policy p ON p.polrelid = c.oid WHERE ${user}`,
+    `SELECT 'rule', ${relation} || '.' || quote_ident(r.rulename), ''
+     FROM ${relations} JOIN pg_catalog.pg_rewrite r ON r.ev_class = c.oid
+     WHERE r.rulename <> '_RETURN' AND ${user}`,
+  ]
+}
+
+function routineStatements(user: string): readonly string[] {
+  return [
+    `SELECT 'schema', n.nspname, '' FROM pg_catalog.pg_namespace n
+     WHERE ${namespaces} AND ${isNoExtension('pg_namespace', 'n')}`,
+    `SELECT 'extension', extname, '' FROM pg_catalog.pg_extension`,
+    `SELECT 'sequence', ${relation}, concat_ws(' ', pg_catalog.format_type(s.seqtypid, NULL),
+       s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache, s.seqcycle)
+     FROM ${relations} JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid WHERE ${user}`,
+    `SELECT 'function', pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
+         pg_catalog.pg_get_function_identity_arguments(p.oid)),
+       concat_ws(' ', l.lanname, pg_catalog.pg_get_function_result(p.oid), p.provolatile::text,
+         p.proisstrict, p.prosecdef, pg_catalog.array_to_string(p.proconfig, ','),
+         pg_catalog.md5(p.prosrc))
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+     WHERE ${namespaces} AND ${isNoExtension('pg_proc', 'p')}`,
+    `SELECT 'type', pg_catalog.format('%I.%I', n.nspname, t.typname), concat_ws(' ', t.typtype::text,
+       (SELECT string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e
+        WHERE e.enumtypid = t.oid),
+       CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) END,
+       (SELECT string_agg(pg_catalog.pg_get_constraintdef(k.oid), ',' ORDER BY k.conname)
+        FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c'))
+     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+     WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND EXISTS (SELECT FROM
+         pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
+       AND ${namespaces} AND ${isNoExtension('pg_type', 't')}`,
+    `SELECT 'attribute', ${relation} || '.' || quote_ident(a.attname),
+       pg_catalog.format_type(a.atttypid, a.atttypmod)
+     FROM ${relations} JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+     WHERE c.relkind = 'c' AND a.attnum > 0 AND NOT a.attisdropped AND ${namespaces}
+       AND ${isNoExtension('pg_class', 'c')}`,
+  ]
+}
+
+/** MAINTAIN came with 17, and owners have all rights anyway. Pontoon's roles are not looked at. */
+function grantStatements(user: string): readonly string[] {
+  return [
+    `SELECT 'grant', ${relation} || ' to ' || COALESCE(quote_ident(g.rolname), 'PUBLIC'),
+       string_agg(acl.privilege_type || CASE WHEN acl.is_grantable THEN '*' ELSE '' END, ', '
+         ORDER BY acl.privilege_type)
+     FROM ${relations} CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) acl
+     LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND acl.grantee <> c.relowner
+       AND acl.privilege_type <> 'MAINTAIN' AND COALESCE(g.rolname, '') !~ '^pontoon_' AND ${user}
+     GROUP BY n.nspname, c.relname, g.rolname`,
+    `SELECT 'grant', 'schema ' || quote_ident(n.nspname) || ' to ' ||
+         COALESCE(quote_ident(g.rolname), 'PUBLIC'),
+       string_agg(acl.privilege_type, ', ' ORDER BY acl.privilege_type)
+     FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) acl
+     LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
+     WHERE acl.grantee <> n.nspowner AND ${namespaces} AND n.nspname <> 'public'
+       AND COALESCE(g.rolname, '') !~ '^pontoon_'
+     GROUP BY n.nspname, g.rolname`,
+    `SELECT 'grant', pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
+         pg_catalog.pg_get_function_identity_arguments(p.oid)) || ' to ' ||
+         COALESCE(quote_ident(g.rolname), 'PUBLIC'), string_agg(acl.privilege_type, ', ')
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     CROSS JOIN LATERAL pg_catalog.aclexplode(
+       COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) acl
+     LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
+     WHERE acl.grantee <> p.proowner AND ${namespaces} AND ${isNoExtension('pg_proc', 'p')}
+       AND COALESCE(g.rolname, '') !~ '^pontoon_'
+     GROUP BY p.oid, n.nspname, p.proname, g.rolname`,
+  ]
+}
+
+/** Texts of queries (views) are compared between servers of one major only. */
+const viewsSql = (user: string): string =>
+  `SELECT 'view query', ${relation}, pg_catalog.pg_get_viewdef(c.oid)
+   FROM ${relations} WHERE c.relkind IN ('v', 'm') AND ${user}`
+
+export async function readSchemaObjects(
+  client: SqlClient,
+  exclude: readonly string[],
+  withQueries: boolean,
+): Promise<readonly SchemaObject[]> {
+  const user = isUserRelationSql(exclude)
+  const all = [
+    ...relationStatements(user),
+    ...routineStatements(user),
+    ...grantStatements(user),
+    ...(withQueries ? [viewsSql(user)] : []),
+  ]
+  const results = await client.run(all.join(';\n'), { timeoutMs: 300_000 })
+  return results
+    .flatMap(({ rows }) => rows)
+    .map(([kind, name, definition]) => ({
+      kind: kind ?? '',
+      name: name ?? '',
+      definition: definition ?? '',
+    }))
+}
