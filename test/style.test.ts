@@ -31,16 +31,7 @@ const entries = [
   'src/main.ts',
   'scripts/docs-config.ts',
   'scripts/redis-commands.ts',
-  'src/migration/pg/conninfo.ts',
-  'src/migration/pg/control-schema.ts',
-  'src/migration/pg/fence.ts',
-  'src/migration/pg/sequences.ts',
-  'src/migration/pg/drift.ts',
   'src/migration/pg/fingerprint.ts',
-  'src/migration/pg/publication.ts',
-  'src/migration/pg/slot.ts',
-  'src/migration/pg/subscription-state.ts',
-  'src/migration/pg/tables.ts',
 ]
 
 /** Names in documentation that look like metrics and are database objects: replication and roles. */

@@ -7,6 +7,8 @@ import type { RoutePatch } from '../routing/route.ts'
 import type { HealthReport } from '../control/health.ts'
 import type { RouteChange } from '../control/operator.ts'
 import type { ServiceView } from '../control/service-view.ts'
+import type { Operation, SwitchOptions } from '../control/switches.ts'
+import type { SwitchKind } from '../store/switch-record.ts'
 import type { CommandInput } from './command.ts'
 
 const defaultUrl = 'http://127.0.0.1:7070'
@@ -69,6 +71,24 @@ export class AdminClient {
 
   async reconnect(name: string): Promise<GateSnapshot> {
     return await this.#request('POST', `${servicePath(name)}/reconnect`, {})
+  }
+
+  async startSwitch(
+    name: string,
+    kind: SwitchKind,
+    options: SwitchOptions,
+    key: string,
+  ): Promise<Operation> {
+    const headers = { 'Idempotency-Key': key }
+    return await this.#request('POST', `${servicePath(name)}/${kind}`, options, headers)
+  }
+
+  async operation(id: string): Promise<Operation> {
+    return await this.#request('GET', `/v1/operations/${encodeURIComponent(id)}`)
+  }
+
+  async abortOperation(id: string): Promise<Operation> {
+    return await this.#request('POST', `/v1/operations/${encodeURIComponent(id)}/abort`, {})
   }
 
   /** A 503 is an answer too. */

@@ -310,6 +310,24 @@ const migration = z.strictObject({
     .describe(
       'Tables that are left out of the migration, as `schema.table` the way the catalogue spells them.',
     ),
+  keepRoles: z
+    .array(text)
+    .default([])
+    .describe(
+      'Roles that a fence leaves in besides those of Pontoon, e.g. of the monitoring; they must not write.',
+    ),
+  allowApplications: z
+    .array(text)
+    .default([])
+    .describe(
+      'Values of application_name that may be connected to the primary side past Pontoon when a cutover begins; the fence ends them.',
+    ),
+  lagMaxMs: durationMs
+    .default(100)
+    .describe('A cutover begins once sync takes no longer than this to carry a row over.'),
+  longTransactionMs: durationMs
+    .default(2_000)
+    .describe('A cutover does not begin while a transaction that has written is open for longer.'),
 })
 
 export const postgresService = z.strictObject({

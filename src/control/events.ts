@@ -5,7 +5,8 @@
  */
 import { eventLimits } from './limits.ts'
 
-export type EventKind = 'route' | 'gate' | 'errors' | 'config' | 'services' | 'side' | 'stopping'
+export type EventKind =
+  'route' | 'gate' | 'errors' | 'config' | 'services' | 'side' | 'operation' | 'stopping'
 
 export interface ControlEvent {
   /** Rises by one per kept event; 0 for the periodic `services` picture, which is not kept. */

@@ -32,6 +32,17 @@ export const gateLimits = {
   endMs: 1_000,
 } as const
 
+export const switchLimits = {
+  /** From the gate's closing to the commit point of a cutover. */
+  deadlineDefaultMs: 5_000,
+  deadlineMinMs: 100,
+  deadlineMaxMs: 60_000,
+  /** Ended operations that are still shown. */
+  operationsKept: 100,
+  /** How long a stop waits for a switch that is committed or being undone. */
+  stopMs: 10_000,
+} as const
+
 export const eventLimits = {
   subscribersMax: 32,
   /** A subscriber that has this much unread is cut off; it may come back with Last-Event-ID. */

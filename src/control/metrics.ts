@@ -6,7 +6,7 @@
 import { Registry, collectDefaultMetrics } from 'prom-client'
 import type { Metric } from 'prom-client'
 import { limitHits } from '../proxy/limit-hits.ts'
-import type { Service, ServiceSnapshot } from '../proxy/service.ts'
+import type { Service, ServiceSnapshot, ServiceStats } from '../proxy/service.ts'
 import type { BucketHistogram } from '../shared/histogram.ts'
 import { sides } from '../shared/side.ts'
 import type { Side } from '../shared/side.ts'
@@ -219,6 +219,20 @@ export const metricFamilies: readonly MetricFamily[] = [
     read: ({ gate }) => [[{}, gate.state === 'paused' ? 1 : 0]],
   },
   {
+    name: 'pontoon_cutovers_total',
+    help: 'Cutovers by result: done, aborted, refused, failed. Dry runs count too.',
+    type: 'counter',
+    labels: ['result'],
+    read: (_, { stats }) => switchesOf('cutover', stats),
+  },
+  {
+    name: 'pontoon_rollbacks_total',
+    help: 'Rollbacks by result, as cutovers.',
+    type: 'counter',
+    labels: ['result'],
+    read: (_, { stats }) => switchesOf('rollback', stats),
+  },
+  {
     name: 'pontoon_pause_seconds',
     help: 'How long pauses of the gate lasted.',
     type: 'histogram',
@@ -358,6 +372,13 @@ function histogramLines(
 
 function byLabel(label: string, entries: Iterable<readonly [string, number]>): readonly Sample[] {
   return [...entries].map(([name, value]) => [{ [label]: name }, value])
+}
+
+function switchesOf(kind: string, { switches }: ServiceStats): readonly Sample[] {
+  return ['done', 'aborted', 'refused', 'failed'].map((result) => [
+    { result },
+    switches.get(`${kind} ${result}`) ?? 0,
+  ])
 }
 
 function bySide(read: (side: Side) => readonly Sample[]): readonly Sample[] {

@@ -48,6 +48,9 @@ export type OperatorAction =
   | 'session.end'
   | 'config.reload'
   | 'process.stop'
+  | 'switch.cutover'
+  | 'switch.rollback'
+  | 'switch.recover'
   | 'request'
 
 type Details = Readonly<Record<string, unknown>>

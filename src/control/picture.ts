@@ -8,23 +8,28 @@ import type { EventFeed } from './events.ts'
 import { eventLimits } from './limits.ts'
 import { errorCountsOf, viewService } from './service-view.ts'
 import type { SideWatch } from './side-watch.ts'
+import type { Operation } from './switches.ts'
 
 interface Seen {
   readonly gate: string
   readonly errors: Readonly<Record<string, number>>
 }
 
+export interface PictureParts {
+  readonly services: ReadonlyMap<string, Service>
+  readonly sides: SideWatch
+  readonly events: EventFeed
+  /** The switch of a service that is under way. */
+  readonly operationOf: (service: string) => Operation | null
+}
+
 export class Picture {
-  readonly #services: ReadonlyMap<string, Service>
-  readonly #sides: SideWatch
-  readonly #events: EventFeed
+  readonly #parts: PictureParts
   readonly #timer: NodeJS.Timeout
   readonly #seen = new Map<string, Seen>()
 
-  constructor(services: ReadonlyMap<string, Service>, sides: SideWatch, events: EventFeed) {
-    this.#services = services
-    this.#sides = sides
-    this.#events = events
+  constructor(parts: PictureParts) {
+    this.#parts = parts
     this.#timer = setInterval(() => this.look(), eventLimits.pictureEveryMs)
     this.#timer.unref()
   }
@@ -34,14 +39,17 @@ export class Picture {
   }
 
   look(): void {
-    if (this.#events.listenerCount === 0) {
+    const { services, sides, events, operationOf } = this.#parts
+    if (events.listenerCount === 0) {
       // Changes are told to those who watch; the next watcher starts from what it sees.
       this.#seen.clear()
       return
     }
-    for (const service of this.#services.values()) this.#compare(service)
-    const services = [...this.#services.values()].map((one) => viewService(one, this.#sides))
-    this.#events.show('services', { services })
+    for (const service of services.values()) this.#compare(service)
+    const views = [...services.values()].map((one) =>
+      viewService(one, sides, operationOf(one.name)),
+    )
+    events.show('services', { services: views })
   }
 
   #compare(service: Service): void {
@@ -51,14 +59,17 @@ export class Picture {
     this.#seen.set(service.name, { gate: gate.state, errors })
     if (before === undefined) return
     if (before.gate !== gate.state) {
-      this.#events.publish('gate', { service: service.name, ...gate })
+      this.#parts.events.publish('gate', { service: service.name, ...gate })
     }
     const risen = Object.entries(errors).flatMap(([name, value]) => {
       const by = value - (before.errors[name] ?? 0)
       return by > 0 ? [[name, by] as const] : []
     })
     if (risen.length > 0) {
-      this.#events.publish('errors', { service: service.name, counts: Object.fromEntries(risen) })
+      this.#parts.events.publish('errors', {
+        service: service.name,
+        counts: Object.fromEntries(risen),
+      })
     }
   }
 }

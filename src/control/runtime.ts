@@ -10,6 +10,7 @@ import { Secrets } from '../net/secrets/secrets.ts'
 import { createPostgresService } from '../proxy/pg/service.ts'
 import type { PostgresServiceOptions } from '../proxy/pg/service.ts'
 import { createRedisService } from '../proxy/redis/service.ts'
+import type { SwitchHold } from '../proxy/gate-use.ts'
 import type { Service } from '../proxy/service.ts'
 import { initialRoute } from '../routing/change.ts'
 import type { Clock } from '../shared/clock.ts'
@@ -19,7 +20,6 @@ import type { RouteStore } from '../store/route-store.ts'
 import { AccessGuard } from './admin/access.ts'
 import type { AdminContext } from './admin/context.ts'
 import { startAdmin, startProbe } from './admin/server.ts'
-import type { HttpListener } from './admin/server.ts'
 import { certificateProblems } from './certificates.ts'
 import { ControlConsole } from './console.ts'
 import { primaryDoubts } from './doubts.ts'
@@ -29,6 +29,9 @@ import type { ProcessLog } from './logging.ts'
 import { Metrics } from './metrics.ts'
 import { Operator } from './operator.ts'
 import { Picture } from './picture.ts'
+import { Switches } from './switches.ts'
+import type { Operation, SwitchesParts } from './switches.ts'
+import { switchLimits } from './limits.ts'
 import { Reloader } from './reload.ts'
 import type { ReloadReport } from './reload.ts'
 import { lookAtSide } from './side-probe.ts'
@@ -45,6 +48,7 @@ export interface RuntimeOptions {
   /** For tests; the real ones otherwise. */
   readonly probeSide?: SideProbe
   readonly createService?: (options: PostgresServiceOptions) => Service
+  readonly beforeStep?: SwitchesParts['beforeStep']
 }
 
 export interface Runtime {
@@ -81,26 +85,24 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
 async function compose(options: RuntimeOptions, closers: Closers): Promise<Runtime> {
   const { config, clock, log } = options
   const profiles = shippedPhases()
-  const store = await FileStore.open(config.state.file)
-  closers.push(() => store.close())
-  const audit = await AuditLog.open(config.state.file)
-  closers.push(() => audit.close())
+  const { store, audit } = await openState(config.state.file, closers)
   const events = new EventFeed(() => clock.wallMs())
   const secrets = new Secrets({ clock, log })
-  const sides = new SideWatch({
-    probe: options.probeSide ?? lookAtSide(secrets),
-    events,
-    clock,
-    log,
-  })
+  const probe = options.probeSide ?? lookAtSide(secrets)
+  const sides = new SideWatch({ probe, events, clock, log })
   closers.push(() => sides.stop())
   const services = new Map<string, Service>()
   const consoles = new ControlConsole()
-  await startServices(options, { profiles, store, secrets, consoles }, services, closers)
-  const picture = new Picture(services, sides, events)
+  const making = { profiles, store, secrets, consoles }
+  const held = await startServices(options, making, services, closers)
+  let switches: Switches | null = null
+  const operationOf = (service: string): Operation | null => switches?.runningOf(service) ?? null
+  const picture = new Picture({ services, sides, events, operationOf })
   closers.push(() => picture.stop())
-  const onAction = (): void => picture.look()
-  const operator = new Operator({ services, profiles, store, audit, events, log, onAction })
+  const acting = { services, profiles, store, audit, events, log }
+  const operator = new Operator({ ...acting, onAction: () => picture.look() })
+  switches = new Switches({ ...options, services, store, operator, secrets, events })
+  switches.recoverAll(held)
   const reloader = new Reloader({ ...options, services, operator, events })
   const health = new Health(() => [
     ...sides.notes(services.values()),
@@ -117,6 +119,7 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     metrics: new Metrics(() => services.values(), version),
     health,
     sides,
+    switches,
     log,
   }
   const listeners = await startListeners(config, context, closers)
@@ -127,6 +130,7 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     health.become('stopping')
     events.publish('stopping', { reason, drainMs })
     log.info({ reason, drainMs }, 'draining')
+    await context.switches.stop(switchLimits.stopMs)
     await Promise.all([...services.values()].map((one) => closeService(one, drainMs, log)))
     await closeAll(closers, log)
     log.info({ reason }, 'stopped')
@@ -140,12 +144,22 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     store,
     audit,
     health,
-    adminAddress: listeners.admin.url,
-    probeAddress: listeners.probe?.url ?? null,
+    ...listeners,
     reload: (by) => reloader.reload({ name: by, role: 'system', address: '' }),
     stop: stopping.call,
     stopped: stopping.settled,
   }
+}
+
+async function openState(
+  folder: string,
+  closers: Closers,
+): Promise<{ readonly store: FileStore; readonly audit: AuditLog }> {
+  const store = await FileStore.open(folder)
+  closers.push(() => store.close())
+  const audit = await AuditLog.open(folder)
+  closers.push(() => audit.close())
+  return { store, audit }
 }
 
 interface ServiceParts {
@@ -160,7 +174,8 @@ async function startServices(
   { profiles, store, secrets, consoles }: ServiceParts,
   services: Map<string, Service>,
   closers: Closers,
-): Promise<void> {
+): Promise<ReadonlyMap<Service, SwitchHold>> {
+  const held = new Map<Service, SwitchHold>()
   const create = options.createService ?? createPostgresService
   for (const [name, config] of Object.entries(options.config.services)) {
     const initial = initialRoute(config.route, { service: name, profiles })
@@ -174,25 +189,30 @@ async function startServices(
         : create({ ...common, config, consoleActions })
     services.set(name, service)
     closers.push(() => service.close(0))
+    // Before the first client comes: which side it may write to is not decided yet.
+    const record = store.switchOf(name)
+    if (record !== undefined)
+      held.set(service, service.beginSwitch(`${record.kind} ${record.id} is being finished`))
     await service.listen()
     const { listening } = service.snapshot()
     options.log.info({ service: name, listening, route }, 'service started')
   }
+  return held
 }
 
 async function startListeners(
   config: Config,
   context: AdminContext,
   closers: Closers,
-): Promise<{ readonly admin: HttpListener; readonly probe: HttpListener | null }> {
+): Promise<Pick<Runtime, 'adminAddress' | 'probeAddress'>> {
   const admin = await startAdmin(config.admin, context)
   closers.push(() => admin.close())
   context.log.info({ url: admin.url }, 'admin listener started')
-  if (config.probe === undefined) return { admin, probe: null }
+  if (config.probe === undefined) return { adminAddress: admin.url, probeAddress: null }
   const probe = await startProbe(config.probe.listen, context)
   closers.push(() => probe.close())
   context.log.info({ url: probe.url }, 'probe listener started')
-  return { admin, probe }
+  return { adminAddress: admin.url, probeAddress: probe.url }
 }
 
 async function closeService(service: Service, drainMs: number, log: ProcessLog): Promise<void> {

@@ -4,6 +4,7 @@ import type { CommandSnapshot } from '../proxy/command-stats.ts'
 import type { Service, ServiceSnapshot } from '../proxy/service.ts'
 import type { Side } from '../shared/side.ts'
 import type { SideView, SideWatch } from './side-watch.ts'
+import type { Operation } from './switches.ts'
 
 export interface SideTotals {
   readonly transactions: number
@@ -16,6 +17,8 @@ export interface SideTotals {
 }
 
 export interface ServiceView extends ServiceSnapshot {
+  /** The cutover or rollback that is under way. */
+  readonly operation: Operation | null
   /** Of a Redis service. */
   readonly commands?: CommandSnapshot
   readonly poolMode: AnyServiceConfig['pool']['mode']
@@ -31,10 +34,15 @@ export interface ServiceView extends ServiceSnapshot {
   }
 }
 
-export function viewService(service: Service, watch: SideWatch): ServiceView {
+export function viewService(
+  service: Service,
+  watch: SideWatch,
+  operation: Operation | null,
+): ServiceView {
   const { stats } = service
   return {
     ...service.snapshot(),
+    operation,
     poolMode: service.config.pool.mode,
     sides: {
       source: { ...watch.view(service, 'source'), ...totalsOf(service, 'source') },

@@ -166,6 +166,8 @@ export class ServiceStats {
   /** Queries cancelled because they ran longer than limits.queryTimeoutMs. */
   queriesCancelled = 0
   preparedStatements = 0
+  /** Cutovers and rollbacks by kind and how they ended. */
+  readonly switches = new Map<string, number>()
   clientsTotal = 0
   readonly servers: Readonly<Record<Side, ServerStats>> = {
     source: new ServerStats(),
@@ -176,6 +178,10 @@ export class ServiceStats {
 
   get serversOpenedTotal(): number {
     return this.servers.source.opened + this.servers.target.opened
+  }
+
+  countSwitch(kind: string, outcome: string): void {
+    countIn(this.switches, `${kind} ${outcome}`)
   }
 
   /** The totals of a database, made when its first session is. */

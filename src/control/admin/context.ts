@@ -8,6 +8,7 @@ import type { Health } from '../health.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Actor, Operator } from '../operator.ts'
 import type { SideWatch } from '../side-watch.ts'
+import type { Switches } from '../switches.ts'
 import type { Access, AccessGuard } from './access.ts'
 
 export interface AdminContext {
@@ -20,6 +21,7 @@ export interface AdminContext {
   readonly metrics: Metrics
   readonly health: Health
   readonly sides: SideWatch
+  readonly switches: Switches
   readonly log: Log
 }
 

@@ -1,5 +1,6 @@
 /** JSON Schemas of requests and answers: requests are held to them, answers documented by them. */
 import { phaseNames } from '../../routing/route.ts'
+import { switchKinds } from '../../store/switch-record.ts'
 import { adminLimits, gateLimits } from '../limits.ts'
 
 const percent = { type: 'number', minimum: 0, maximum: 100 } as const
@@ -154,7 +155,24 @@ const problem = {
   },
 } as const
 
+const operation = {
+  type: 'object',
+  properties: {
+    id: text,
+    service: text,
+    kind: { type: 'string', enum: switchKinds },
+    state: { type: 'string', enum: ['running', 'done', 'aborted', 'refused', 'failed'] },
+    step: { type: ['string', 'null'], description: 'The step that runs.' },
+    stepText: text,
+    steps: { type: 'array', items: { type: 'object', additionalProperties: true } },
+    report: { type: ['object', 'null'], additionalProperties: true },
+    startedAtMs: { type: 'number' },
+  },
+} as const
+
 export const answers = {
+  operation: { 200: operation, '4xx': problem },
+  operationStarted: { 202: operation, '4xx': problem },
   service: { 200: service, '4xx': problem },
   services: {
     200: { type: 'object', properties: { services: { type: 'array', items: service } } },

@@ -26,6 +26,7 @@ import { addHealthRoutes } from './routes/health.ts'
 import { addMetricsRoute } from './routes/metrics.ts'
 import { addRouteRoutes } from './routes/route.ts'
 import { addServiceRoutes } from './routes/services.ts'
+import { addSwitchRoutes } from './routes/switch.ts'
 
 export interface HttpListener {
   /** The URL of what was really bound. */
@@ -47,6 +48,7 @@ export async function startAdmin(
   addServiceRoutes(app, context)
   addRouteRoutes(app, context)
   addGateRoutes(app, context)
+  addSwitchRoutes(app, context)
   addEventRoutes(app, context)
   addAuditRoutes(app, context)
   addConsoleRoutes(app)

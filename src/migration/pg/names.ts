@@ -13,6 +13,8 @@ export const pontoonSchema = 'pontoon'
 
 /** NAMEDATALEN - 1; slots allow only [a-z0-9_]. */
 const nameBytesMax = 63
+/** Leaves room for an epoch behind. */
+const baseBytesMax = 52
 
 /** Publication on the side that sends. */
 export function publicationName(service: string, direction: Direction): string {
@@ -29,7 +31,8 @@ export function probePublicationName(service: string, direction: Direction): str
  * makes new ones, `epoch` is that of the switch.
  */
 export function subscriptionName(service: string, direction: Direction, epoch?: number): string {
-  return fit(`pontoon_${plain(service)}_${direction}${epoch === undefined ? '' : `_${epoch}`}`)
+  const base = fit(`pontoon_${plain(service)}_${direction}`, baseBytesMax)
+  return epoch === undefined ? base : `${base}_${epoch}`
 }
 
 export function probeSubscriptionName(service: string, direction: Direction): string {
@@ -50,8 +53,8 @@ function plain(service: string): string {
   return service.replaceAll('-', '_')
 }
 
-function fit(name: string): string {
-  if (name.length <= nameBytesMax) return name
+function fit(name: string, bytesMax = nameBytesMax): string {
+  if (name.length <= bytesMax) return name
   const hash = createHash('sha256').update(name).digest('hex').slice(0, 10)
-  return `${name.slice(0, nameBytesMax - hash.length - 1)}_${hash}`
+  return `${name.slice(0, bytesMax - hash.length - 1)}_${hash}`
 }

@@ -1,6 +1,6 @@
 /** GET /v1/services, /v1/services/{service} and its clients. */
 import type { FastifyInstance } from 'fastify'
-import type { ClientSnapshot } from '../../../proxy/service.ts'
+import type { ClientSnapshot, Service } from '../../../proxy/service.ts'
 import { adminLimits } from '../../limits.ts'
 import { viewService } from '../../service-view.ts'
 import type { ServiceView } from '../../service-view.ts'
@@ -17,7 +17,7 @@ export function addServiceRoutes(app: FastifyInstance, context: AdminContext): v
     },
     async (): Promise<{ services: readonly ServiceView[] }> => {
       return {
-        services: [...context.services.values()].map((one) => viewService(one, context.sides)),
+        services: [...context.services.values()].map((one) => view(one, context)),
       }
     },
   )
@@ -35,10 +35,14 @@ export function addServiceRoutes(app: FastifyInstance, context: AdminContext): v
     async (request, reply): Promise<ServiceView> => {
       const service = context.operator.service(request.params.service)
       void reply.header('ETag', etagOf(service.route))
-      return viewService(service, context.sides)
+      return view(service, context)
     },
   )
   addClientsRoute(app, context)
+}
+
+function view(service: Service, { sides, switches }: AdminContext): ServiceView {
+  return viewService(service, sides, switches.runningOf(service.name) ?? null)
 }
 
 function addClientsRoute(app: FastifyInstance, { operator }: AdminContext): void {

@@ -1,0 +1,174 @@
+/**
+ * What is made ready before the pause (P2 to P4): the fence, marks and publication of the side
+ * that is to take the writes, and a way back for its changes that is proven to work.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { PontoonError } from '../../../shared/errors.ts'
+import type { Route } from '../../../routing/route.ts'
+import { conninfo } from '../conninfo.ts'
+import { controlSchemaSql, readMark, writeMarkSql } from '../control-schema.ts'
+import { fence, isFenced } from '../fence.ts'
+import {
+  probePublicationName,
+  probeSubscriptionName,
+  publicationName,
+  subscriptionName,
+} from '../names.ts'
+import { ensureProbePublication, ensurePublication } from '../publication.ts'
+import type { MigrationContext } from '../side-login.ts'
+import { dropSlot } from '../slot.ts'
+import { createSubscription, dropSubscription, enableSubscription } from '../subscription.ts'
+import { readTables } from '../tables.ts'
+import { freshValue, travelMs } from './beats.ts'
+import { findStreams, makeStream, type Stream, type StreamMode } from './stream.ts'
+import { directionFrom, fenceSpec, type SwitchSides } from './switch-sides.ts'
+
+export interface ArmParts {
+  readonly context: MigrationContext
+  readonly sides: SwitchSides
+  readonly mode: StreamMode
+  readonly wallMs: () => number
+  readonly signal: AbortSignal
+}
+
+/** Before 16 the launcher starts workers 5 s apart (wal_retrieve_retry_interval). */
+const launcherSpacingMs = 5_100
+const proofTimeoutMs = 15_000
+const workerPollMs = 20
+
+/** P2, and what `pontoon schema` has made already where it was used. */
+export async function makeReady({ context, sides, signal }: ArmParts, route: Route): Promise<void> {
+  const { from, to } = sides
+  for (const { control } of [from, to]) {
+    await control.run(controlSchemaSql(), { signal })
+    if ((await readMark(control)) === undefined)
+      await control.query(writeMarkSql({ epoch: route.epoch, primary: route.primary }))
+  }
+  const spec = fenceSpec(context, to.side)
+  if (!(await isFenced(to.control))) await fence(to.control, spec, { signal })
+  const { service, config } = context
+  const tables = await readTables(to.control, config.migration.exclude)
+  await ensurePublication(to.control, { service, direction: directionFrom(to.side), tables })
+}
+
+/** P3: the sync back; null where it is made in the pause. */
+export async function armReverse(parts: ArmParts): Promise<Stream | null> {
+  const { context, sides, mode } = parts
+  const { from, to } = sides
+  const direction = directionFrom(to.side)
+  const found = await findStreams(from.replication, context.service, direction)
+  const current = mode === 'both' ? found.at(-1) : undefined
+  for (const stale of found) if (stale !== current) await dropStream(sides, stale)
+  if (mode === 'turns') {
+    await makeProbe(parts)
+    return null
+  }
+  if (current !== undefined) {
+    const state = await current.state(from.replication)
+    if (state?.isEnabled === false) await enableSubscription(from.replication, current.name)
+    return current
+  }
+  const name = subscriptionName(context.service, direction)
+  await dropSlot(to.replication, name)
+  await createSubscription(from.replication, {
+    name,
+    publications: [publicationName(context.service, direction)],
+    conninfo: await conninfo(context, to.side, {
+      task: `sync ${direction}`,
+      subscriberMajor: from.replication.major,
+    }),
+    publisherMajor: to.control.major,
+    createSlot: true,
+    copyData: false,
+    enabled: true,
+  })
+  return makeStream(direction, name, name)
+}
+
+/** P4: a row of the new side has come to the old one. */
+export async function proveReverse(parts: ArmParts): Promise<void> {
+  const { context, sides, mode, wallMs, signal } = parts
+  const { from, to } = sides
+  const direction = directionFrom(to.side)
+  const beganMs = performance.now()
+  try {
+    await travelMs(to.control, from.control, direction, freshValue(wallMs()), {
+      timeoutMs: proofTimeoutMs,
+      signal,
+    })
+  } catch (error) {
+    if (!(error instanceof PontoonError) || error.code !== 'SQL_TIMEOUT') throw error
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `the way back does not work: a row of ${to.side} has not come to ${from.side} within ` +
+        `${proofTimeoutMs} ms. The log of ${from.side} says why its subscription does not reach ` +
+        `${to.side} (address, pg_hba.conf, TLS, password of replicationUser)`,
+      { cause: error },
+    )
+  }
+  if (mode === 'both') return
+  await dropSubscription(from.replication, probeSubscriptionName(context.service, direction), {
+    keepSlot: false,
+  })
+  if (from.control.major > 15) return
+  const spentMs = performance.now() - beganMs
+  await delay(Math.max(0, launcherSpacingMs - spentMs), undefined, { signal })
+}
+
+/** How long sync takes; settles once it was fast enough three times in a row. */
+export async function awaitLowLag(
+  { context, sides, wallMs, signal }: ArmParts,
+  waitMs: number,
+): Promise<number> {
+  const { from, to } = sides
+  const { lagMaxMs } = context.config.migration
+  const direction = directionFrom(from.side)
+  const deadlineMs = performance.now() + waitMs
+  let good = 0
+  for (;;) {
+    const tookMs = await travelMs(from.control, to.control, direction, freshValue(wallMs()), {
+      timeoutMs: waitMs,
+      signal,
+    })
+    good = tookMs <= lagMaxMs ? good + 1 : 0
+    if (good === 3) return tookMs
+    if (performance.now() > deadlineMs)
+      throw new PontoonError(
+        'MIGRATION_REFUSED',
+        `sync takes ${Math.round(tookMs)} ms to carry a row over, migration.lagMaxMs allows ` +
+          `${lagMaxMs}: wait until it has caught up`,
+      )
+    await delay(workerPollMs, undefined, { signal })
+  }
+}
+
+/** The subscription where it is received and its slot where it is sent from. */
+export async function dropStream({ from, to }: SwitchSides, stream: Stream): Promise<void> {
+  const toward = stream.direction === directionFrom(from.side) ? to : from
+  const sender = toward === to ? from : to
+  const dropped = await dropSubscription(toward.replication, stream.name, { keepSlot: false })
+  const slot = dropped.slotLeft ?? stream.slot
+  if (slot !== '') await dropSlot(sender.replication, slot)
+}
+
+/** A subscription of the heartbeat alone: proves network, TLS, pg_hba.conf and password. */
+async function makeProbe({ context, sides }: ArmParts): Promise<void> {
+  const { from, to } = sides
+  const { service } = context
+  const direction = directionFrom(to.side)
+  await ensureProbePublication(to.control, { service, direction })
+  const name = probeSubscriptionName(service, direction)
+  await dropStream(sides, makeStream(direction, name, name))
+  await createSubscription(from.replication, {
+    name,
+    publications: [probePublicationName(service, direction)],
+    conninfo: await conninfo(context, to.side, {
+      task: `probe ${direction}`,
+      subscriberMajor: from.replication.major,
+    }),
+    publisherMajor: to.control.major,
+    createSlot: true,
+    copyData: false,
+    enabled: true,
+  })
+}

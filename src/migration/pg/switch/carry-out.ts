@@ -1,0 +1,222 @@
+/**
+ * What follows a decision of the store, to the end and as often as it takes: `carryOut` after the
+ * commit point, `undo` after an abort. Both begin from what the databases say and not from memory,
+ * so the process that took the decision and one that starts after its death do the same.
+ *
+ * Only here the gate opens again. A database that is down is waited for while the gate is shut;
+ * after `gateHeldMsMax` the gate opens all the same, so that clients get errors instead of waiting,
+ * and the work goes on behind it.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import type { Route } from '../../../routing/route.ts'
+import { toPontoonError } from '../../../shared/errors.ts'
+import type { Log } from '../../../shared/log.ts'
+import type { Side } from '../../../shared/side.ts'
+import type { RouteStore } from '../../../store/route-store.ts'
+import type { SwitchRecord } from '../../../store/switch-record.ts'
+import { writeMarkSql } from '../control-schema.ts'
+import { unfence, unfenceSql } from '../fence.ts'
+import { connectAs, type MigrationContext } from '../side-login.ts'
+import { enableSubscription } from '../subscription.ts'
+import { dropStream } from './arm.ts'
+import type { HeldGate, Participant } from './model.ts'
+import type { StepLog } from './step-log.ts'
+import { findStreams, streamMode } from './stream.ts'
+import { directionFrom, fenceSpec, openSides } from './switch-sides.ts'
+
+export interface SwitchContext extends MigrationContext {
+  readonly store: RouteStore
+  readonly participant: Participant
+  readonly log: Log
+  /** Ends retries when the process stops. */
+  readonly stopping: AbortSignal
+}
+
+/** How long clients may wait for a database that is down before they are told so. */
+export const gateHeldMsMax = 15_000
+const warmMs = 300
+const retryFirstMs = 50
+const retryMsMax = 2_000
+/** What is only tidied up is given up after this long; `pontoon sync` names what is left. */
+const tidyMsMax = 60_000
+
+export interface Decided {
+  readonly record: SwitchRecord
+  readonly gate: HeldGate
+  readonly steps: StepLog
+}
+
+/** The record says `committed`: forward only. */
+export async function carryOut(
+  context: SwitchContext,
+  { record, gate, steps }: Decided,
+  route: Route,
+  /** A connection to the new side that is open already. */
+  open?: SqlClient,
+): Promise<void> {
+  const { participant, store, service } = context
+  const mark = { epoch: route.epoch, primary: route.primary }
+  await steps.run('unfence', () =>
+    withGateHeld(context, gate, async () => {
+      await onSide(context, record.to, open, async (client) => {
+        const sql = await unfenceSql(client, fenceSpec(context, record.to))
+        await client.run([writeMarkSql(mark), ...(sql === null ? [] : [sql])].join(';\n'))
+      })
+    }),
+  )
+  await steps.run('open', async () => {
+    participant.applyRoute(route)
+    await participant.warm(record.to, warmMs)
+    gate.release({ gradually: true, settlesDoubt: true })
+  })
+  await steps.run('cleanup', async () => {
+    await tidy(context, 'the old side is told of the switch', async () => {
+      await onSide(context, record.from, undefined, async (client) => {
+        await client.run(writeMarkSql(mark))
+      })
+    })
+    await tidy(context, 'the sync of the old direction is removed', () =>
+      dropOldDirection(context, record),
+    )
+    await store.endSwitch(service, record.id)
+  })
+}
+
+/** The record says `aborting`: everything as it was. */
+export async function undo(
+  context: SwitchContext,
+  { record, gate, steps }: Decided,
+): Promise<void> {
+  const { store, service } = context
+  await steps.run('undo', async () => {
+    await withGateHeld(context, gate, () =>
+      onSide(context, record.from, undefined, (client) =>
+        unfence(client, fenceSpec(context, record.from)),
+      ),
+    )
+    gate.release({ gradually: true })
+    await tidy(context, 'the sync is as it was', () => restoreDirection(context, record))
+    await store.endSwitch(service, record.id)
+  })
+}
+
+/** Runs it until it succeeds; the gate opens meanwhile when that takes too long. */
+async function withGateHeld(
+  context: SwitchContext,
+  gate: HeldGate,
+  work: () => Promise<void>,
+): Promise<void> {
+  const timer = setTimeout(() => {
+    context.log.error(
+      { service: context.service },
+      'a database is out of reach in the middle of a switch; waiting clients are let on and get errors',
+    )
+    gate.release({ gradually: true })
+  }, gateHeldMsMax)
+  try {
+    await retried(context, Number.POSITIVE_INFINITY, 'a step of the switch', work)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** For what may also be done later. */
+async function tidy(
+  context: SwitchContext,
+  what: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await retried(context, tidyMsMax, what, work)
+  } catch (error) {
+    const { code, message } = toPontoonError(error)
+    context.log.warn({ service: context.service, code }, `not so yet: ${what}: ${message}`)
+  }
+}
+
+async function retried(
+  { stopping, log, service }: SwitchContext,
+  forMs: number,
+  what: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  const deadlineMs = performance.now() + forMs
+  for (let waitMs = retryFirstMs; ; waitMs = Math.min(retryMsMax, waitMs * 2)) {
+    try {
+      await work()
+      return
+    } catch (thrown) {
+      const { code, message } = toPontoonError(thrown)
+      if (stopping.aborted || performance.now() > deadlineMs) throw thrown
+      log.warn({ service, code }, `${what} is tried again: ${message}`)
+    }
+    await delay(waitMs, undefined, { signal: stopping })
+  }
+}
+
+async function onSide(
+  context: SwitchContext,
+  side: Side,
+  open: SqlClient | undefined,
+  work: (client: SqlClient) => Promise<void>,
+): Promise<void> {
+  if (open?.isOpen === true) {
+    await work(open)
+    return
+  }
+  const client = await connectAs(context, { side, purpose: 'control', task: 'switch' })
+  try {
+    await work(client)
+  } finally {
+    client.close()
+  }
+}
+
+/** Where only one direction may run, the one that led here would hold WAL and echo changes. */
+async function dropOldDirection(context: SwitchContext, record: SwitchRecord): Promise<void> {
+  const sides = await openSides(context, record.from, record.to)
+  try {
+    if (streamMode(sides.from.control, sides.to.control) === 'both') return
+    const old = directionFrom(record.from)
+    for (const stream of await findStreams(sides.to.replication, context.service, old))
+      await dropStream(sides, stream)
+  } finally {
+    sides.close()
+  }
+}
+
+async function restoreDirection(context: SwitchContext, record: SwitchRecord): Promise<void> {
+  const sides = await openSides(context, record.from, record.to)
+  try {
+    const { from, to } = sides
+    if (streamMode(from.control, to.control) === 'both') return
+    const back = directionFrom(record.to)
+    for (const stream of await findStreams(from.replication, context.service, back))
+      await dropStream(sides, stream)
+    const [forth] = await findStreams(to.replication, context.service, directionFrom(record.from))
+    if (forth === undefined) return
+    const state = await forth.state(to.replication)
+    if (state?.isEnabled === false) await enableSubscription(to.replication, forth.name)
+  } finally {
+    sides.close()
+  }
+}
+
+/** At the start of a process: finishes what an earlier one has begun. */
+export async function recover(
+  context: SwitchContext,
+  decided: Decided,
+): Promise<'done' | 'aborted'> {
+  const { store, service, log } = context
+  const { record } = decided
+  log.warn({ service, switch: record }, `a ${record.kind} was interrupted and is finished now`)
+  const route = store.get(service)
+  if (record.state === 'committed' && route !== undefined) {
+    await carryOut(context, decided, route)
+    return 'done'
+  }
+  await store.abortSwitch(service, record.id)
+  await undo(context, decided)
+  return 'aborted'
+}

@@ -1,0 +1,277 @@
+/**
+ * The conditions under which a switch may begin. Each is asked of the databases themselves; one
+ * that does not hold says what to mend. `blocker` refuses the switch, `warning` is reported.
+ */
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { otherSide, type Side } from '../../../shared/side.ts'
+import { readMark } from '../control-schema.ts'
+import { arrayLiteral, isFenced } from '../fence.ts'
+import { findDrift } from '../drift.ts'
+import { publicationName } from '../names.ts'
+import { readPublishedTables } from '../publication.ts'
+import { readable } from '../quote.ts'
+import type { MigrationContext } from '../side-login.ts'
+import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
+import type { Guard, Participant, PinnedPolicy } from './model.ts'
+import {
+  applicationRoles,
+  directionFrom,
+  ownRoles,
+  type SwitchSide,
+  type SwitchSides,
+} from './switch-sides.ts'
+import type { Stream } from './stream.ts'
+
+export interface GuardParts {
+  readonly context: MigrationContext
+  readonly sides: SwitchSides
+  readonly tables: readonly Table[]
+  readonly participant: Participant
+  readonly pinned: PinnedPolicy
+  /** The sync from the side that takes the writes to the other one. */
+  readonly stream: Stream | null
+}
+
+const ok = (name: string, text: string): Guard => ({ name, ok: true, severity: 'blocker', text })
+const blocker = (name: string, text: string): Guard => ({
+  name,
+  ok: false,
+  severity: 'blocker',
+  text,
+})
+const warning = (name: string, text: string): Guard => ({
+  name,
+  ok: false,
+  severity: 'warning',
+  text,
+})
+
+export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> {
+  const { sides } = parts
+  const guards = await Promise.all([
+    marksGuard(parts),
+    streamGuard(parts),
+    schemaGuard(parts),
+    bypassGuard(parts),
+    ...[sides.from, sides.to].flatMap((side) => [
+      transactionsGuard(parts.context, side),
+      triggersGuard(side),
+      roomGuard(side),
+    ]),
+    schedulerGuard(sides),
+    unsyncedGuard(parts),
+  ])
+  return [rolesGuard(parts), pinnedGuard(parts), ...guards.flat()]
+}
+
+async function marksGuard({ sides, participant }: GuardParts): Promise<Guard> {
+  const { primary, epoch } = participant.route
+  const wrong: string[] = []
+  for (const { side, control } of [sides.from, sides.to]) {
+    const mark = await readMark(control)
+    if (mark !== undefined && (mark.primary !== primary || mark.epoch > epoch))
+      wrong.push(`${side} says ${mark.primary} since epoch ${mark.epoch}`)
+  }
+  if (primary !== sides.from.side) wrong.push(`the route says ${primary}`)
+  if (await isFenced(sides.from.control)) wrong.push(`${sides.from.side} is fenced`)
+  return wrong.length === 0
+    ? ok('marks', `both databases name ${primary} as the side that takes the writes`)
+    : blocker('marks', `which side takes the writes is in doubt: ${wrong.join('; ')}`)
+}
+
+/** A fence that shuts out Pontoon itself could not be undone. */
+function rolesGuard({ context }: GuardParts): Guard {
+  const both = (['source', 'target'] as const).flatMap((side) => {
+    const own = ownRoles(context, side)
+    return applicationRoles(context, side)
+      .filter((role) => own.includes(role))
+      .map((role) => `${role} on ${side}`)
+  })
+  return both.length === 0
+    ? ok('roles', 'the application and Pontoon have roles of their own')
+    : blocker(
+        'roles',
+        `the application uses a role of Pontoon (${both.join(', ')}), so no fence could keep it out: ` +
+          'set controlUser and replicationUser to roles of their own',
+      )
+}
+
+async function streamGuard({ context, sides, stream }: GuardParts): Promise<Guard> {
+  const { from, to } = sides
+  if (stream === null)
+    return blocker(
+      'sync',
+      `no sync from ${from.side} to ${to.side}: run pontoon copy ${context.service}`,
+    )
+  const state = await stream.state(to.replication)
+  if (state === undefined) return blocker('sync', `subscription ${stream.name} is gone`)
+  const unready = state.tables.filter((table) => table.state !== 'ready')
+  if (!state.isEnabled)
+    return blocker('sync', `subscription ${stream.name} is disabled; pontoon sync says why`)
+  if (state.workerPid === null) return blocker('sync', `subscription ${stream.name} has no worker`)
+  return unready.length === 0
+    ? ok('sync', `sync from ${from.side} to ${to.side} runs, ${state.tables.length} tables ready`)
+    : blocker('sync', `tables not yet synced: ${unready.map(readable).join(', ')}`)
+}
+
+/** What would stop the sync or be lost by it, in both directions: the way back is one as well. */
+async function schemaGuard({ context, sides, tables }: GuardParts): Promise<readonly Guard[]> {
+  const { from, to } = sides
+  const { exclude } = context.config.migration
+  const theirs = await readTables(to.watch, exclude)
+  const sequences = await readSequences(from.watch, exclude)
+  const theirSequences = await readSequences(to.watch, exclude)
+  const name = publicationName(context.service, directionFrom(from.side))
+  const forth = findDrift({
+    sender: tables,
+    receiver: theirs,
+    published: await readPublishedTables(from.watch, name),
+    senderSequences: sequences,
+    receiverSequences: theirSequences,
+  })
+  const back = findDrift({
+    sender: theirs,
+    receiver: tables,
+    published: undefined,
+    senderSequences: theirSequences,
+    receiverSequences: sequences,
+  })
+  const unlogged = new Set(tables.filter(({ isUnlogged }) => isUnlogged).map(readable))
+  const found = [...forth, ...back.filter(({ effect }) => effect === 'stops')]
+  const drifts = found.filter(({ table }) => !unlogged.has(table))
+  if (drifts.length === 0) return [ok('schema', `the same ${tables.length} tables on both sides`)]
+  return drifts.map(({ table, effect, text, fix }) => {
+    const make = effect === 'differs' ? warning : blocker
+    return make('schema', `${table} ${text}: ${fix}`)
+  })
+}
+
+/** Backends of this database that are not the proxy's: the fence would end their work. */
+async function bypassGuard({ context, sides, participant }: GuardParts): Promise<Guard> {
+  const { from } = sides
+  const pids = participant.backends(from.side)
+  const { rows } = await from.watch.query(
+    `SELECT pid, usename, application_name, COALESCE(host(client_addr), 'local')
+     FROM pg_catalog.pg_stat_activity
+     WHERE datname = pg_catalog.current_database() AND backend_type = 'client backend'
+       AND pid <> ALL ($1::int[]) AND usename <> ALL ($2::text[])
+       AND application_name <> ALL ($3::text[]) AND usename NOT IN ('rdsadmin')
+     ORDER BY pid LIMIT 20`,
+    [
+      `{${pids.join(',')}}`,
+      arrayLiteral(ownRoles(context, from.side)),
+      arrayLiteral(context.config.migration.allowApplications),
+    ],
+  )
+  if (rows.length === 0) return ok('bypass', `nobody uses ${from.side} past Pontoon`)
+  const who = rows.map(([pid, user, application, address]) => {
+    const called = application === '' ? '' : ` (${application})`
+    return `${user}${called} from ${address}, pid ${pid}`
+  })
+  return blocker(
+    'bypass',
+    `connected to ${from.side} past Pontoon: ${who.join('; ')}; point them at Pontoon, end them, ` +
+      'or name them in migration.allowApplications',
+  )
+}
+
+function pinnedGuard({ participant, pinned }: GuardParts): Guard {
+  const held = participant.immovable()
+  if (held.length === 0) return ok('pinned', 'every session can follow to the other side')
+  const who = held
+    .slice(0, 10)
+    .map((one) => `${one.user} from ${one.address} (${one.pinReason}, client ${one.id})`)
+  const text = `${held.length} sessions cannot follow: ${who.join('; ')}`
+  return pinned === 'abort'
+    ? blocker('pinned', `${text}; --pinned wait or terminate says what becomes of them`)
+    : warning('pinned', text)
+}
+
+/** The creation of a slot waits for transactions of every database of the cluster. */
+async function transactionsGuard(context: MigrationContext, at: SwitchSide): Promise<Guard> {
+  const { longTransactionMs } = context.config.migration
+  const { rows } = await at.watch.query(
+    `SELECT 'prepared transaction ' || gid || ' in ' || database FROM pg_catalog.pg_prepared_xacts
+     UNION ALL
+     SELECT 'pid ' || pid || ' of ' || COALESCE(usename, '?') || ' in ' || COALESCE(datname, '?')
+     FROM pg_catalog.pg_stat_activity
+     WHERE backend_xid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()
+       AND xact_start < pg_catalog.clock_timestamp() - $1::interval
+     LIMIT 20`,
+    [`${longTransactionMs} milliseconds`],
+  )
+  return rows.length === 0
+    ? ok('transactions', `no long or prepared transactions on ${at.side}`)
+    : blocker(
+        'transactions',
+        `open on ${at.side} (whole cluster): ${rows.map(([text]) => text).join('; ')}; end them first`,
+      )
+}
+
+/** Such triggers fire for the apply worker too, and those that write fail behind a fence. */
+async function triggersGuard(at: SwitchSide): Promise<Guard> {
+  const { rows } = await at.watch.query(
+    `SELECT t.tgname || ' on ' || n.nspname || '.' || c.relname
+     FROM pg_catalog.pg_trigger t
+     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE t.tgenabled IN ('A', 'R') AND NOT t.tgisinternal AND ${isUserRelationSql()} LIMIT 20`,
+  )
+  return rows.length === 0
+    ? ok('triggers', `no ENABLE ALWAYS or REPLICA triggers on ${at.side}`)
+    : blocker(
+        'triggers',
+        `fire while rows are applied on ${at.side}: ${rows.map(([text]) => text).join(', ')}; ` +
+          'ALTER TABLE … ENABLE TRIGGER',
+      )
+}
+
+async function roomGuard(at: SwitchSide): Promise<Guard> {
+  const { rows } = await at.watch.query(
+    `SELECT pg_catalog.current_setting('wal_level'),
+       pg_catalog.current_setting('max_replication_slots')::int -
+         (SELECT count(*) FROM pg_catalog.pg_replication_slots),
+       pg_catalog.current_setting('max_wal_senders')::int -
+         (SELECT count(*) FROM pg_catalog.pg_stat_replication)`,
+  )
+  const [level, slots, senders] = rows[0] ?? []
+  if (level !== 'logical')
+    return blocker('room', `wal_level of ${at.side} is ${level}: the way back needs logical`)
+  return Number(slots) > 0 && Number(senders) > 0
+    ? ok('room', `${at.side} has room for a slot and a WAL sender`)
+    : blocker('room', `${at.side}: raise max_replication_slots and max_wal_senders`)
+}
+
+async function schedulerGuard({ from, to }: SwitchSides): Promise<Guard> {
+  const both = (await hasScheduler(from)) && (await hasScheduler(to))
+  return both
+    ? warning('scheduler', 'pg_cron is on both sides: make sure that its jobs run on one only')
+    : ok('scheduler', 'no scheduler on both sides')
+}
+
+async function hasScheduler({ watch }: SwitchSide): Promise<boolean> {
+  const found = "SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'pg_cron'"
+  return (await watch.value(found)) === '1'
+}
+
+/** What logical replication does not carry. */
+async function unsyncedGuard({ sides, tables }: GuardParts): Promise<Guard> {
+  const { from } = sides
+  const objects = await countLargeObjects(from.watch)
+  const unlogged = tables.filter((table) => table.isUnlogged).map(readable)
+  const parts = [
+    ...(objects > 0 ? [`${objects} large objects`] : []),
+    ...(unlogged.length > 0 ? [`unlogged tables ${unlogged.join(', ')}`] : []),
+  ]
+  const to: Side = otherSide(from.side)
+  return parts.length === 0
+    ? ok('unsynced', 'no large objects or unlogged tables')
+    : warning('unsynced', `not kept equal on ${to}: ${parts.join('; ')}`)
+}
+
+async function countLargeObjects(client: SqlClient): Promise<number> {
+  const count = await client.value(
+    'SELECT count(*) FROM (SELECT FROM pg_catalog.pg_largeobject_metadata LIMIT 1000) o',
+  )
+  return Number(count)
+}

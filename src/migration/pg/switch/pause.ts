@@ -1,0 +1,171 @@
+/**
+ * The steps in the pause, each against the databases only (C3 to C8). The engine (switch.ts) runs
+ * them in order; whatever rejects here leads to the undo.
+ */
+import { PontoonError } from '../../../shared/errors.ts'
+import { conninfo } from '../conninfo.ts'
+import { endOthers, fenceHoles, fenceSql, type FencePrior, type FenceSpec } from '../fence.ts'
+import { publicationName, subscriptionName } from '../names.ts'
+import { readable } from '../quote.ts'
+import { readPublishedTables } from '../publication.ts'
+import { readSequenceStates, setSequencesSql } from '../sequences.ts'
+import type { MigrationContext } from '../side-login.ts'
+import { createSlot } from '../slot.ts'
+import { createSubscription, disableSubscription, terminateApplyWorker } from '../subscription.ts'
+import { readSequences, readTables, type Sequence, type Table } from '../tables.ts'
+import { awaitBeat, freshValue, sendBeat } from './beats.ts'
+import { makeStream, type Stream } from './stream.ts'
+import { directionFrom, type SwitchSides } from './switch-sides.ts'
+
+/** What was read before the pause, so that the pause need not. */
+export interface PausePlan {
+  readonly context: MigrationContext
+  readonly sides: SwitchSides
+  readonly fence: FenceSpec
+  readonly prior: FencePrior
+  readonly tables: readonly Table[]
+  readonly sequences: readonly Sequence[]
+  readonly stream: Stream
+  /** apply_error_count of the stream before; null before 15. */
+  readonly errors: number | null
+  readonly wallMs: () => number
+}
+
+export interface PauseOptions {
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+/** C3. */
+export async function fenceOldSide(plan: PausePlan, options: PauseOptions): Promise<void> {
+  const { control } = plan.sides.from
+  await control.run(fenceSql(plan.fence, plan.prior), options)
+  await endOthers(control, plan.fence, options)
+}
+
+/** DDL may have slipped in since the guards looked; runs beside the other steps. */
+export async function checkAgain(plan: PausePlan, options: PauseOptions): Promise<void> {
+  const { watch } = plan.sides.from
+  const { exclude } = plan.context.config.migration
+  const holes = await fenceHoles(watch, plan.fence, options)
+  if (holes.length > 0)
+    throw new PontoonError('MIGRATION_REFUSED', `roles pass the fence: ${holes.join(', ')}`)
+  const tables = await readTables(watch, exclude)
+  const sequences = await readSequences(watch, exclude)
+  const name = publicationName(plan.context.service, plan.stream.direction)
+  const published = (await readPublishedTables(watch, name)) ?? []
+  const members = new Set(published.map(readable))
+  const unpublished = tables.filter(
+    (table) => table.kind === 'table' && !table.isUnlogged && !members.has(readable(table)),
+  )
+  if (shapeOf(tables, sequences) !== shapeOf(plan.tables, plan.sequences))
+    throw new PontoonError('MIGRATION_REFUSED', 'tables or sequences were changed since the check')
+  if (unpublished.length > 0)
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `not in publication ${name} any more: ${unpublished.map(readable).join(', ')}`,
+    )
+}
+
+/** C4: after this row, nothing of the old side's application is in its log. */
+export async function sendFenceRow(plan: PausePlan, options: PauseOptions): Promise<bigint> {
+  const value = freshValue(plan.wallMs())
+  await sendBeat(plan.sides.from.control, plan.stream.direction, 'fence', value, options)
+  return value
+}
+
+/**
+ * C5. Seeing the row is not enough: the apply worker commits asynchronously, and a crash would lose
+ * what it has not flushed. One commit that waits for its flush takes all earlier ones along. It is
+ * the probe of the way back as well; gives its value.
+ */
+export async function awaitApplied(
+  plan: PausePlan,
+  fenceRow: bigint,
+  options: PauseOptions,
+): Promise<bigint> {
+  const { from, to } = plan.sides
+  await awaitBeat(to.control, plan.stream.direction, 'fence', fenceRow, options)
+  const probe = freshValue(plan.wallMs())
+  await sendBeat(to.control, directionFrom(to.side), 'probe', probe, options)
+  const state = await plan.stream.state(to.watch, options)
+  if ((state?.errors?.apply ?? null) !== plan.errors)
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `sync from ${from.side} to ${to.side} has met an error`,
+    )
+  return probe
+}
+
+/** C6. */
+export async function carrySequences(plan: PausePlan, options: PauseOptions): Promise<void> {
+  const { from, to } = plan.sides
+  const states = await readSequenceStates(from.control, plan.sequences, options)
+  const sql = setSequencesSql(states)
+  if (sql !== null) await to.watch.query(sql, undefined, options)
+}
+
+/** C7, where only one direction may run at a time: the old one stops, the new one begins here. */
+export async function turnRound(
+  plan: PausePlan,
+  epoch: number,
+  options: PauseOptions,
+): Promise<Stream> {
+  const { context, sides, stream } = plan
+  const { from, to } = sides
+  const direction = directionFrom(to.side)
+  const name = subscriptionName(context.service, direction, epoch)
+  await disableSubscription(to.replication, stream.name)
+  await terminateApplyWorker(to.replication, stream.name)
+  await createSlot(to.replication, name, options)
+  await createSubscription(
+    from.replication,
+    {
+      name,
+      publications: [publicationName(context.service, direction)],
+      conninfo: await conninfo(context, to.side, {
+        task: `sync ${direction}`,
+        subscriberMajor: from.replication.major,
+      }),
+      publisherMajor: to.control.major,
+      createSlot: false,
+      copyData: false,
+      enabled: true,
+    },
+    options,
+  )
+  return makeStream(direction, name, name)
+}
+
+const roundTripMs = 1_000
+
+/** C8: hard gate. A row that was written behind everything else has come back. */
+export async function proveBack(
+  { sides, wallMs }: Pick<PausePlan, 'sides' | 'wallMs'>,
+  back: Stream,
+  sent: bigint | null,
+  { signal }: PauseOptions,
+): Promise<void> {
+  const { from, to } = sides
+  const options = { timeoutMs: roundTripMs, signal }
+  let value = sent
+  if (value === null) {
+    value = freshValue(wallMs())
+    await sendBeat(to.control, back.direction, 'probe', value, options)
+  }
+  await awaitBeat(from.control, back.direction, 'probe', value, options)
+  const state = await back.state(from.watch, options)
+  if (state?.isEnabled !== true || state.workerPid === null)
+    throw new PontoonError('MIGRATION_REFUSED', `the sync back (${back.name}) does not run`)
+}
+
+/** All that tells of a table or sequence but what changes by itself. */
+function shapeOf(tables: readonly Table[], sequences: readonly Sequence[]): string {
+  return JSON.stringify(
+    [
+      tables.map((table) => ({ ...table, bytes: 0, rows: 0 })),
+      sequences.map((sequence) => ({ ...sequence, increment: String(sequence.increment) })),
+    ],
+    (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value),
+  )
+}

@@ -1,0 +1,324 @@
+/**
+ * One cutover or rollback from its guards to its end: docs/cutover.md has the algorithm and why
+ * each step is there. Up to the commit point every failure, the deadline and the operator's abort
+ * lead to the undo; from there on only forward. What decides is the record in the store
+ * (store/switch-record.ts); carry-out.ts does what was decided, here and after a crash.
+ */
+import type { Route } from '../../../routing/route.ts'
+import { assert } from '../../../shared/assert.ts'
+import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
+import type { Clock } from '../../../shared/clock.ts'
+import { otherSide, type Side } from '../../../shared/side.ts'
+import type { SwitchRecord } from '../../../store/switch-record.ts'
+import { readPrior } from '../fence.ts'
+import { readSequences, readTables } from '../tables.ts'
+import { armReverse, awaitLowLag, makeReady, proveReverse, type ArmParts } from './arm.ts'
+import { carryOut, undo, type SwitchContext } from './carry-out.ts'
+import { drain } from './drain.ts'
+import { checkGuards } from './guards.ts'
+import type { Guard, HeldGate, SwitchReport, SwitchRequest } from './model.ts'
+import {
+  awaitApplied,
+  carrySequences,
+  checkAgain,
+  fenceOldSide,
+  proveBack,
+  sendFenceRow,
+  turnRound,
+  type PauseOptions,
+  type PausePlan,
+} from './pause.ts'
+import { predictPauseMs } from './predict.ts'
+import { StepLog, type StepWatch } from './step-log.ts'
+import { findStreams, streamMode, type Stream, type StreamMode } from './stream.ts'
+import { directionFrom, fenceSpec, openSides, type SwitchSides } from './switch-sides.ts'
+
+export interface SwitchParts extends SwitchContext {
+  readonly clock: Clock
+  readonly watch: StepWatch
+}
+
+/** Lag is waited for this long before the guards refuse. */
+const lagWaitMs = 15_000
+/** Of the deadline, what the steps after the drain may need. */
+const stepsShare = 0.5
+
+interface Prepared {
+  readonly plan: PausePlan
+  readonly mode: StreamMode
+  /** Null where it is made in the pause. */
+  readonly back: Stream | null
+}
+
+/** Never rejects for what a switch may meet: the report says how it ended. */
+export async function runSwitch(
+  parts: SwitchParts,
+  request: SwitchRequest,
+  signal: AbortSignal,
+): Promise<SwitchReport> {
+  return await new Switch(parts, request, signal).run()
+}
+
+class Switch {
+  readonly #parts: SwitchParts
+  readonly #request: SwitchRequest
+  readonly #signal: AbortSignal
+  readonly #steps: StepLog
+  readonly #from: Side
+  readonly #to: Side
+  readonly #before: Route
+  #guards: readonly Guard[] = []
+  #pauseMs: number | null = null
+  #predictedPauseMs: number | null = null
+
+  constructor(parts: SwitchParts, request: SwitchRequest, signal: AbortSignal) {
+    this.#parts = parts
+    this.#request = request
+    this.#signal = signal
+    this.#steps = new StepLog(parts.watch, () => parts.clock.nowMs())
+    this.#to = request.kind === 'cutover' ? 'target' : 'source'
+    this.#from = otherSide(this.#to)
+    this.#before = parts.participant.route
+  }
+
+  async run(): Promise<SwitchReport> {
+    let sides: SwitchSides | null = null
+    try {
+      this.#refuseWrongWay()
+      sides = await openSides(this.#parts, this.#from, this.#to)
+      const prepared = await this.#prepare(sides)
+      if (this.#request.dryRun) {
+        this.#predictedPauseMs = await predictPauseMs(
+          this.#armParts(sides, prepared.mode),
+          this.#steps.reports,
+        )
+        return this.#report('done', null)
+      }
+      await this.#start()
+      return await this.#inPause(prepared)
+    } catch (thrown) {
+      const { message } = toPontoonError(thrown)
+      const at = this.#steps.current
+      return this.#report('refused', at === null ? message : `${at}: ${message}`)
+    } finally {
+      sides?.close()
+    }
+  }
+
+  #refuseWrongWay(): void {
+    const { kind } = this.#request
+    if (this.#before.primary === this.#from && this.#before.phase !== 'retired') return
+    const why =
+      this.#before.phase === 'retired'
+        ? 'the service is retired'
+        : `${this.#before.primary} takes the writes already`
+    throw new PontoonError('MIGRATION_REFUSED', `no ${kind}: ${why}`)
+  }
+
+  #armParts(sides: SwitchSides, mode: StreamMode): ArmParts {
+    const { clock } = this.#parts
+    return {
+      context: this.#parts,
+      sides,
+      mode,
+      wallMs: () => clock.wallMs(),
+      signal: this.#signal,
+    }
+  }
+
+  /** Before the pause (P1 to P4): nothing here touches the traffic. */
+  async #prepare(sides: SwitchSides): Promise<Prepared> {
+    const { service, config, clock } = this.#parts
+    const { from, to } = sides
+    const mode = streamMode(from.control, to.control)
+    const arm = this.#armParts(sides, mode)
+    const { exclude } = config.migration
+    const tables = await readTables(from.watch, exclude)
+    const streams = await findStreams(to.replication, service, directionFrom(from.side))
+    const stream = streams.at(-1) ?? null
+    await this.#steps.run('guards', () => this.#checkGuards(arm, { tables, stream }))
+    assert(stream !== null, 'the guards have seen a stream')
+    await this.#steps.run('publication', () => makeReady(arm, this.#before))
+    const back = await this.#steps.run('reverse', () => armReverse(arm))
+    await this.#steps.run('proof', () => proveReverse(arm))
+    await awaitLowLag(arm, lagWaitMs)
+    const fence = fenceSpec(this.#parts, from.side)
+    const state = await stream.state(to.watch)
+    const plan: PausePlan = {
+      context: this.#parts,
+      sides,
+      fence,
+      prior: await readPrior(from.control, fence),
+      tables: await readTables(from.watch, exclude),
+      sequences: await readSequences(from.watch, exclude),
+      stream,
+      errors: state?.errors?.apply ?? null,
+      wallMs: () => clock.wallMs(),
+    }
+    this.#signal.throwIfAborted()
+    return { plan, mode, back }
+  }
+
+  async #checkGuards(
+    { context, sides }: ArmParts,
+    found: Pick<Parameters<typeof checkGuards>[0], 'tables' | 'stream'>,
+  ): Promise<void> {
+    const { participant } = this.#parts
+    const { pinned } = this.#request
+    this.#guards = await checkGuards({ context, sides, participant, pinned, ...found })
+    const failed = this.#guards.filter(({ ok, severity }) => !ok && severity === 'blocker')
+    if (failed.length > 0)
+      throw new PontoonError('MIGRATION_REFUSED', failed.map(({ text }) => text).join('. '))
+  }
+
+  /** C1. The record is durable before the gate shuts. */
+  async #start(): Promise<void> {
+    const { store, service, clock } = this.#parts
+    const { id, kind, actor } = this.#request
+    const record: SwitchRecord = {
+      id,
+      kind,
+      from: this.#from,
+      to: this.#to,
+      epoch: this.#before.epoch,
+      state: 'started',
+      startedAtMs: clock.wallMs(),
+      actor,
+    }
+    await this.#steps.run('start', () => store.startSwitch(service, record))
+  }
+
+  async #inPause(prepared: Prepared): Promise<SwitchReport> {
+    const { participant, clock, service } = this.#parts
+    const { kind, id, deadlineMs } = this.#request
+    const beganMs = clock.nowMs()
+    const gate = participant.hold(`${kind} ${id}`)
+    const held: HeldGate = {
+      drained: (waitMs) => gate.drained(waitMs),
+      release: (release) => {
+        this.#pauseMs ??= clock.nowMs() - beganMs
+        gate.release(release)
+      },
+    }
+    const late = new AbortController()
+    const timer = setTimeout(() => {
+      const step = this.#steps.current ?? 'gate'
+      late.abort(
+        new PontoonError(
+          'SWITCH_ABORTED',
+          `not committed within ${deadlineMs} ms, at step ${step}`,
+        ),
+      )
+    }, deadlineMs)
+    try {
+      const signal = AbortSignal.any([this.#signal, late.signal])
+      await this.#untilCommit(prepared, held, signal)
+    } catch (thrown) {
+      clearTimeout(timer)
+      if (!(await this.#isCommitted())) return await this.#undone(thrown, held)
+    }
+    clearTimeout(timer)
+    const { store } = this.#parts
+    const record = store.switchOf(service)
+    const route = store.get(service)
+    assert(record !== undefined && route !== undefined, 'a committed switch has record and route')
+    const decided = { record, gate: held, steps: this.#steps }
+    await carryOut(this.#parts, decided, route, prepared.plan.sides.to.control)
+    return this.#report('done', null)
+  }
+
+  /** C2 to C9. */
+  async #untilCommit(
+    { plan, mode, back }: Prepared,
+    gate: HeldGate,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { participant, store, service } = this.#parts
+    const { deadlineMs, pinned, id } = this.#request
+    const options: PauseOptions = { timeoutMs: deadlineMs, signal }
+    await this.#steps.run('gate', () =>
+      drain(participant, gate, { policy: pinned, waitMs: deadlineMs * stepsShare, signal }),
+    )
+    await this.#steps.run('fence', () => fenceOldSide(plan, options))
+    const beside = Promise.all([checkAgain(plan, options), carrySequences(plan, options)])
+    // Whoever fails first is heard; the other is waited for with it.
+    beside.catch(() => undefined)
+    const row = await this.#steps.run('fence-row', () => sendFenceRow(plan, options))
+    const probe = await this.#steps.run('applied', () => awaitApplied(plan, row, options))
+    await this.#steps.run('sequences', () => beside)
+    const turned = mode === 'turns'
+    const stream =
+      back ??
+      (await this.#steps.run('reverse-slot', () =>
+        turnRound(plan, this.#before.epoch + 1, options),
+      ))
+    await this.#steps.run('reverse-proof', () =>
+      proveBack(plan, stream, turned ? null : probe, options),
+    )
+    await this.#steps.run('commit', async () => {
+      signal.throwIfAborted()
+      await store.commitSwitch(service, id, this.#routeAfter())
+    })
+  }
+
+  /** Reads go with the writes: 100 on the target after a cutover, 0 after a rollback. */
+  #routeAfter(): Route {
+    const isTarget = this.#to === 'target'
+    return {
+      ...this.#before,
+      epoch: this.#before.epoch + 1,
+      phase: isTarget ? 'managed' : 'self-hosted',
+      primary: this.#to,
+      reads: isTarget ? 100 : 0,
+      mirror: 0,
+      dualWrite: 0,
+    }
+  }
+
+  /** `started → aborting`, unless the commit has won. */
+  async #isCommitted(): Promise<boolean> {
+    const { store, service, log } = this.#parts
+    const { id } = this.#request
+    for (;;) {
+      try {
+        await store.abortSwitch(service, id)
+        return false
+      } catch (thrown) {
+        if (store.switchOf(service)?.state === 'committed') return true
+        const error = toPontoonError(thrown)
+        if (error.code === 'SWITCH_DECIDED') throw error
+        // Not durable yet: opening the gate now could be overtaken by nobody, but told to nobody.
+        log.error({ service, err: error }, 'the abort of a switch cannot be written; trying again')
+        await new Promise((resolve) => setTimeout(resolve, 200))
+      }
+    }
+  }
+
+  async #undone(thrown: unknown, gate: HeldGate): Promise<SwitchReport> {
+    const { store, service } = this.#parts
+    const reason = toPontoonError(thrown).message
+    const at = this.#steps.current
+    const record = store.switchOf(service)
+    assert(record !== undefined, 'an aborted switch has its record until it is undone')
+    await undo(this.#parts, { record, gate, steps: this.#steps })
+    return this.#report('aborted', at === null ? reason : `${at}: ${reason}`)
+  }
+
+  #report(outcome: SwitchReport['outcome'], reason: string | null): SwitchReport {
+    const { id, kind, dryRun } = this.#request
+    return {
+      id,
+      kind,
+      dryRun,
+      from: this.#from,
+      to: this.#to,
+      outcome,
+      guards: this.#guards,
+      steps: this.#steps.reports,
+      pauseMs: this.#pauseMs,
+      predictedPauseMs: this.#predictedPauseMs,
+      route: this.#parts.participant.route,
+      reason,
+    }
+  }
+}

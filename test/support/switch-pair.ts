@@ -1,0 +1,207 @@
+/**
+ * A source and a target with the roles of a migration, the tables of a small shop on both, and
+ * sync between them: what a cutover begins with. `pontoon schema` and `copy` have tests of their
+ * own; here the set-up is made by hand, so that a failure there does not show here.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Config, ServiceConfig } from '../../src/config/schema.ts'
+import { conninfo } from '../../src/migration/pg/conninfo.ts'
+import { controlSchemaSql, writeMarkSql } from '../../src/migration/pg/control-schema.ts'
+import { fence } from '../../src/migration/pg/fence.ts'
+import { publicationName, subscriptionName } from '../../src/migration/pg/names.ts'
+import { ensurePublication } from '../../src/migration/pg/publication.ts'
+import { connectAs, type MigrationContext } from '../../src/migration/pg/side-login.ts'
+import { createSubscription } from '../../src/migration/pg/subscription.ts'
+import { readSubscription } from '../../src/migration/pg/subscription-state.ts'
+import { fenceSpec } from '../../src/migration/pg/switch/switch-sides.ts'
+import { readTables } from '../../src/migration/pg/tables.ts'
+import { Secrets } from '../../src/net/secrets/secrets.ts'
+import { systemClock } from '../../src/shared/clock.ts'
+import { silentLog } from '../../src/shared/log.ts'
+import { freePort } from './free-port.ts'
+import { startPostgres } from './postgres.ts'
+import type { PostgresMajor, PostgresServer } from './postgres.ts'
+import { until } from './until.ts'
+
+export interface PairOptions {
+  readonly source?: PostgresMajor
+  readonly target?: PostgresMajor
+  /** Lines under the service, indented by four. */
+  readonly service?: string
+  readonly poolSize?: number
+}
+
+const tablesSql = `
+  CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL);
+  CREATE TABLE records (id bigserial PRIMARY KEY, writer int NOT NULL, number int NOT NULL);
+  CREATE SEQUENCE free_standing CACHE 5;
+  ALTER TABLE accounts OWNER TO app; ALTER TABLE records OWNER TO app;
+  ALTER SEQUENCE free_standing OWNER TO app`
+
+export const accountsCount = 100
+export const balanceEach = 1_000
+
+export class SwitchPair {
+  readonly source: PostgresServer
+  readonly target: PostgresServer
+  readonly folder: string
+  readonly port: number
+  readonly adminPort: number
+  readonly configFile: string
+  readonly context: MigrationContext
+  readonly config: Config
+
+  private constructor(
+    servers: { readonly source: PostgresServer; readonly target: PostgresServer },
+    folder: string,
+    ports: { readonly port: number; readonly adminPort: number },
+    options: PairOptions,
+  ) {
+    this.source = servers.source
+    this.target = servers.target
+    this.folder = folder
+    this.port = ports.port
+    this.adminPort = ports.adminPort
+    this.configFile = join(folder, 'database.yml')
+    writeFileSync(this.configFile, this.#configText(options))
+    this.config = loadConfig([this.configFile], {}).config
+    const secrets = new Secrets({ clock: systemClock, log: silentLog })
+    this.context = { service: 'orders', config: this.#serviceConfig(), secrets }
+  }
+
+  static async start(options: PairOptions = {}): Promise<SwitchPair> {
+    const settings = {
+      wal_level: 'logical',
+      max_connections: '150',
+      max_replication_slots: '20',
+      max_wal_senders: '20',
+    }
+    const servers = await Promise.all(
+      [options.source ?? 15, options.target ?? 15].map((major) =>
+        startPostgres({ major, settings }),
+      ),
+    )
+    const [source, target] = servers
+    if (source === undefined || target === undefined) throw new Error('two servers were started')
+    const ports = { port: await freePort(), adminPort: await freePort() }
+    const folder = mkdtempSync(join(tmpdir(), 'pontoon-pair-'))
+    const pair = new SwitchPair({ source, target }, folder, ports, options)
+    try {
+      await pair.#prepare()
+    } catch (error) {
+      await pair.stop()
+      throw error
+    }
+    return pair
+  }
+
+  get adminUrl(): string {
+    return `http://127.0.0.1:${this.adminPort}`
+  }
+
+  /** For the application, through Pontoon. */
+  url(): string {
+    return `postgres://app:app@127.0.0.1:${this.port}/shop`
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.source.stop(), this.target.stop()])
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async #prepare(): Promise<void> {
+    for (const server of [this.source, this.target]) await this.#prepareSide(server)
+    await this.source.query(
+      `INSERT INTO accounts SELECT g, ${balanceEach} FROM generate_series(1, ${accountsCount}) g`,
+
+      'shop',
+    )
+    await this.#startSync()
+  }
+
+  async #prepareSide(server: PostgresServer): Promise<void> {
+    const superuser = server.major < 16 ? 'SUPERUSER' : 'NOSUPERUSER'
+    await server.query(`CREATE ROLE app LOGIN PASSWORD 'app'`)
+    await server.query(`CREATE ROLE control LOGIN SUPERUSER PASSWORD 'control'`)
+    await server.query(`CREATE ROLE repl LOGIN REPLICATION ${superuser} PASSWORD 'repl'`)
+    await server.query(`CREATE ROLE reader LOGIN PASSWORD 'reader'`)
+    await server.createDatabase('shop', 'app')
+    await server.query(`SET ROLE app; ${tablesSql}`, 'shop')
+    if (server.major >= 16) {
+      await server.query('GRANT pg_create_subscription, app TO repl', 'shop')
+      await server.query('GRANT CREATE ON DATABASE shop TO repl', 'shop')
+    }
+  }
+
+  async #startSync(): Promise<void> {
+    const { context } = this
+    const connect = (side: 'source' | 'target', purpose: 'control' | 'replication') =>
+      connectAs(context, { side, purpose, task: 'test' })
+    const source = await connect('source', 'control')
+    const target = await connect('target', 'control')
+    for (const client of [source, target]) {
+      await client.run(controlSchemaSql())
+      await client.run(writeMarkSql({ epoch: 1, primary: 'source' }))
+      await client.run('GRANT ALL ON ALL TABLES IN SCHEMA pontoon TO repl')
+    }
+    await fence(target, fenceSpec(context, 'target'))
+    const { service } = context
+    const tables = await readTables(source)
+    await ensurePublication(source, { service, direction: 'forward', tables })
+    const owner = await connect('target', 'replication')
+    const name = subscriptionName(service, 'forward')
+    await createSubscription(owner, {
+      name,
+      publications: [publicationName(service, 'forward')],
+      conninfo: await conninfo(context, 'source', { task: 'sync' }),
+      publisherMajor: source.major,
+      createSlot: true,
+      copyData: true,
+      enabled: true,
+    })
+    await until(
+      async () => {
+        const state = await readSubscription(owner, name)
+        return state?.tables.every((table) => table.state === 'ready') ?? false
+      },
+      'every table is synced',
+      30_000,
+    )
+    for (const client of [source, target, owner]) client.close()
+  }
+
+  #serviceConfig(): ServiceConfig {
+    const service = this.config.services['orders']
+    if (service?.protocol !== 'postgres') throw new Error('the service is not there')
+    return service
+  }
+
+  #configText({ service = '', poolSize = 20 }: PairOptions): string {
+    return `
+admin: { listen: '127.0.0.1:${this.adminPort}' }
+state: { file: ${join(this.folder, 'state')} }
+services:
+  orders:
+    protocol: postgres
+    listen: 127.0.0.1:${this.port}
+    databases: [shop]
+    clientAuth: { mode: scram }
+    users:
+      app: { verifier: app, source: { password: app }, target: { password: app } }
+    pool: { mode: transaction, size: ${poolSize} }
+    migration: { lagMaxMs: 2000 }
+    source: ${sideText(this.source)}
+    target: ${sideText(this.target)}
+${service}`
+  }
+}
+
+function sideText(server: PostgresServer): string {
+  return `{ host: 127.0.0.1, port: ${server.port}, database: shop, tls: { mode: disable },
+      controlUser: { user: control, password: control },
+      replicationUser: { user: repl, password: repl },
+      readUser: { user: reader, password: reader } }`
+}
