@@ -15,6 +15,7 @@ import { rollback } from './rollback.ts'
 import { serve } from './serve.ts'
 import { shift } from './shift.ts'
 import { status } from './status.ts'
+import { sync } from './sync.ts'
 import { verify } from './verify.ts'
 import { version } from './version.ts'
 
@@ -29,6 +30,7 @@ export const commands: readonly Command[] = [
   pause,
   resume,
   reconnect,
+  sync,
   verify,
   cutover,
   rollback,

@@ -21,7 +21,9 @@ export interface PairOptions {
   readonly source: PostgresMajor
   readonly target: PostgresMajor
   readonly targetTls?: PostgresTls
+  /** Of both; `targetSettings` of the target beside them. */
   readonly settings?: Readonly<Record<string, string>>
+  readonly targetSettings?: Readonly<Record<string, string>>
 }
 
 export interface DatabaseOptions {
@@ -52,7 +54,11 @@ export async function startPair(options: PairOptions): Promise<MigrationPair> {
   const settings = { ...options.settings }
   const [source, target] = await Promise.all([
     startPostgres({ major: options.source, settings }),
-    startPostgres({ major: options.target, settings, tls: options.targetTls ?? false }),
+    startPostgres({
+      major: options.target,
+      settings: { ...settings, ...options.targetSettings },
+      tls: options.targetTls ?? false,
+    }),
   ])
   const servers = { source, target }
   await Promise.all(sides.map((side) => servers[side].query(rolesSql(servers[side].major, side))))
@@ -89,7 +95,7 @@ function rolesSql(major: number, side: Side): string {
     CREATE ROLE pontoon_control LOGIN ${control} PASSWORD 'control';
     SET standard_conforming_strings = on;
     CREATE ROLE pontoon_repl LOGIN REPLICATION ${replication} PASSWORD '${password}';
-    GRANT app, pg_read_all_stats, pg_signal_backend TO pontoon_control;
+    GRANT app, pg_monitor, pg_signal_backend TO pontoon_control;
     ${major < 16 ? '' : 'GRANT pg_create_subscription TO pontoon_repl;'}`
 }
 
@@ -97,7 +103,8 @@ async function makeDatabase(server: PostgresServer, name: string, schema: string
   await server.query(`CREATE DATABASE "${name}" OWNER app`)
   await server.query(
     `GRANT CREATE ON DATABASE "${name}" TO pontoon_control, pontoon_repl;
-     GRANT ALL ON SCHEMA public TO app, pontoon_repl`,
+     GRANT ALL ON SCHEMA public TO app, pontoon_repl;
+     GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO pontoon_control`,
     name,
   )
   await server.query(

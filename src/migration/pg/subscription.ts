@@ -22,6 +22,11 @@ export interface SubscriptionSpec {
   /** Whether the server copies the rows that are there. */
   readonly copyData: boolean
   readonly enabled: boolean
+  /**
+   * Default false. Switches the subscription off at its first error (15), and a connection that
+   * breaks is such an error (tried with 18): nobody would switch it on again.
+   */
+  readonly disableOnError?: boolean
   /** Default true: rows are written as the subscription's owner, not as that of each table (16). */
   readonly runAsOwner?: boolean
   /** Default true: what anyone but a superuser needs (16). */
@@ -59,8 +64,7 @@ export function createSubscriptionSql(subscriberMajor: number, spec: Subscriptio
 
 /**
  * `streaming`: large transactions travel while they run, so that their end is no long wait.
- * `disable_on_error`: a change that cannot be applied stops the stream instead of being tried again
- * for ever. `binary` stays off: it needs the same types with the same formats on both sides.
+ * `binary` stays off: it needs the same types with the same formats on both sides.
  */
 function settingsOf(
   major: number,
@@ -74,7 +78,7 @@ function settingsOf(
     copy_data: String(spec.copyData),
     enabled: String(spec.enabled),
     streaming: from(14, major >= 16 ? 'parallel' : 'on'),
-    disable_on_error: from(15, 'true'),
+    disable_on_error: spec.disableOnError === true ? from(15, 'true') : undefined,
     origin: spec.publisherMajor >= 16 ? from(16, 'none') : undefined,
     run_as_owner: from(16, String(spec.runAsOwner ?? true)),
     password_required: spec.passwordRequired === false ? from(16, 'false') : undefined,

@@ -241,10 +241,12 @@ await tap.test('options by version', (t) => {
     createSubscriptionSql(major, { ...spec, publisherMajor }).replace(/^.*enabled = true/, '')
   t.equal(options(13, 18), ')')
   t.equal(options(14, 18), ', streaming = on)')
-  t.equal(options(15, 18), ', streaming = on, disable_on_error = true)')
-  const from16 = ', streaming = parallel, disable_on_error = true'
+  t.equal(options(15, 18), ', streaming = on)')
+  const from16 = ', streaming = parallel'
   t.equal(options(16, 15), `${from16}, run_as_owner = true)`, '15 ignores origin')
   t.equal(options(18, 16), `${from16}, origin = none, run_as_owner = true)`)
+  const stopping = { ...spec, publisherMajor: 15, disableOnError: true }
+  t.match(createSubscriptionSql(15, stopping), ', streaming = on, disable_on_error = true)')
   t.match(
     createSubscriptionSql(15, { ...spec, publisherMajor: 15 }),
     `CREATE SUBSCRIPTION "s" CONNECTION 'password=''x''' PUBLICATION "p" WITH (slot_name = 's', `,

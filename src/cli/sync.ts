@@ -1,0 +1,177 @@
+/** pontoon sync SERVICE: makes logical replication run, mends it, says how it is, takes it away. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { isFenced } from '../migration/pg/fence.ts'
+import { writeBeat } from '../migration/pg/sync/beat.ts'
+import { syncConditions } from '../migration/pg/sync/conditions.ts'
+import { planDrop } from '../migration/pg/sync/drop.ts'
+import { readSchemas } from '../migration/pg/sync/drift-of.ts'
+import { readHealth, type SyncHealth } from '../migration/pg/sync/health.ts'
+import { openSyncJob, type SyncJob } from '../migration/pg/sync/job.ts'
+import { planSync, type SyncPlan } from '../migration/pg/sync/plan.ts'
+import { readSurroundings } from '../migration/pg/sync/surroundings.ts'
+import { PontoonError } from '../shared/errors.ts'
+import { dryRunOption, exitCodes } from './command.ts'
+import type { Command, CommandInput, ExitCode } from './command.ts'
+import { configOption } from './config-files.ts'
+import { parseDuration } from './duration.ts'
+import type { Output } from './output.ts'
+import { serviceJobOf } from './service-job.ts'
+import { describeConditions, describeDrift, describeHealth, healthLine } from './sync-view.ts'
+
+export const sync: Command = {
+  name: 'sync',
+  summary: 'Keep the other side equal by logical replication: make, mend, watch it.',
+  details:
+    'Takes over the subscription that pontoon copy left, or makes one whose rows the server copies\n' +
+    'itself (into empty tables). Mends what it finds: tables that are not published, a subscription\n' +
+    'that an error switched off, a password that was changed. Tells DDL that was done on one side\n' +
+    'only. Run it as often as you like. Exit code 3 when something has to be done first, 1 when\n' +
+    'sync does not run in the end.',
+  positionals: [{ name: 'SERVICE', help: 'Name of the service.' }],
+  options: {
+    ...configOption,
+    follow: { help: 'Go on watching, a line a second; ends with Ctrl-C.' },
+    once: { help: 'Only look: change nothing, wait for nothing.' },
+    wait: { value: 'DURATION', help: 'How long to wait until it runs (default 15s).' },
+    'print-sql': { help: 'Print the SQL (without passwords) instead of running it.' },
+    drop: { help: 'Take subscription, slot and publication away; asks for --yes.' },
+    yes: { help: 'Do what --drop says.' },
+    ...dryRunOption,
+  },
+  examples: [
+    'pontoon sync orders',
+    'pontoon sync orders --follow',
+    'pontoon sync orders --print-sql',
+    'pontoon sync orders --drop --yes',
+  ],
+  run,
+}
+
+const followEveryMs = 1_000
+const settleEveryMs = 200
+const waitDefault = '15s'
+
+async function run(input: CommandInput): Promise<ExitCode> {
+  const { args } = input
+  const waitMs = parseDuration(args.value('wait') ?? waitDefault, '--wait')
+  if (args.has('drop') && (args.has('follow') || args.has('once')))
+    throw new PontoonError('USAGE', '--drop goes with neither --follow nor --once.')
+  const job = await openSyncJob(serviceJobOf(input))
+  try {
+    if (args.has('once')) return await report(job, input.output)
+    const plan = args.has('drop') ? await planDrop(job) : await planSync(job)
+    if (plan.refusals.length > 0) return refuse(plan, job, input.output)
+    if (args.has('print-sql')) return printSql(plan, input.output)
+    if (args.has('dry-run')) return dryRun(plan, input.output)
+    if (args.has('drop')) return await drop(plan, input)
+    await carryOut(plan, input.output)
+    await settle(job, waitMs)
+    if (args.has('follow')) return await follow(job, input)
+    return await report(job, input.output)
+  } finally {
+    job.close()
+  }
+}
+
+function refuse({ refusals }: SyncPlan, { service }: SyncJob, output: Output): ExitCode {
+  output.result({ service, applied: false, refusals }, () =>
+    refusals.map((text) => `${service}: ${text}.`).join('\n'),
+  )
+  return exitCodes.refused
+}
+
+function printSql({ steps }: SyncPlan, output: Output): ExitCode {
+  const lines = steps.flatMap(({ what, sql }) => [`-- ${what}`, ...sql.map((text) => `${text};`)])
+  output.result({ sql: steps.flatMap(({ sql }) => sql), applied: false }, () =>
+    lines.length === 0 ? '-- nothing to do' : lines.join('\n'),
+  )
+  return exitCodes.ok
+}
+
+function dryRun({ steps }: SyncPlan, output: Output): ExitCode {
+  const what = steps.map((step) => step.what)
+  output.result({ steps: what, applied: false }, () =>
+    what.length === 0 ? 'Nothing would be done.' : what.map((text) => `would ${text}`).join('\n'),
+  )
+  return exitCodes.ok
+}
+
+async function drop(plan: SyncPlan, { args, output }: CommandInput): Promise<ExitCode> {
+  const what = plan.steps.map((step) => step.what)
+  if (!args.has('yes') && what.length > 0) {
+    output.result({ steps: what, applied: false }, () =>
+      [
+        ...what.map((text) => `would ${text}`),
+        '',
+        'Changes would not travel any more; add --yes to do it.',
+      ].join('\n'),
+    )
+    return exitCodes.refused
+  }
+  await carryOut(plan, output)
+  output.result({ steps: what, applied: true }, () =>
+    what.length === 0 ? 'There was nothing to take away.' : 'Sync is taken away.',
+  )
+  return exitCodes.ok
+}
+
+async function carryOut({ steps }: SyncPlan, output: Output): Promise<void> {
+  for (const step of steps) {
+    output.remark(step.what)
+    await step.run()
+  }
+}
+
+/** Until it runs and a beat has come through, or is off, or the time is over. */
+async function settle(job: SyncJob, waitMs: number): Promise<void> {
+  const deadline = performance.now() + waitMs
+  await writeBeat(job.sender, job.direction)
+  while (performance.now() < deadline) {
+    const { state, lagMs } = await readHealth(job, job)
+    const isRunning = state === 'copying' || (state === 'streaming' && lagMs === 0)
+    if (isRunning || state === 'lost' || state === 'disabled') return
+    await delay(settleEveryMs)
+  }
+}
+
+async function report(job: SyncJob, output: Output): Promise<ExitCode> {
+  const health = await readHealth(job, job)
+  const schemas = await readSchemas(job, job, job.exclude)
+  const { drift } = schemas
+  const conditions = syncConditions({
+    health,
+    schemas,
+    surroundings: [await readSurroundings(job.sender), await readSurroundings(job.receiver)],
+    isFenced: await isFenced(job.receiver),
+  })
+  output.result({ service: job.service, health, drift, conditions }, () =>
+    [describeHealth(health), describeDrift(drift), describeConditions(conditions)]
+      .filter(Boolean)
+      .join('\n\n'),
+  )
+  return isWell(health) ? exitCodes.ok : exitCodes.failed
+}
+
+async function follow(job: SyncJob, { output, streams }: CommandInput): Promise<ExitCode> {
+  const stop = new AbortController()
+  const onSignal = (): void => stop.abort()
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  let last: SyncHealth | undefined
+  try {
+    while (!stop.signal.aborted) {
+      await writeBeat(job.sender, job.direction)
+      last = await readHealth(job, job)
+      streams.out(output.json ? `${JSON.stringify(last)}\n` : `${healthLine(last)}\n`)
+      await delay(followEveryMs, undefined, { signal: stop.signal }).catch(() => undefined)
+    }
+  } finally {
+    process.removeListener('SIGINT', onSignal)
+    process.removeListener('SIGTERM', onSignal)
+  }
+  return last !== undefined && isWell(last) ? exitCodes.ok : exitCodes.failed
+}
+
+function isWell({ state }: SyncHealth): boolean {
+  return state === 'streaming' || state === 'copying'
+}

@@ -1,0 +1,61 @@
+/**
+ * The beat of a direction: a row that the sending side writes now and then and that travels with
+ * the changes. Once it is seen on the receiving side, everything that was committed before it is.
+ */
+import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
+import { heartbeatTable, pontoonSchema, type Direction } from '../names.ts'
+
+/** Milliseconds of the sending server's clock. */
+export interface Beat {
+  readonly value: bigint
+}
+
+/** Writes a beat and gives it; by the control role, which owns the table. */
+export async function writeBeat(
+  sender: SqlClient,
+  direction: Direction,
+  options?: SqlOptions,
+): Promise<Beat> {
+  const value = await sender.value(
+    `INSERT INTO ${tableOf(direction)} AS b (name, value, at)
+     VALUES ('beat', (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint,
+       pg_catalog.clock_timestamp())
+     ON CONFLICT (name) DO UPDATE
+       SET value = GREATEST(EXCLUDED.value, b.value + 1), at = EXCLUDED.at
+     RETURNING value`,
+    undefined,
+    options,
+  )
+  return { value: BigInt(value ?? 0) }
+}
+
+/** Null while none was written, or none has arrived. */
+export async function readBeat(
+  client: SqlClient,
+  direction: Direction,
+  options?: SqlOptions,
+): Promise<Beat | null> {
+  const value = await client.value(
+    `SELECT value FROM ${tableOf(direction)} WHERE name = 'beat'`,
+    undefined,
+    options,
+  )
+  return value === null ? null : { value: BigInt(value) }
+}
+
+/**
+ * How far behind the receiving side is, at most: 0 when it has the last beat. `sent` has to be read
+ * before `arrived`, so that what is called caught up is. Null while nothing has arrived.
+ */
+export function beatLagMs(
+  sent: Beat | null,
+  arrived: Beat | null,
+  senderNowMs: number,
+): number | null {
+  if (sent === null || arrived === null) return null
+  return arrived.value >= sent.value ? 0 : Math.max(0, senderNowMs - Number(arrived.value))
+}
+
+function tableOf(direction: Direction): string {
+  return `${pontoonSchema}.${heartbeatTable(direction)}`
+}

@@ -1,0 +1,81 @@
+/** Takes sync away: subscription, slot, publication, and the probes of that direction. */
+import {
+  probePublicationName,
+  probeSubscriptionName,
+  publicationName,
+  subscriptionName,
+} from '../names.ts'
+import { dropPublicationSql } from '../publication.ts'
+import { dropSlot, readSlots } from '../slot.ts'
+import { dropSubscription } from '../subscription.ts'
+import { identifier, literal } from '../quote.ts'
+import { findSubscription } from './health.ts'
+import type { SyncJob } from './job.ts'
+import type { SyncPlan, SyncStep } from './plan.ts'
+
+/** Idempotent: what is gone already is no step. */
+export async function planDrop(job: SyncJob): Promise<SyncPlan> {
+  const { service, direction } = job
+  if (direction === 'reverse') {
+    const refusal =
+      'the target takes the writes: without sync there is no way back; see pontoon retire'
+    return { steps: [], refusals: [refusal] }
+  }
+  const steps: SyncStep[] = []
+  const found = await findSubscription(job.receiver, job)
+  const names = [found, probeSubscriptionName(service, direction)]
+  const slots = new Set([subscriptionName(service, direction), ...names].filter(Boolean))
+  for (const name of names) if (name !== undefined) steps.push(...(await subscription(job, name)))
+  const present = await readSlots(
+    job.sender,
+    [...slots].flatMap((name) => name ?? []),
+  )
+  steps.push(
+    ...present.map(({ name }): SyncStep => ({
+      what: `drop the slot ${name}, and the WAL that it keeps`,
+      sql: [`SELECT pg_catalog.pg_drop_replication_slot(${literal(name)})`],
+      run: async () => {
+        await dropSlot(await job.senderOwner(), name)
+      },
+    })),
+  )
+  for (const name of [
+    publicationName(service, direction),
+    probePublicationName(service, direction),
+  ])
+    steps.push(...(await publication(job, name)))
+  return { steps, refusals: [] }
+}
+
+async function subscription(job: SyncJob, name: string): Promise<readonly SyncStep[]> {
+  const there = await job.receiver.value(
+    'SELECT count(*) FROM pg_catalog.pg_subscription WHERE subname = $1',
+    [name],
+  )
+  if (there === '0') return []
+  return [
+    {
+      what: `drop the subscription ${name}`,
+      sql: [`DROP SUBSCRIPTION ${identifier(name)}`],
+      run: async () => {
+        const { slotLeft } = await dropSubscription(await job.receiverOwner(), name, {
+          keepSlot: false,
+        })
+        if (slotLeft !== null) await dropSlot(await job.senderOwner(), slotLeft)
+      },
+    },
+  ]
+}
+
+async function publication(job: SyncJob, name: string): Promise<readonly SyncStep[]> {
+  const there = await job.sender.value(
+    'SELECT count(*) FROM pg_catalog.pg_publication WHERE pubname = $1',
+    [name],
+  )
+  const sql = dropPublicationSql(name)
+  if (there === '0') return []
+  const run = async (): Promise<void> => {
+    await job.sender.query(sql)
+  }
+  return [{ what: `drop the publication ${name}`, sql: [sql], run }]
+}

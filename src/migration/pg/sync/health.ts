@@ -1,0 +1,214 @@
+/**
+ * How sync is in one direction: whether it runs, how far it is behind, and what is the matter. Two
+ * plain connections, nothing locked: cheap enough for once a second.
+ */
+import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
+import { publicationName, subscriptionName, type Direction } from '../names.ts'
+import { readable } from '../quote.ts'
+import { readSlot, type SlotState } from '../slot.ts'
+import { readSubscription, type SubscriptionErrors } from '../subscription-state.ts'
+import { beatLagMs, readBeat } from './beat.ts'
+import { explain, unknownStop, type Explanation } from './explain.ts'
+import { lastWorkerError } from './server-log.ts'
+
+/**
+ * - `absent`: there is no subscription.
+ * - `unreachable`: a side does not answer.
+ * - `copying`: it runs, and tables are still being copied by the server.
+ * - `streaming`: it runs.
+ * - `stopped`: it should run, and has no worker or no WAL sender at present.
+ * - `disabled`: it was switched off, by somebody or by an error.
+ * - `lost`: its slot is gone or was given up, so changes are missing; only a new copy helps.
+ */
+export type SyncState =
+  'absent' | 'unreachable' | 'copying' | 'streaming' | 'stopped' | 'disabled' | 'lost'
+
+/** Positions are left out: health is shown as JSON. */
+export type SyncSlot = Omit<SlotState, 'confirmedFlushLsn' | 'restartLsn'>
+
+export interface SyncHealth {
+  readonly direction: Direction
+  readonly state: SyncState
+  readonly subscription: string | null
+  readonly slot: SyncSlot | null
+  /** WAL of the sending side that was not sent yet; null while nobody can tell. */
+  readonly unsentBytes: number | null
+  /** WAL of the sending side that was not applied yet. */
+  readonly lagBytes: number | null
+  /** By the beat; null where none has arrived. */
+  readonly lagMs: number | null
+  /** Tables whose copy is not done, at most `listedMax` by name. */
+  readonly notReady: readonly string[]
+  readonly notReadyCount: number
+  /** Null before 15, which counts nothing. */
+  readonly errors: SubscriptionErrors | null
+  /** What is the matter and what to do; null when nothing is. */
+  readonly problem: Explanation | null
+}
+
+export interface SyncSides {
+  readonly sender: SqlClient
+  readonly receiver: SqlClient
+}
+
+export interface SyncPlace {
+  readonly service: string
+  readonly direction: Direction
+}
+
+const listedMax = 20
+
+/** Rejects as SqlClient.query does; see `unreachable` for what is shown then. */
+export async function readHealth(
+  { sender, receiver }: SyncSides,
+  { service, direction }: SyncPlace,
+  options?: SqlOptions,
+): Promise<SyncHealth> {
+  // The sending side first: what has arrived is compared with what was sent before.
+  const sent = await readSender(sender, direction, options)
+  const name = await findSubscription(receiver, { service, direction }, options)
+  const found = name === undefined ? undefined : await readSubscription(receiver, name, options)
+  const slotName = found?.slot ?? subscriptionName(service, direction)
+  const slot = (await readSlot(sender, slotName, options)) ?? null
+  const common = { direction, slot: shown(slot), subscription: found?.name ?? null }
+  if (found === undefined)
+    return { ...nothingKnown, ...common, state: 'absent', problem: absentProblem(slot) }
+  const sending = await readWalSender(sender, slot, options)
+  const arrived = await readBeat(receiver, direction, options)
+  const notReady = found.tables.filter(({ state }) => state !== 'ready').map(readable)
+  const state = stateOf(slot, found, notReady.length)
+  return {
+    ...common,
+    state,
+    unsentBytes: sending?.unsentBytes ?? null,
+    lagBytes: sending?.unappliedBytes ?? slot?.unconfirmedBytes ?? null,
+    lagMs: beatLagMs(sent.beat, arrived, sent.nowMs),
+    notReady: notReady.slice(0, listedMax),
+    notReadyCount: notReady.length,
+    errors: found.errors,
+    problem: await problemOf(state, receiver, options),
+  }
+}
+
+/** What is shown of a direction while a side does not answer. */
+export function unreachable(direction: Direction, cause: string): SyncHealth {
+  const fix = 'see that the side is up and can be reached; sync goes on by itself'
+  return { ...nothingKnown, direction, state: 'unreachable', problem: { cause, fix } }
+}
+
+/** By its publication: the names of later ones carry an epoch. The newest counts. */
+export async function findSubscription(
+  receiver: SqlClient,
+  { service, direction }: SyncPlace,
+  options?: SqlOptions,
+): Promise<string | undefined> {
+  const name = await receiver.value(
+    `SELECT s.subname FROM pg_catalog.pg_subscription s
+     WHERE $1 = ANY (s.subpublications) AND s.subdbid = (
+       SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+     ORDER BY pg_catalog.length(s.subname) DESC, s.subname DESC LIMIT 1`,
+    [publicationName(service, direction)],
+    options,
+  )
+  return name ?? undefined
+}
+
+function shown(slot: SlotState | null): SyncSlot | null {
+  if (slot === null) return null
+  const { confirmedFlushLsn: _confirmed, restartLsn: _restart, ...rest } = slot
+  return rest
+}
+
+const nothingKnown = {
+  subscription: null,
+  slot: null,
+  unsentBytes: null,
+  lagBytes: null,
+  lagMs: null,
+  notReady: [],
+  notReadyCount: 0,
+  errors: null,
+} as const
+
+async function readSender(
+  sender: SqlClient,
+  direction: Direction,
+  options?: SqlOptions,
+): Promise<{ readonly beat: Awaited<ReturnType<typeof readBeat>>; readonly nowMs: number }> {
+  const beat = await readBeat(sender, direction, options)
+  const now = await sender.value(
+    'SELECT extract(epoch FROM pg_catalog.clock_timestamp()) * 1000',
+    undefined,
+    options,
+  )
+  return { beat, nowMs: Number(now) }
+}
+
+/** Null without a WAL sender, or without the privilege to see it (pg_read_all_stats). */
+async function readWalSender(
+  sender: SqlClient,
+  slot: SlotState | null,
+  options?: SqlOptions,
+): Promise<{ readonly unsentBytes: number; readonly unappliedBytes: number } | null> {
+  if (slot?.activePid === null || slot === null) return null
+  const { rows } = await sender.query(
+    `SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.sent_lsn),
+       pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.replay_lsn)
+     FROM pg_catalog.pg_stat_replication r WHERE r.pid = $1::int`,
+    [String(slot.activePid)],
+    options,
+  )
+  const [unsent, unapplied] = rows[0] ?? []
+  if (unsent === null || unsent === undefined) return null
+  if (unapplied === null || unapplied === undefined) return null
+  return { unsentBytes: Number(unsent), unappliedBytes: Number(unapplied) }
+}
+
+function stateOf(
+  slot: SlotState | null,
+  found: { readonly isEnabled: boolean; readonly workerPid: number | null },
+  notReady: number,
+): SyncState {
+  if (slot === null || slot.walStatus === 'lost') return 'lost'
+  if (!found.isEnabled) return 'disabled'
+  if (found.workerPid === null || !slot.isActive) return 'stopped'
+  return notReady > 0 ? 'copying' : 'streaming'
+}
+
+function absentProblem(slot: SlotState | null): Explanation | null {
+  if (slot === null) return null
+  return {
+    cause: `slot ${slot.name} keeps WAL and no subscription reads it: a copy is under way, or was given up`,
+    fix: 'run pontoon copy to its end, or pontoon sync SERVICE --drop --yes',
+  }
+}
+
+async function problemOf(
+  state: SyncState,
+  receiver: SqlClient,
+  options?: SqlOptions,
+): Promise<Explanation | null> {
+  if (state === 'lost') {
+    return {
+      cause: 'the slot is gone or was given up by the sending side, so changes are missing',
+      fix: 'raise max_slot_wal_keep_size if it was that; pontoon sync SERVICE --drop --yes, then pontoon copy',
+    }
+  }
+  if (state !== 'disabled' && state !== 'stopped') return null
+  const error = await lastWorkerError(receiver, options)
+  const known = error === null ? undefined : explain(error.message)
+  if (error !== null) {
+    const words = [error.message, error.detail]
+      .filter(Boolean)
+      .join(' (')
+      .concat(error.detail === '' ? '' : ')')
+    const { cause, fix } = known ?? { cause: 'it stopped', fix: 'mend it, then pontoon sync' }
+    return { cause: `${cause}. The server says: ${words}`, fix }
+  }
+  if (state === 'disabled') return unknownStop
+  return {
+    cause:
+      'no worker runs: the receiving server is starting one, or does not get to the sending one',
+    fix: "its log has the words ('logical replication apply worker'); pontoon sync renews password and way",
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * What makes sync run, from what there is: nothing at all, what `pontoon copy` left, or something
+ * that broke. Planned first and then done step by step, so that people may see the SQL before.
+ * Doing it twice does no harm.
+ */
+import { conninfo, redactConninfo } from '../conninfo.ts'
+import { heartbeatTable, publicationName, subscriptionName } from '../names.ts'
+import { heartbeatOf, isPublishable, planPublication, readPublishedTables } from '../publication.ts'
+import { identifier, literal, qualified, readable, type QualifiedName } from '../quote.ts'
+import {
+  createSubscription,
+  createSubscriptionSql,
+  enableSubscription,
+  refreshSubscription,
+  setSubscriptionConnection,
+  type SubscriptionSpec,
+} from '../subscription.ts'
+import { readSubscription } from '../subscription-state.ts'
+import { readTables, type Table } from '../tables.ts'
+import { findSubscription, readHealth } from './health.ts'
+import { receivingSide, sendingSide, type SyncJob } from './job.ts'
+
+export interface SyncStep {
+  /** For people. */
+  readonly what: string
+  /** What it runs, without passwords. */
+  readonly sql: readonly string[]
+  readonly run: () => Promise<void>
+}
+
+export interface SyncPlan {
+  readonly steps: readonly SyncStep[]
+  /** Why sync cannot be made to run as things are; then there are no steps. */
+  readonly refusals: readonly string[]
+}
+
+/** Rejects with MIGRATION_REFUSED for tables without an identity, or as SqlClient.query does. */
+export async function planSync(job: SyncJob): Promise<SyncPlan> {
+  const missing = await withoutHeartbeat(job)
+  if (missing.length > 0) {
+    const where = missing.join(' and the ')
+    return refused([`Pontoon's schema is missing on the ${where}: run pontoon schema first`])
+  }
+  const { service, direction } = job
+  const tables = await readTables(job.sender, job.exclude)
+  const receiver = new Set((await readTables(job.receiver, job.exclude)).map(qualified))
+  const before = await readPublishedTables(job.sender, publicationName(service, direction))
+  const members = new Set(before?.map(qualified))
+  // A table that only the sending side has would stop the stream at its first row.
+  const synced = tables.filter(
+    (table) => receiver.has(qualified(table)) || members.has(qualified(table)),
+  )
+  const change = await planPublication(job.sender, { service, direction, tables: synced })
+  const publication: readonly SyncStep[] =
+    change.statements.length === 0
+      ? []
+      : [
+          {
+            what: `${change.isNew ? 'make' : 'mend'} the publication (${change.added.length} tables more, ${change.dropped.length} less)`,
+            sql: change.statements,
+            run: async () => {
+              await job.sender.run(change.statements.join(';\n'), { timeoutMs: 120_000 })
+            },
+          },
+        ]
+  const name = await findSubscription(job.receiver, job)
+  const rest =
+    name === undefined
+      ? await planCreation(job, tables, receiver)
+      : await planMending(job, name, synced)
+  if (rest.refusals.length > 0) return rest
+  return { steps: [...publication, ...rest.steps], refusals: [] }
+}
+
+/** Without a copy, the server copies the rows itself; into empty tables only. */
+async function planCreation(
+  job: SyncJob,
+  tables: readonly Table[],
+  receiver: ReadonlySet<string>,
+): Promise<SyncPlan> {
+  const { service, direction } = job
+  if (direction === 'reverse')
+    return refused(['the way back is made by pontoon cutover only: it has to begin at the switch'])
+  const { problem } = await readHealth(job, job)
+  if (problem !== null) return refused([`${problem.cause}; ${problem.fix}`])
+  const rows = tables.filter(isPublishable)
+  const absent = rows.filter((table) => !receiver.has(qualified(table)))
+  if (absent.length > 0) {
+    const names = absent.map(readable).join(', ')
+    return refused([`missing on the ${receivingSide(direction)}: ${names}; run pontoon schema`])
+  }
+  const filled = await tablesWithRows(job, rows)
+  if (filled.length > 0) return refused([notEmpty(job, filled)])
+  const spec = await creationSpec(job)
+  const beats = `DELETE FROM pontoon.${heartbeatTable(direction)}`
+  return {
+    steps: [
+      {
+        what: `make the subscription ${subscriptionName(service, direction)}; the server copies ${rows.length} tables`,
+        sql: [beats, redacted(createSubscriptionSql(job.receiver.major, spec), spec.conninfo)],
+        run: async () => {
+          await job.receiver.query(beats)
+          await createSubscription(await job.receiverOwner(), spec)
+        },
+      },
+    ],
+    refusals: [],
+  }
+}
+
+async function planMending(
+  job: SyncJob,
+  name: string,
+  synced: readonly Table[],
+): Promise<SyncPlan> {
+  const [state, health] = await Promise.all([
+    readSubscription(job.receiver, name),
+    readHealth(job, job),
+  ])
+  if (health.state === 'lost' && health.problem !== null)
+    return refused([`${health.problem.cause}; ${health.problem.fix}`])
+  const known = new Set(state?.tables.map(qualified))
+  const fresh = synced.filter((table) => isPublishable(table) && !known.has(qualified(table)))
+  const filled = await tablesWithRows(job, fresh)
+  if (filled.length > 0) return refused([notEmpty(job, filled)])
+  const steps: SyncStep[] = []
+  if (health.state === 'disabled' || health.state === 'stopped') {
+    const text = await connectionText(job)
+    steps.push({
+      what: 'renew the way to the sending server, with its present password',
+      sql: [redacted(`ALTER SUBSCRIPTION ${identifier(name)} CONNECTION ${literal(text)}`, text)],
+      run: async () => setSubscriptionConnection(await job.receiverOwner(), name, text),
+    })
+  }
+  if (health.state === 'disabled') {
+    steps.push({
+      what: `switch the subscription on again. It was off: ${health.problem?.cause ?? 'nobody knows why'}`,
+      sql: [`ALTER SUBSCRIPTION ${identifier(name)} ENABLE`],
+      run: async () => enableSubscription(await job.receiverOwner(), name),
+    })
+  }
+  const gone = [...known].filter((table) => !new Set(publishedNames(synced, job)).has(table))
+  if (fresh.length > 0 || gone.length > 0) {
+    steps.push({
+      what: `take in ${fresh.length} new tables, which the server copies, and leave out ${gone.length}`,
+      sql: [`ALTER SUBSCRIPTION ${identifier(name)} REFRESH PUBLICATION WITH (copy_data = true)`],
+      run: async () => refreshSubscription(await job.receiverOwner(), name, { copyData: true }),
+    })
+  }
+  return { steps, refusals: [] }
+}
+
+function publishedNames(synced: readonly Table[], { direction }: SyncJob): readonly string[] {
+  return [...synced.filter(isPublishable), heartbeatOf(direction)].map(qualified)
+}
+
+async function creationSpec(job: SyncJob): Promise<SubscriptionSpec> {
+  const { service, direction } = job
+  return {
+    name: subscriptionName(service, direction),
+    publications: [publicationName(service, direction)],
+    conninfo: await connectionText(job),
+    publisherMajor: job.sender.major,
+    createSlot: true,
+    copyData: true,
+    enabled: true,
+  }
+}
+
+function connectionText({ context, direction, service, receiver }: SyncJob): Promise<string> {
+  return conninfo(context, sendingSide(direction), {
+    task: `sync ${service}`,
+    subscriberMajor: receiver.major,
+  })
+}
+
+function redacted(sql: string, text: string): string {
+  return sql.replace(literal(text), literal(redactConninfo(text)))
+}
+
+/** Sides without the heartbeat, which `pontoon schema` makes. */
+async function withoutHeartbeat({ sender, receiver, direction }: SyncJob): Promise<string[]> {
+  const table = `pontoon.${heartbeatTable(direction)}`
+  const missing: string[] = []
+  for (const [side, client] of [
+    [sendingSide(direction), sender],
+    [receivingSide(direction), receiver],
+  ] as const) {
+    const found = await client.value('SELECT pg_catalog.to_regclass($1)', [table])
+    if (found === null) missing.push(side)
+  }
+  return missing
+}
+
+/** In one statement; the control role is a member of the owners, whom row security does not bind. */
+async function tablesWithRows(
+  { receiver }: SyncJob,
+  tables: readonly QualifiedName[],
+): Promise<readonly string[]> {
+  if (tables.length === 0) return []
+  const each = tables.map(
+    (table) =>
+      `SELECT ${literal(readable(table))} WHERE EXISTS (SELECT FROM ONLY ${qualified(table)})`,
+  )
+  const { rows } = await receiver.query(each.join('\nUNION ALL '))
+  return rows.map(([name]) => name ?? '')
+}
+
+function notEmpty({ direction }: SyncJob, names: readonly string[]): string {
+  return (
+    `rows are on the ${receivingSide(direction)} already, in ${names.join(', ')}: ` +
+    'run pontoon copy, or empty these tables there'
+  )
+}
+
+function refused(refusals: readonly string[]): SyncPlan {
+  return { steps: [], refusals }
+}
