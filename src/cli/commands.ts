@@ -12,6 +12,7 @@ import { phase } from './phase.ts'
 import { reconnect } from './reconnect.ts'
 import { resume } from './resume.ts'
 import { rollback } from './rollback.ts'
+import { schema } from './schema.ts'
 import { serve } from './serve.ts'
 import { shift } from './shift.ts'
 import { status } from './status.ts'
@@ -23,6 +24,7 @@ export const commands: readonly Command[] = [
   init,
   check,
   serve,
+  schema,
   copy,
   status,
   shift,

@@ -1,0 +1,300 @@
+/**
+ * The SQL that gives Pontoon's own roles on one side what they need and no more, and makes
+ * Pontoon's schema there. Written without having seen the server: what depends on its version, on
+ * RDS or on what is there already is decided by the SQL itself. So the text that `--print-sql`
+ * shows is the text that is run. Every statement may run again.
+ *
+ * - control: owns or shares the database (fences are settings of it), may change the application's
+ *   roles and end their sessions, and shares the tables (publications take an owner).
+ * - replication: its subscriptions write as the owners of the tables, from 16 on. A subscription
+ *   of a server before 16 can be made by a superuser only, on RDS by rds_superuser.
+ * - read: reads everything and nothing else.
+ */
+import type { Side } from '../../../shared/side.ts'
+import { controlSchemaSql, type Mark } from '../control-schema.ts'
+import { directions, heartbeatTable, pontoonSchema } from '../names.ts'
+import { identifier, literal } from '../quote.ts'
+
+export interface SideRoles {
+  readonly side: Side
+  readonly database: string
+  readonly control: string
+  readonly replication: string
+  readonly read: string
+  /** Of the application on this side, whether they exist yet or not. */
+  readonly application: readonly string[]
+}
+
+export interface RoleStatement {
+  readonly why: string
+  readonly sql: string
+}
+
+/** Roles of its own that a side names, each once: those that are missing have to be created. */
+export function ownRoles({ control, replication, read }: SideRoles): readonly string[] {
+  return [...new Set([control, replication, read])]
+}
+
+/** `password` is a literal or a psql variable; null where the role logs in without one. */
+export function createRoleSql(role: string, password: string | null): string {
+  const secret = password === null ? '' : ` PASSWORD ${password}`
+  return `CREATE ROLE ${identifier(role)} LOGIN${secret};`
+}
+
+/** What the roles may do, for an administrator to run. */
+export function privilegeStatements(roles: SideRoles): readonly RoleStatement[] {
+  return [
+    actAs(roles),
+    ...controlStatements(roles),
+    ...replicationStatements(roles),
+    ...readStatements(roles),
+  ]
+}
+
+/** To be run again when the application's tables and roles have come. */
+export function membershipStatements(roles: SideRoles): readonly RoleStatement[] {
+  const { control, replication, application } = roles
+  const names = [...application.map((role) => literal(role)), 'NULL'].join(', ')
+  const own = ownRoles(roles)
+    .map((role) => literal(role))
+    .join(', ')
+  const each = (member: string, withAdmin: boolean, also: string): string => `
+  FOR granted IN
+    SELECT r.rolname, r.rolsuper FROM pg_catalog.pg_roles r
+    WHERE (${ownersSql('r.oid')}${also}) AND r.rolname NOT IN (${own}) AND r.rolname !~ '^(pg_|rds)'
+      AND (r.rolsuper OR NOT pg_catalog.pg_has_role(r.oid, ${literal(member)}, 'MEMBER'))
+    ORDER BY 1
+  LOOP
+    ${withAdmin ? `IF NOT (granted.rolsuper OR ${hasAdmin(member)})` : `IF NOT pg_catalog.pg_has_role(${literal(member)}, granted.rolname, 'MEMBER')`} THEN
+      EXECUTE pg_catalog.format('GRANT %I TO %I${withAdmin ? ' WITH ADMIN OPTION' : ''}', granted.rolname, ${literal(member)});
+    ${
+      withAdmin
+        ? `ELSIF NOT pg_catalog.pg_has_role(${literal(member)}, granted.rolname, 'MEMBER') THEN
+      EXECUTE pg_catalog.format('GRANT %I TO %I', granted.rolname, ${literal(member)});
+    `
+        : ''
+    }END IF;
+  END LOOP;`
+  return [
+    {
+      why: `${control} shares what the application's roles own, and may fence these roles`,
+      sql: block(unlessSuperuser(control, each(control, true, ` OR r.rolname IN (${names})`))),
+    },
+    ...(replication === control
+      ? []
+      : [
+          {
+            why: `${replication} applies changes as the owners of the tables`,
+            sql: block(unlessSuperuser(replication, each(replication, false, ''))),
+          },
+        ]),
+  ]
+}
+
+/** Pontoon's schema, owned by the control role, and the mark if there is none. */
+export function schemaStatements(roles: SideRoles, mark: Mark): readonly RoleStatement[] {
+  const { control, replication } = roles
+  const owner = identifier(replication)
+  const handOver = directions.map((direction) => {
+    const table = `${pontoonSchema}.${heartbeatTable(direction)}`
+    return `  IF NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = '${table}'::pg_catalog.regclass
+      AND pg_catalog.pg_get_userbyid(c.relowner) = ${literal(replication)}) THEN
+    GRANT USAGE, CREATE ON SCHEMA ${pontoonSchema} TO ${owner};
+    ALTER TABLE ${table} OWNER TO ${owner};
+    REVOKE CREATE ON SCHEMA ${pontoonSchema} FROM ${owner};
+  END IF;`
+  })
+  const made = [
+    `SET ROLE ${identifier(control)};`,
+    controlSchemaSql(),
+    ...(replication === control ? [] : [block(handOver.join('\n'))]),
+    'INSERT INTO pontoon.mark (epoch, primary_side) ' +
+      `VALUES (${mark.epoch}, '${mark.primary}') ON CONFLICT DO NOTHING;`,
+    'RESET ROLE;',
+  ]
+  return [
+    {
+      why: "Pontoon's own tables; heartbeats belong to the role that applies them",
+      sql: made.join('\n'),
+    },
+  ]
+}
+
+function actAs({ control }: SideRoles): RoleStatement {
+  return {
+    why: `who runs this acts as ${control} in what follows`,
+    sql: block(
+      `  IF NOT pg_catalog.pg_has_role(${literal(control)}, 'USAGE') THEN\n` +
+        `    GRANT ${identifier(control)} TO CURRENT_USER;\n  END IF;`,
+    ),
+  }
+}
+
+function controlStatements(roles: SideRoles): readonly RoleStatement[] {
+  const { control, replication, database } = roles
+  const name = literal(control)
+  return [
+    {
+      why: `${control} may take LOGIN from the application's roles (fence)`,
+      sql: block(
+        `  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${name} AND (rolsuper OR rolcreaterole)) THEN\n` +
+          `    ALTER ROLE ${identifier(control)} CREATEROLE;\n  END IF;`,
+      ),
+    },
+    {
+      why: `${control} watches and ends sessions, and reads sequences and catalogues`,
+      sql: block(
+        ['pg_signal_backend', 'pg_monitor', 'pg_read_all_data']
+          .map((granted) => grantRole(granted, control))
+          .join('\n'),
+      ),
+    },
+    {
+      why: `${control} changes settings and privileges of the database (fence)`,
+      sql: block(databaseOwner(control, database)),
+    },
+    connect(control, database),
+    ...(replication === control
+      ? []
+      : [
+          {
+            why: `${control} publishes the heartbeats, which belong to ${replication}`,
+            sql: block(grantRole(replication, control)),
+          },
+        ]),
+  ]
+}
+
+/**
+ * A superuser's database is handed to the control role: sharing it would make that a superuser. So
+ * is one of whoever runs this, who cannot share himself but shares the control role.
+ */
+function databaseOwner(control: string, database: string): string {
+  return `
+  SELECT d.datdba, r.rolsuper INTO granted FROM pg_catalog.pg_database d
+    JOIN pg_catalog.pg_roles r ON r.oid = d.datdba WHERE d.datname = ${literal(database)};
+  IF NOT pg_catalog.pg_has_role(${literal(control)}, granted.datdba, 'USAGE') THEN
+    IF granted.rolsuper OR pg_catalog.pg_get_userbyid(granted.datdba) = current_user THEN
+      ALTER DATABASE ${identifier(database)} OWNER TO ${identifier(control)};
+    ELSE
+      EXECUTE pg_catalog.format('GRANT %I TO %I', pg_catalog.pg_get_userbyid(granted.datdba), ${literal(control)});
+    END IF;
+  END IF;`
+}
+
+function replicationStatements(roles: SideRoles): readonly RoleStatement[] {
+  const { replication, database } = roles
+  const role = identifier(replication)
+  const walSender = `
+    IF ${exists('rds_replication')} THEN
+  ${grantRole('rds_replication', replication)}
+    ELSIF NOT (SELECT rolreplication FROM pg_catalog.pg_roles WHERE rolname = ${literal(replication)}) THEN
+      ALTER ROLE ${role} REPLICATION;
+    END IF;`
+  const subscriber = `
+    IF ${exists('pg_create_subscription')} THEN
+  ${grantRole('pg_create_subscription', replication)}
+    ELSIF ${exists('rds_superuser')} THEN
+  ${grantRole('rds_superuser', replication)}
+    ELSE
+      ALTER ROLE ${role} SUPERUSER;
+    END IF;`
+  return [
+    {
+      why: `${replication} opens slots`,
+      sql: block(unlessSuperuser(replication, walSender)),
+    },
+    {
+      why: `${replication} owns subscriptions; before 16 only a superuser (RDS: rds_superuser) can`,
+      sql: block(unlessSuperuser(replication, subscriber)),
+    },
+    connect(replication, database),
+    {
+      why: `a subscription is made in the database`,
+      sql: `GRANT CREATE ON DATABASE ${identifier(database)} TO ${role};`,
+    },
+  ]
+}
+
+function readStatements(roles: SideRoles): readonly RoleStatement[] {
+  const { read, database } = roles
+  if (read === roles.control || read === roles.replication) return []
+  const role = identifier(read)
+  return [
+    connect(read, database),
+    { why: `${read} reads everything`, sql: block(readEverything(read)) },
+    {
+      why: `${read} writes nothing`,
+      sql: `ALTER ROLE ${role} SET default_transaction_read_only = on;`,
+    },
+    {
+      why: `row security must hide nothing from a comparison`,
+      sql: block(
+        `  IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE relrowsecurity) AND NOT EXISTS (\n` +
+          `    SELECT FROM pg_catalog.pg_roles WHERE rolname = ${literal(read)} AND (rolsuper OR rolbypassrls)) THEN\n` +
+          `    ALTER ROLE ${role} BYPASSRLS;\n  END IF;`,
+      ),
+    },
+  ]
+}
+
+/** Before 14 there is no pg_read_all_data: every schema, table, and what its owners will make. */
+function readEverything(read: string): string {
+  return `
+  IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pg_read_all_data') THEN
+${grantRole('pg_read_all_data', read)}
+  ELSE
+    FOR granted IN SELECT nspname, pg_catalog.pg_get_userbyid(nspowner) AS owner
+      FROM pg_catalog.pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'
+    LOOP
+      EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', granted.nspname, ${literal(read)});
+      EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', granted.nspname, ${literal(read)});
+      EXECUTE pg_catalog.format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO %I', granted.nspname, ${literal(read)});
+    END LOOP;
+    FOR granted IN SELECT r.rolname FROM pg_catalog.pg_roles r WHERE ${ownersSql('r.oid')}
+    LOOP
+      EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON TABLES TO %I', granted.rolname, ${literal(read)});
+      EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON SEQUENCES TO %I', granted.rolname, ${literal(read)});
+    END LOOP;
+  END IF;`
+}
+
+function connect(role: string, database: string): RoleStatement {
+  return {
+    why: `${role} connects even where PUBLIC may not`,
+    sql: `GRANT CONNECT ON DATABASE ${identifier(database)} TO ${identifier(role)};`,
+  }
+}
+
+function exists(role: string): string {
+  return `EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '${role}')`
+}
+
+/** Does nothing where the server has no such role, or the member has it, as a superuser has all. */
+function grantRole(granted: string, member: string): string {
+  return `  IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${literal(granted)})
+    AND NOT pg_catalog.pg_has_role(${literal(member)}, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ${literal(granted)}), 'MEMBER') THEN
+    GRANT ${identifier(granted)} TO ${identifier(member)};
+  END IF;`
+}
+
+function unlessSuperuser(role: string, body: string): string {
+  return `  IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = ${literal(role)}) THEN${body}\n  END IF;`
+}
+
+/** Whether a role owns a table, a sequence, a view or a schema of the user's. */
+function ownersSql(oid: string): string {
+  return `EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relowner = ${oid} AND c.relkind IN ('r', 'p', 'S', 'v', 'm', 'f')
+        AND n.nspname !~ '^(pg_|information_schema$|${pontoonSchema}$)')`
+}
+
+function hasAdmin(member: string): string {
+  return `EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.admin_option
+        AND m.roleid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = granted.rolname)
+        AND m.member = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ${literal(member)}))`
+}
+
+function block(body: string): string {
+  return `DO $pontoon$ DECLARE granted record; BEGIN\n${body.replace(/^\n/, '')}\nEND $pontoon$;`
+}
