@@ -32,6 +32,8 @@ export interface PairOptions {
   /** Lines under the service, indented by four. */
   readonly service?: string
   readonly poolSize?: number
+  /** Default 100. */
+  readonly accounts?: number
 }
 
 const tablesSql = `
@@ -41,7 +43,6 @@ const tablesSql = `
   ALTER TABLE accounts OWNER TO app; ALTER TABLE records OWNER TO app;
   ALTER SEQUENCE free_standing OWNER TO app`
 
-export const accountsCount = 100
 export const balanceEach = 1_000
 
 export class SwitchPair {
@@ -90,7 +91,7 @@ export class SwitchPair {
     const folder = mkdtempSync(join(tmpdir(), 'pontoon-pair-'))
     const pair = new SwitchPair({ source, target }, folder, ports, options)
     try {
-      await pair.#prepare()
+      await pair.#prepare(options.accounts ?? 100)
     } catch (error) {
       await pair.stop()
       throw error
@@ -112,10 +113,10 @@ export class SwitchPair {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  async #prepare(): Promise<void> {
+  async #prepare(accounts: number): Promise<void> {
     for (const server of [this.source, this.target]) await this.#prepareSide(server)
     await this.source.query(
-      `INSERT INTO accounts SELECT g, ${balanceEach} FROM generate_series(1, ${accountsCount}) g`,
+      `INSERT INTO accounts SELECT g, ${balanceEach} FROM generate_series(1, ${accounts}) g`,
 
       'shop',
     )

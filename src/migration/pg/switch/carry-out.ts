@@ -35,7 +35,7 @@ export interface SwitchContext extends MigrationContext {
 
 /** How long clients may wait for a database that is down before they are told so. */
 export const gateHeldMsMax = 15_000
-const warmMs = 300
+const warmMs = 1_000
 const retryFirstMs = 50
 const retryMsMax = 2_000
 /** What is only tidied up is given up after this long; `pontoon sync` names what is left. */
@@ -67,8 +67,10 @@ export async function carryOut(
   )
   await steps.run('open', async () => {
     participant.applyRoute(route)
-    await participant.warm(record.to, warmMs)
+    // Those who waited longest take the first servers that are up; nobody waits for the last one.
+    const warming = participant.warm(record.to, warmMs)
     gate.release({ gradually: true, settlesDoubt: true })
+    await warming
   })
   await steps.run('cleanup', async () => {
     await tidy(context, 'the old side is told of the switch', async () => {

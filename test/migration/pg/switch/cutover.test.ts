@@ -2,11 +2,11 @@
 import tap from 'tap'
 import { loadConfig } from '../../../../src/config/load.ts'
 import { startRuntime, type Runtime } from '../../../../src/control/runtime.ts'
-import type { Operation } from '../../../../src/control/switches.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
 import { createLog } from '../../../../src/control/logging.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { startWriters } from '../../../support/record-client.ts'
+import { runSwitch } from '../../../support/switch-operation.ts'
 import { until } from '../../../support/until.ts'
 
 tap.setTimeout(170_000)
@@ -19,7 +19,7 @@ await tap.test('cutover and rollback under load, one way at a time (15 to 15)', 
   const writers = await startWriters({ url: pair.url(), writers: 8, createTable: false })
   await until(() => writers.acknowledged > 100, 'writes go on')
 
-  const dry = await run(pair, 'cutover', { dryRun: true })
+  const dry = await runSwitch(pair.adminUrl, 'cutover', { dryRun: true })
   t.match(
     dry,
     { state: 'done', report: { dryRun: true, pauseMs: null } },
@@ -27,7 +27,7 @@ await tap.test('cutover and rollback under load, one way at a time (15 to 15)', 
   )
   t.ok((dry.report?.predictedPauseMs ?? 0) > 0)
   for (const kind of ['cutover', 'rollback', 'cutover'] as const) {
-    const done = await run(pair, kind)
+    const done = await runSwitch(pair.adminUrl, kind)
     t.equal(done.state, 'done', done.report?.reason ?? '')
     t.comment(`${kind}: ${done.report?.pauseMs} ms`)
     const before = writers.acknowledged
@@ -42,24 +42,4 @@ async function start(pair: SwitchPair): Promise<Runtime> {
   const { config } = loadConfig([pair.configFile], {})
   const log = createLog('warn', { write: (line) => process.stderr.write(line) })
   return await startRuntime({ config, configFiles: [pair.configFile], log, clock: systemClock })
-}
-
-async function run(pair: SwitchPair, kind: string, body: object = {}): Promise<Operation> {
-  const answer = await fetch(`${pair.adminUrl}/v1/services/orders/${kind}`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify(body),
-  })
-  let operation: Operation = JSON.parse(await answer.text())
-  if (answer.status !== 202) throw new Error(JSON.stringify(operation))
-  await until(
-    async () => {
-      const polled = await fetch(`${pair.adminUrl}/v1/operations/${operation.id}`)
-      operation = JSON.parse(await polled.text())
-      return operation.state !== 'running'
-    },
-    `the end of the ${kind}`,
-    60_000,
-  )
-  return operation
 }
