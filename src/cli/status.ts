@@ -8,6 +8,8 @@ import { describeClients } from './client-table.ts'
 import { adminOptions, exitCodes } from './command.ts'
 import type { Command, CommandInput, ExitCode } from './command.ts'
 import { formatDuration } from './duration.ts'
+import { formatAmount } from './progress-amount.ts'
+import { describeConditions, describeDrift, describeHealth, healthLine } from './sync-view.ts'
 import { formatFacts, formatTable } from './table.ts'
 import type { Column } from './table.ts'
 
@@ -54,13 +56,14 @@ const overviewColumns: readonly Column[] = [
   { heading: 'CLIENTS', align: 'right' },
   { heading: 'SOURCE' },
   { heading: 'TARGET' },
+  { heading: 'SYNC' },
 ]
 
 function describeServices(services: readonly ServiceView[]): string {
   if (services.length === 0) return 'The configuration names no services.'
   return formatTable(
     overviewColumns,
-    services.map(({ name, route, gate, clients, sides: of }) => [
+    services.map(({ name, route, gate, clients, sides: of, sync }) => [
       name,
       route.phase,
       route.primary,
@@ -70,6 +73,7 @@ function describeServices(services: readonly ServiceView[]): string {
       String(sum(Object.values(clients))),
       of.source.state,
       of.target.state,
+      (sync?.health ?? []).map(healthLine).join('; '),
     ]),
   )
 }
@@ -90,8 +94,36 @@ function describeService(view: ServiceView, clientList: readonly ClientSnapshot[
     ...certificateFacts(view),
   ])
   const clients = clientList.length === 0 ? '' : describeClients(clientList)
-  const parts = [facts, describeSides(view), describePools(view), describeCommands(view), clients]
+  const parts = [
+    facts,
+    describeSides(view),
+    describePools(view),
+    describeSync(view),
+    describeCommands(view),
+    clients,
+  ]
   return parts.filter(Boolean).join('\n\n')
+}
+
+/** Both directions, what has to hold so that changing sides loses nothing, and WAL kept by slots. */
+function describeSync({ sync }: ServiceView): string {
+  if (sync === undefined) return ''
+  const slots = sync.slots.map(
+    ({ side, name, retainedBytes }) =>
+      `${name} on the ${side} ${formatAmount(retainedBytes, 'bytes')}`,
+  )
+  return [
+    ...sync.health.map(describeHealth),
+    formatFacts([
+      ['loses nothing', sync.conditions.every(({ ok }) => ok) ? 'yes' : 'NO, see below'],
+      ['rollback ready', sync.rollbackReady ? 'yes' : 'no'],
+      ['WAL kept', slots.join(', ') || 'none'],
+    ]),
+    describeConditions(sync.conditions),
+    describeDrift(sync.drift),
+  ]
+    .filter(Boolean)
+    .join('\n\n')
 }
 
 /** Of a Redis service: what is called most, hot keys, large values and slow commands. */

@@ -6,7 +6,7 @@
 import { eventLimits } from './limits.ts'
 
 export type EventKind =
-  'route' | 'gate' | 'errors' | 'config' | 'services' | 'side' | 'operation' | 'stopping'
+  'route' | 'gate' | 'errors' | 'config' | 'services' | 'side' | 'sync' | 'operation' | 'stopping'
 
 export interface ControlEvent {
   /** Rises by one per kept event; 0 for the periodic `services` picture, which is not kept. */

@@ -58,6 +58,13 @@ export const sideWatchLimits = {
   unreachableEveryMs: 5_000,
 } as const
 
+export const syncWatchLimits = {
+  /** The beat of the lag, and how often health is looked at. */
+  everyMs: 1_000,
+  /** Where there is no sync. */
+  idleEveryMs: 10_000,
+} as const
+
 assert(gateLimits.pauseDefaultMs <= gateLimits.pauseMaxMs, 'the default pause exceeds the longest')
 assert(
   adminLimits.connectionsMax > eventLimits.subscribersMax,

@@ -5,6 +5,8 @@
  */
 import { Registry, collectDefaultMetrics } from 'prom-client'
 import type { Metric } from 'prom-client'
+import type { SyncHealth } from '../migration/pg/sync/health.ts'
+import type { SyncView } from '../migration/pg/sync/supervisor.ts'
 import { limitHits } from '../proxy/limit-hits.ts'
 import type { Service, ServiceSnapshot, ServiceStats } from '../proxy/service.ts'
 import type { BucketHistogram } from '../shared/histogram.ts'
@@ -23,7 +25,11 @@ export interface MetricFamily {
   readonly type: MetricType
   /** Label names beside `service`. */
   readonly labels: readonly string[]
-  readonly read: (snapshot: ServiceSnapshot, service: Service) => readonly Sample[]
+  readonly read: (
+    snapshot: ServiceSnapshot,
+    service: Service,
+    sync: SyncView | null,
+  ) => readonly Sample[]
 }
 
 export const metricFamilies: readonly MetricFamily[] = [
@@ -254,6 +260,62 @@ export const metricFamilies: readonly MetricFamily[] = [
     read: (_, { stats }) => [[{}, stats.preparedStatements]],
   },
   {
+    name: 'pontoon_sync_up',
+    help: '1 while replication in that direction runs.',
+    type: 'gauge',
+    labels: ['direction'],
+    read: (_, __, sync) =>
+      byDirection(sync, ({ state }) => (state === 'streaming' || state === 'copying' ? 1 : 0)),
+  },
+  {
+    name: 'pontoon_sync_lag_bytes',
+    help: 'WAL of the sending side that is not applied on the other side yet.',
+    type: 'gauge',
+    labels: ['direction'],
+    read: (_, __, sync) => byDirection(sync, ({ lagBytes }) => lagBytes),
+  },
+  {
+    name: 'pontoon_sync_lag_seconds',
+    help: 'How far the other side is behind, by a beat that is written every second.',
+    type: 'gauge',
+    labels: ['direction'],
+    read: (_, __, sync) =>
+      byDirection(sync, ({ lagMs }) => (lagMs === null ? null : lagMs / 1_000)),
+  },
+  {
+    name: 'pontoon_sync_errors_total',
+    help: 'Errors of the subscription that its server has counted (from 15 on), by what it did.',
+    type: 'counter',
+    labels: ['direction', 'kind'],
+    read: (_, __, sync) =>
+      (sync?.health ?? []).flatMap(({ direction, errors }): Sample[] =>
+        errors === null
+          ? []
+          : [
+              [{ direction, kind: 'apply' }, errors.apply],
+              [{ direction, kind: 'copy' }, errors.sync],
+            ],
+      ),
+  },
+  {
+    name: 'pontoon_slot_retained_bytes',
+    help: 'WAL that a side keeps for a logical slot, of Pontoon or of others.',
+    type: 'gauge',
+    labels: ['side', 'slot'],
+    read: (_, __, sync) =>
+      (sync?.slots ?? []).map(({ side, name, retainedBytes }) => [
+        { side, slot: name },
+        retainedBytes,
+      ]),
+  },
+  {
+    name: 'pontoon_rollback_ready',
+    help: '1 after a cutover while a rollback would lose nothing; `pontoon status` has the conditions.',
+    type: 'gauge',
+    labels: [],
+    read: (_, __, sync) => (sync === null ? [] : [[{}, sync.rollbackReady ? 1 : 0]]),
+  },
+  {
     name: 'pontoon_certificate_expires_at',
     help: 'When the certificate that is shown on a leg ends (Unix time); leg is client, source or target.',
     type: 'gauge',
@@ -278,14 +340,21 @@ function readCommands({ commands }: Service, what: 'calls' | 'errors'): readonly
   return (commands?.snapshot().commands ?? []).map((one) => [{ command: one.command }, one[what]])
 }
 
+/** Who knows the sync of a service: sync-watch.ts. */
+interface SyncViews {
+  view(service: string): SyncView | null
+}
+
 /** Copies of one scrape: each service is looked at once, not once per family. */
 export class Metrics {
   readonly #registry = new Registry()
   readonly #services: () => Iterable<Service>
+  readonly #sync: SyncViews | null
   #scrape: readonly (readonly [Service, ServiceSnapshot])[] = []
 
-  constructor(services: () => Iterable<Service>, version: string) {
+  constructor(services: () => Iterable<Service>, version: string, sync: SyncViews | null = null) {
     this.#services = services
+    this.#sync = sync
     collectDefaultMetrics({ register: this.#registry, prefix: 'pontoon_' })
     this.#register('pontoon_build_info', 'Always 1; the labels say what runs.', 'gauge', () => [
       { labels: { version, node: process.version }, value: 1 },
@@ -312,7 +381,8 @@ export class Metrics {
   #values(family: MetricFamily): readonly MetricLine[] {
     const lines: MetricLine[] = []
     for (const [service, snapshot] of this.#scrape) {
-      for (const [labels, value] of family.read(snapshot, service)) {
+      const sync = this.#sync?.view(service.name) ?? null
+      for (const [labels, value] of family.read(snapshot, service, sync)) {
         const all = { service: service.name, ...labels }
         if (typeof value === 'number') lines.push({ labels: all, value })
         else lines.push(...histogramLines(family.name, all, value))
@@ -379,6 +449,16 @@ function switchesOf(kind: string, { switches }: ServiceStats): readonly Sample[]
     { result },
     switches.get(`${kind} ${result}`) ?? 0,
   ])
+}
+
+function byDirection(
+  sync: SyncView | null,
+  read: (health: SyncHealth) => number | null,
+): readonly Sample[] {
+  return (sync?.health ?? []).flatMap((health): Sample[] => {
+    const value = read(health)
+    return value === null ? [] : [[{ direction: health.direction }, value]]
+  })
 }
 
 function bySide(read: (side: Side) => readonly Sample[]): readonly Sample[] {

@@ -9,6 +9,7 @@ import { eventLimits } from './limits.ts'
 import { errorCountsOf, viewService } from './service-view.ts'
 import type { SideWatch } from './side-watch.ts'
 import type { Operation } from './switches.ts'
+import type { SyncWatch } from './sync-watch.ts'
 
 interface Seen {
   readonly gate: string
@@ -18,6 +19,7 @@ interface Seen {
 export interface PictureParts {
   readonly services: ReadonlyMap<string, Service>
   readonly sides: SideWatch
+  readonly sync: SyncWatch
   readonly events: EventFeed
   /** The switch of a service that is under way. */
   readonly operationOf: (service: string) => Operation | null
@@ -39,7 +41,7 @@ export class Picture {
   }
 
   look(): void {
-    const { services, sides, events, operationOf } = this.#parts
+    const { services, sides, sync, events, operationOf } = this.#parts
     if (events.listenerCount === 0) {
       // Changes are told to those who watch; the next watcher starts from what it sees.
       this.#seen.clear()
@@ -47,7 +49,7 @@ export class Picture {
     }
     for (const service of services.values()) this.#compare(service)
     const views = [...services.values()].map((one) =>
-      viewService(one, sides, operationOf(one.name)),
+      viewService(one, sides, operationOf(one.name), sync.view(one.name)),
     )
     events.show('services', { services: views })
   }

@@ -37,6 +37,7 @@ import type { ReloadReport } from './reload.ts'
 import { lookAtSide } from './side-probe.ts'
 import { SideWatch } from './side-watch.ts'
 import type { SideProbe } from './side-watch.ts'
+import { SyncWatch } from './sync-watch.ts'
 import { version } from './version.ts'
 
 export interface RuntimeOptions {
@@ -88,16 +89,14 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   const { store, audit } = await openState(config.state.file, closers)
   const events = new EventFeed(() => clock.wallMs())
   const secrets = new Secrets({ clock, log })
-  const probe = options.probeSide ?? lookAtSide(secrets)
-  const sides = new SideWatch({ probe, events, clock, log })
-  closers.push(() => sides.stop())
+  const { sides, sync } = makeWatches(options, secrets, events, closers)
   const services = new Map<string, Service>()
   const consoles = new ControlConsole()
   const making = { profiles, store, secrets, consoles }
   const held = await startServices(options, making, services, closers)
   let switches: Switches | null = null
   const operationOf = (service: string): Operation | null => switches?.runningOf(service) ?? null
-  const picture = new Picture({ services, sides, events, operationOf })
+  const picture = new Picture({ services, sides, sync, events, operationOf })
   closers.push(() => picture.stop())
   const acting = { services, profiles, store, audit, events, log }
   const operator = new Operator({ ...acting, onAction: () => picture.look() })
@@ -116,14 +115,16 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     guard: new AccessGuard(() => reloader.config.admin.tokens, clock),
     audit,
     events,
-    metrics: new Metrics(() => services.values(), version),
+    metrics: new Metrics(() => services.values(), version, sync),
     health,
     sides,
     switches,
+    sync,
     log,
   }
   const listeners = await startListeners(config, context, closers)
   sides.start(services.values())
+  sync.start(services.values())
   health.become('running')
   const stopping = onceOnly(async (reason: string, asked?: number) => {
     const drainMs = asked ?? reloader.config.drainTimeoutMs
@@ -160,6 +161,20 @@ async function openState(
   const audit = await AuditLog.open(folder)
   closers.push(() => audit.close())
   return { store, audit }
+}
+
+function makeWatches(
+  { probeSide, clock, log }: RuntimeOptions,
+  secrets: Secrets,
+  events: EventFeed,
+  closers: Closers,
+): { readonly sides: SideWatch; readonly sync: SyncWatch } {
+  const probe = probeSide ?? lookAtSide(secrets)
+  const sides = new SideWatch({ probe, events, clock, log })
+  closers.push(() => sides.stop())
+  const sync = new SyncWatch({ secrets, events, clock, log })
+  closers.push(() => sync.stop())
+  return { sides, sync }
 }
 
 interface ServiceParts {

@@ -3,6 +3,7 @@ import type { AnyServiceConfig } from '../config/schema.ts'
 import type { CommandSnapshot } from '../proxy/command-stats.ts'
 import type { Service, ServiceSnapshot } from '../proxy/service.ts'
 import type { Side } from '../shared/side.ts'
+import type { SyncView } from '../migration/pg/sync/supervisor.ts'
 import type { SideView, SideWatch } from './side-watch.ts'
 import type { Operation } from './switches.ts'
 
@@ -23,6 +24,8 @@ export interface ServiceView extends ServiceSnapshot {
   readonly commands?: CommandSnapshot
   readonly poolMode: AnyServiceConfig['pool']['mode']
   readonly sides: Readonly<Record<Side, SideView & SideTotals>>
+  /** Of a service whose sides carry Pontoon's replication and that has control roles. */
+  readonly sync?: SyncView
   readonly totals: {
     readonly clients: number
     readonly bytesFromClients: number
@@ -38,6 +41,7 @@ export function viewService(
   service: Service,
   watch: SideWatch,
   operation: Operation | null,
+  sync: SyncView | null,
 ): ServiceView {
   const { stats } = service
   return {
@@ -49,6 +53,7 @@ export function viewService(
       target: { ...watch.view(service, 'target'), ...totalsOf(service, 'target') },
     },
     ...(service.commands === undefined ? {} : { commands: service.commands.snapshot() }),
+    ...(sync === null ? {} : { sync }),
     totals: {
       clients: stats.clientsTotal,
       bytesFromClients: stats.bytesFromClients,

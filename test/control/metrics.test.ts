@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { generateAdminDocs } from '../../scripts/docs-admin.ts'
 import { Metrics, metricFamilies } from '../../src/control/metrics.ts'
+import { unreachable } from '../../src/migration/pg/sync/health.ts'
 import { BucketHistogram } from '../../src/shared/histogram.ts'
 import { startFixture } from './fixture.ts'
 
@@ -134,8 +135,17 @@ void t.test('every label of a sample is declared, and the other way round', asyn
     }),
     families: () => [['string', histogram]],
   }
+  const health = unreachable('forward', 'down')
+  const sync = {
+    direction: 'forward',
+    health: [{ ...health, lagBytes: 1, lagMs: 2, errors: { apply: 0, sync: 0, conflicts: {} } }],
+    conditions: [],
+    rollbackReady: false,
+    slots: [{ side: 'source', name: 's', retainedBytes: 1 }],
+    drift: [],
+  } as const
   for (const { name, labels, read } of metricFamilies) {
-    const samples = read(service.snapshot(), service)
+    const samples = read(service.snapshot(), service, sync)
     test.ok(samples.length > 0, `${name} has samples`)
     for (const [given] of samples) test.same(Object.keys(given), labels, name)
   }

@@ -9,6 +9,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Actor, Operator } from '../operator.ts'
 import type { SideWatch } from '../side-watch.ts'
 import type { Switches } from '../switches.ts'
+import type { SyncWatch } from '../sync-watch.ts'
 import type { Access, AccessGuard } from './access.ts'
 
 export interface AdminContext {
@@ -22,6 +23,7 @@ export interface AdminContext {
   readonly health: Health
   readonly sides: SideWatch
   readonly switches: Switches
+  readonly sync: SyncWatch
   readonly log: Log
 }
 

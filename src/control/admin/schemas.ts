@@ -137,6 +137,7 @@ const service = {
     commands: { type: 'object', additionalProperties: true },
     certificates: { type: 'array', items: { type: 'object', additionalProperties: true } },
     sides: { type: 'object', additionalProperties: true },
+    sync: { type: 'object', additionalProperties: true },
     totals: { type: 'object', additionalProperties: true },
   },
 } as const

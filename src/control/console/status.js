@@ -85,6 +85,8 @@ function describe(kind, data) {
   if (kind === 'gate') return `${data.service}: ${data.reason || data.state}`
   if (kind === 'side')
     return `${data.service}: ${data.side} ${data.reachable ? 'answers' : data.message}`
+  if (kind === 'sync')
+    return `${data.service}: ${data.direction} sync ${data.state}${data.cause ? `: ${data.cause}` : ''}`
   return JSON.stringify(data)
 }
 

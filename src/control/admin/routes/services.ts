@@ -41,8 +41,9 @@ export function addServiceRoutes(app: FastifyInstance, context: AdminContext): v
   addClientsRoute(app, context)
 }
 
-function view(service: Service, { sides, switches }: AdminContext): ServiceView {
-  return viewService(service, sides, switches.runningOf(service.name) ?? null)
+function view(service: Service, { sides, switches, sync }: AdminContext): ServiceView {
+  const { name } = service
+  return viewService(service, sides, switches.runningOf(name) ?? null, sync.view(name))
 }
 
 function addClientsRoute(app: FastifyInstance, { operator }: AdminContext): void {

@@ -3,30 +3,38 @@
  * the changes. Once it is seen on the receiving side, everything that was committed before it is.
  */
 import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
+import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { heartbeatTable, pontoonSchema, type Direction } from '../names.ts'
+
+const uniqueViolation = '23505'
 
 /** Milliseconds of the sending server's clock. */
 export interface Beat {
   readonly value: bigint
 }
 
-/** Writes a beat and gives it; by the control role, which owns the table. */
+/**
+ * Writes a beat, as a row that is new each time: an update would be lost where an earlier beat was
+ * written before the slot, and never came. By the control role, which owns the table.
+ */
 export async function writeBeat(
   sender: SqlClient,
   direction: Direction,
   options?: SqlOptions,
-): Promise<Beat> {
-  const value = await sender.value(
-    `INSERT INTO ${tableOf(direction)} AS b (name, value, at)
-     VALUES ('beat', (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint,
-       pg_catalog.clock_timestamp())
-     ON CONFLICT (name) DO UPDATE
-       SET value = GREATEST(EXCLUDED.value, b.value + 1), at = EXCLUDED.at
-     RETURNING value`,
-    undefined,
-    options,
-  )
-  return { value: BigInt(value ?? 0) }
+): Promise<void> {
+  const table = tableOf(direction)
+  try {
+    await sender.run(
+      `DELETE FROM ${table} WHERE name = 'beat';
+       INSERT INTO ${table} (name, value, at)
+       VALUES ('beat', (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint,
+         pg_catalog.clock_timestamp())`,
+      options,
+    )
+  } catch (error) {
+    // Somebody else beats too, at this very moment: theirs will do.
+    if (!hasSqlstate(error, uniqueViolation)) throw error
+  }
 }
 
 /** Null while none was written, or none has arrived. */

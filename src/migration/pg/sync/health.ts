@@ -70,7 +70,7 @@ export async function readHealth(
   const found = name === undefined ? undefined : await readSubscription(receiver, name, options)
   const slotName = found?.slot ?? subscriptionName(service, direction)
   const slot = (await readSlot(sender, slotName, options)) ?? null
-  const common = { direction, slot: shown(slot), subscription: found?.name ?? null }
+  const common = { direction, slot: shownSlot(slot), subscription: found?.name ?? null }
   if (found === undefined)
     return { ...nothingKnown, ...common, state: 'absent', problem: absentProblem(slot) }
   const sending = await readWalSender(sender, slot, options)
@@ -113,7 +113,8 @@ export async function findSubscription(
   return name ?? undefined
 }
 
-function shown(slot: SlotState | null): SyncSlot | null {
+/** Without the positions. */
+export function shownSlot(slot: SlotState | null): SyncSlot | null {
   if (slot === null) return null
   const { confirmedFlushLsn: _confirmed, restartLsn: _restart, ...rest } = slot
   return rest
