@@ -6,5 +6,11 @@ export const heldCommandBytesMax = 64 * 1024
 /** What a client may send ahead while its next command waits, before it is read no more. */
 export const heldBytesMax = 256 * 1024
 
+/**
+ * How long one client may keep the replies of others behind its own, by reading slowly, before it
+ * is closed.
+ */
+export const holdsUpOthersMsMax = 5_000
+
 /** Replies kept for a client that does not read, before its server is held up for it. */
 export const unreadBytesMax = 4 * 1024 * 1024

@@ -77,17 +77,28 @@ export class ServerGroup {
    */
   pick(): ServerRelay | null {
     const { shared } = this
+    let long: ServerRelay | null = null
     for (let index = 0; index < shared.length; index += 1) {
       const relay = shared[index]
-      if (relay?.isOpen === true) return relay
+      if (relay?.isOpen !== true) continue
+      if (!relay.isLong) return relay
+      long = relay
     }
-    const server = this.sharedPool.take()
-    return server === null ? null : this.adopt(server)
+    const { sharedPool } = this
+    const server = sharedPool.take()
+    if (server !== null) return this.adopt(server)
+    // Behind a long reply it is better than nowhere; a server more is better yet.
+    return sharedPool.outCount < sharedPool.limits.size ? null : long
   }
 
   /** A server of the shared pool begins to serve; everyone who waits may go on. */
   adopt(server: RedisServer): ServerRelay {
-    const relay = new ServerRelay(this.#context, server, (gone, error) => this.#gone(gone, error))
+    const relay = new ServerRelay(
+      this.#context,
+      server,
+      (gone, error) => this.#gone(gone, error),
+      () => this.wakeWaiting(),
+    )
     this.shared.push(relay)
     return relay
   }
@@ -124,6 +135,7 @@ export class ServerGroup {
   }
 
   wakeWaiting(): void {
+    if (this.waiting.size === 0) return
     for (const wait of Array.from(this.waiting)) wait.sharedIsThere()
   }
 

@@ -25,6 +25,8 @@ export class ServerRelay implements TransportHandler {
   isRaw = false
   /** Clients whose replies it holds back because they do not read; then others are kept off. */
   isHeldUp = false
+  /** In the middle of a reply that will be long: who can goes elsewhere. */
+  isLong = false
   /** It does not read what we send. */
   isCongested = false
   /** No new command may go to it. */
@@ -33,6 +35,8 @@ export class ServerRelay implements TransportHandler {
   readonly #context: RedisContext
   readonly #framer = new ReplyFramer()
   readonly #onGone: (relay: ServerRelay, error: PontoonError) => void
+  /** Others may come again. */
+  readonly #onOpen: () => void
   /** The push under way goes to nobody. */
   #isDropping = false
   /** What is under way is owed to nobody: a push, or the error of a subscription. */
@@ -42,10 +46,12 @@ export class ServerRelay implements TransportHandler {
     context: RedisContext,
     server: RedisServer,
     onGone: (relay: ServerRelay, error: PontoonError) => void,
+    onOpen: () => void = () => undefined,
   ) {
     this.#context = context
     this.server = server
     this.#onGone = onGone
+    this.#onOpen = onOpen
     this.lastUsedMs = context.clock.nowMs()
     this.batch = new BatchWriter(server.transport)
     server.transport.handler = this
@@ -66,6 +72,10 @@ export class ServerRelay implements TransportHandler {
     try {
       if (this.isRaw) this.owner?.deliver(bytes, 0, end)
       else this.#split(bytes, end)
+      if (this.isLong !== this.#framer.isLong) {
+        this.isLong = !this.isLong
+        if (!this.isLong) this.#onOpen()
+      }
     } catch (thrown) {
       this.server.transport.destroy(toPontoonError(thrown))
     }
@@ -184,6 +194,7 @@ export class ServerRelay implements TransportHandler {
   goOn(): void {
     this.isHeldUp = false
     this.server.transport.resumeReading()
+    this.#onOpen()
   }
 
   onCongested(): void {
@@ -194,6 +205,7 @@ export class ServerRelay implements TransportHandler {
 
   onDrained(): void {
     this.isCongested = false
+    this.#onOpen()
     if (this.owner === null) this.#context.groups.drained(this)
     else this.owner.readOn()
   }

@@ -36,6 +36,7 @@ import {
 import { CommandBook } from './command-book.ts'
 import { CommandWatch } from './command-watch.ts'
 import type { RedisContext } from './context.ts'
+import { holdsUpOthersMsMax } from './limits.ts'
 import { LoginRenewal } from './login-renewal.ts'
 import { ReadRouter } from './read-router.ts'
 import { RedisPoolMaker } from './pool-maker.ts'
@@ -353,7 +354,8 @@ class RedisService implements Service, RedisContext {
     for (const session of this.sessions.values()) {
       this.#renewal.look(session, now)
       const since = session.congestedSinceMs
-      if (since !== null && now - since > slowReaderMs) {
+      const isSlow = since !== null && now - since > slowReaderMs
+      if (isSlow || session.holdsUpOthersMs(now) > holdsUpOthersMsMax) {
         countIn(this.stats.ownErrors, 'CLIENT_SLOW_READER')
         session.client.destroy()
       } else if (session.user === null && now - session.openedAtMs > loginTimeoutMs)

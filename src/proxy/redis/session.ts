@@ -68,6 +68,8 @@ export class Session implements TransportHandler {
   congestedBy: ServerRelay | null = null
   /** The server whose replies it keeps back until its client reads again. */
   #heldUp: ServerRelay | null = null
+  /** Since when it does so again and again; until it has all its replies. */
+  #holdsUpSinceMs: number | null = null
   #unreadBytes = 0
   #hasEnded = false
   #state: SessionState = 'ready'
@@ -148,7 +150,8 @@ export class Session implements TransportHandler {
     const { upstream } = this
     if (this.outstanding > 0) return upstream
     const { primary } = this.context.route
-    if (upstream !== null && upstream.isOpen && upstream.server.side === primary) return upstream
+    const isFit = upstream !== null && upstream.isOpen && !upstream.isLong
+    if (isFit && upstream.server.side === primary) return upstream
     return this.groups[primary].pick()
   }
 
@@ -158,7 +161,8 @@ export class Session implements TransportHandler {
     const side = reads.sideOf(record, bytes, start, end)
     const group = this.groups[side]
     const { upstream } = this
-    if (upstream !== null && upstream.server.side === side && upstream.isOpen) return upstream
+    const isFit = upstream !== null && upstream.isOpen && !upstream.isLong
+    if (isFit && upstream.server.side === side) return upstream
     if (side === route.primary) return group.pick()
     // A side that has no server at hand delays no read.
     const relay = group.isDown ? null : group.pick()
@@ -254,7 +258,15 @@ export class Session implements TransportHandler {
     if (relay === null) return
     if (relay !== this.#heldUp) this.#letGo()
     this.#heldUp = relay
+    this.#holdsUpSinceMs ??= this.context.clock.nowMs()
     relay.holdUp()
+  }
+
+  /** How long others have waited behind its replies because it reads slowly; milliseconds. */
+  holdsUpOthersMs(nowMs: number): number {
+    const { upstream } = this
+    if (this.#holdsUpSinceMs === null || this.own !== null || upstream === null) return 0
+    return upstream.owed.length > this.outstanding ? nowMs - this.#holdsUpSinceMs : 0
   }
 
   #letGo(): void {
@@ -268,6 +280,7 @@ export class Session implements TransportHandler {
     const { context } = this
     const side = (this.own?.relay ?? this.upstream)?.server.side ?? context.route.primary
     context.activeCount -= 1
+    this.#holdsUpSinceMs = null
     context.stats.query[side][record.isRead ? 'read' : 'write'].observe(tookMs / 1_000)
     if (this.own !== null) this.own.settled()
     if (this.followRoute()) return

@@ -13,6 +13,10 @@ const enum Place {
   Payload,
 }
 
+/** What a reply must still announce to count as long. */
+const longBytesMin = 256 * 1024
+const longValuesMin = 16 * 1024
+
 export class ReplyFramer {
   /** First byte of the reply that `next` has completed or is in. */
   type = 0
@@ -29,6 +33,11 @@ export class ReplyFramer {
   /** Whether a reply has begun and its end has not been seen. */
   get isInside(): boolean {
     return this.#valuesLeft > 0
+  }
+
+  /** In the middle of a reply that announces a lot more. */
+  get isLong(): boolean {
+    return this.#payloadLeft > longBytesMin || this.#valuesLeft > longValuesMin
   }
 
   /**

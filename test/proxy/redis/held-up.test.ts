@@ -2,10 +2,13 @@
 import t from 'tap'
 import type { RedisContext } from '../../../src/proxy/redis/context.ts'
 import type { Session } from '../../../src/proxy/redis/session.ts'
+import { systemClock } from '../../../src/shared/clock.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedis } from '../../support/redis.ts'
 import { RespError } from '../../support/resp.ts'
 import { until } from '../../support/until.ts'
+
+const getHuge = '*2\r\n$3\r\nGET\r\n$4\r\nhuge\r\n'
 
 const redis = await startRedis()
 t.teardown(() => redis.stop())
@@ -31,6 +34,19 @@ function onlySession({ service }: RedisPontoon): Session {
   return session
 }
 
+/** Gives the count when it has stopped to rise. */
+async function untilStill(count: () => number): Promise<number> {
+  let seen = -1
+  const isStill = async (): Promise<boolean> => {
+    const before = seen
+    seen = count()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    return seen > 1_000_000 && seen === before && seen === count()
+  }
+  await until(isStill, 'nothing more comes', 10_000)
+  return seen
+}
+
 for (const mode of ['multiplexed', 'pinned'] as const) {
   await t.test(`${mode}: a server that does not read and dies stalls no client`, async (test) => {
     const dying = await startRedis()
@@ -43,17 +59,7 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
     const count = 3_000
     const value = 'x'.repeat(16 * 1024)
     for (let index = 0; index < count; index += 1) client.send('SET', 'k', value)
-    let seen = -1
-    await until(
-      async () => {
-        const isStill = seen > 1_000_000 && seen === pontoon.service.stats.bytesFromClients
-        seen = pontoon.service.stats.bytesFromClients
-        await new Promise((resolve) => setTimeout(resolve, 50))
-        return isStill
-      },
-      'the client is read no more',
-      10_000,
-    )
+    const seen = await untilStill(() => pontoon.service.stats.bytesFromClients)
     test.ok(seen < count * value.length, 'not all of it')
     await dying.kill9()
     await dying.start()
@@ -107,8 +113,46 @@ await t.test('a client that ends before it gets its server waits for nothing', a
   }
 })
 
+await t.test('behind a slow reader others wait for a few seconds at most', async (test) => {
+  let aheadMs = 0
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + aheadMs }
+  const pontoon = await serve(test, { clock, pool: { size: 1, queueTimeoutMs: 60_000 } })
+  const [slow, behind, later] = await Promise.all([1, 2, 3].map(() => pontoon.client()))
+  if (slow === undefined || behind === undefined || later === undefined) throw new Error('nobody')
+  await redis.call('SETRANGE', 'huge', 24 * 1024 * 1024, 'x')
+  for (const client of [slow, behind, later]) await client.call('PING')
+  slow.socket.pause()
+  slow.raw(getHuge)
+  behind.send('INCR', 'behind')
+  await until(() => pontoon.service.snapshot().clients.active === 2, 'both are under way')
+  await untilStill(() => pontoon.service.stats.bytesFromServers)
+  later.send('INCR', 'behind')
+  await until(() => pontoon.service.snapshot().clients.waiting === 1, 'no server is open')
+  test.equal(behind.unread.length, 0)
+  aheadMs = 10_000
+  test.same([await behind.value(), await later.value()], [1, 2])
+  test.equal(pontoon.service.stats.ownErrors.get('CLIENT_SLOW_READER'), 1)
+  for (const client of [slow, behind, later]) client.destroy()
+})
+
+await t.test('who waits for a server gets the one that is no longer held up', async (test) => {
+  const pontoon = await serve(test, { pool: { size: 1, queueTimeoutMs: 60_000 } })
+  const [slow, other] = [await pontoon.client(), await pontoon.client()]
+  await redis.call('SETRANGE', 'huge', 24 * 1024 * 1024, 'x')
+  slow.socket.pause()
+  slow.raw(getHuge)
+  await untilStill(() => pontoon.service.stats.bytesFromServers)
+  other.send('PING')
+  const isWaiting = (): boolean => pontoon.service.snapshot().clients.waiting === 1
+  await until(isWaiting, 'no server is open')
+  slow.socket.removeAllListeners('data')
+  slow.socket.resume()
+  test.equal(await other.value(), 'PONG')
+  for (const client of [slow, other]) client.destroy()
+})
+
 await t.test('a server held up for a client that goes elsewhere is read again', async (test) => {
-  const pontoon = await serve(test, { pool: { size: 1, queueTimeoutMs: 1_000 } })
+  const pontoon = await serve(test, { pool: { size: 1, queueTimeoutMs: 20_000 } })
   const client = await pontoon.client()
   await client.call('PING')
   const session = onlySession(pontoon)
