@@ -149,9 +149,11 @@ export const redisService = z.strictObject({
   clientTls: z
     .strictObject({
       mode: z
-        .enum(['disable', 'require'])
+        .enum(['disable', 'prefer', 'require'])
         .default('disable')
-        .describe('Whether clients speak TLS from their first byte.'),
+        .describe(
+          'Whether clients may (`prefer`) or must (`require`) speak TLS, from their first byte.',
+        ),
       cert: path.optional().describe('PEM file of the certificate shown to clients.'),
       key: path.optional().describe('PEM file of its key.'),
       clientCa: path.optional().describe('PEM file of CAs that client certificates chain to.'),

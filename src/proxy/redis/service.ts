@@ -10,7 +10,7 @@ import { Gate } from '../../net/gate.ts'
 import { Listener } from '../../net/listener.ts'
 import { askCommands } from '../../net/redis/ask.ts'
 import { Secrets } from '../../net/secrets/secrets.ts'
-import { upgradeToClient } from '../../net/tls.ts'
+import { upgradeToClient, type ClientTls } from '../../net/tls.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
 import { commandTable } from '../../routing/redis/command-table.ts'
 import type { Route } from '../../routing/route.ts'
@@ -55,6 +55,8 @@ export interface RedisServiceOptions {
 }
 
 const sweepEveryMs = 1_000
+
+const tlsHandshakeByte = 0x16
 
 /** The server behind a side may be another one after a restart, but not after every connect. */
 const learnEveryMs = 10_000
@@ -302,21 +304,51 @@ class RedisService implements Service, RedisContext {
     const { remoteAddress, remotePort } = accepted
     const address = remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}`
     const id = this.#nextId++
-    const transport = this.#open(accepted)
-    this.sessions.set(id, new Session(this, id, transport, address))
+    const isPreferred = this.config.clientTls.mode === 'prefer'
+    const transport = isPreferred ? this.#plain(accepted) : this.#open(accepted)
+    const session = new Session(this, id, transport, address)
+    this.sessions.set(id, session)
     this.stats.clientsTotal += 1
+    if (isPreferred) this.#lookForTls(session)
+  }
+
+  /** Its first byte tells whether the client speaks TLS: no command begins like a handshake. */
+  #lookForTls(session: Session): void {
+    const { client } = session
+    client.handler = {
+      onBytes: (bytes, end) => {
+        client.handler = session
+        const tls = this.#tls.client
+        if (bytes[0] !== tlsHandshakeByte || tls === null) {
+          session.onBytes(bytes, end)
+          return
+        }
+        client.handler = noHandler
+        const early = Buffer.from(bytes.subarray(0, end))
+        session.secure(this.#shakeHands(client.socket, tls, early))
+      },
+      onCongested: () => session.onCongested(),
+      onDrained: () => session.onDrained(),
+      onEnded: () => session.onEnded(),
+      onClosed: () => session.onClosed(),
+    }
   }
 
   #open(accepted: Carrier): Transport {
     const tls = this.#tls.client
-    if (tls !== null) {
-      const secure = upgradeToClient(accepted, tls)
-      const timer = setTimeout(() => secure.destroy(), refusalMs)
-      secure.once('secure', () => clearTimeout(timer))
-      secure.once('close', () => clearTimeout(timer))
-      return new Transport(secure, this.flushes, noHandler).startReading()
-    }
+    return tls === null ? this.#plain(accepted) : this.#shakeHands(accepted, tls)
+  }
+
+  #plain(accepted: Carrier): Transport {
     return new Transport(accepted, this.flushes, noHandler).startReading()
+  }
+
+  #shakeHands(carrier: Carrier, tls: ClientTls, early?: Buffer): Transport {
+    const secure = upgradeToClient(carrier, tls, early === undefined ? {} : { early })
+    const timer = setTimeout(() => secure.destroy(), refusalMs)
+    secure.once('secure', () => clearTimeout(timer))
+    secure.once('close', () => clearTimeout(timer))
+    return new Transport(secure, this.flushes, noHandler).startReading()
   }
 
   /** A server was opened: it may be another one than before. */

@@ -44,7 +44,7 @@ export class Session implements TransportHandler {
   readonly context: RedisContext
   readonly id: number
   readonly address: string
-  readonly client: Transport
+  client: Transport
   readonly requests: Requests
   readonly commands: SessionCommands
   /** Null until the client has said who it is, where it has to. */
@@ -89,6 +89,13 @@ export class Session implements TransportHandler {
     this.#wait = new ServerWait(this)
     this.user = context.config.clientAuth.mode === 'trust' ? '' : null
     this.groups = context.groups.of('', 0, this.isPinned ? null : 2)
+    client.handler = this
+  }
+
+  /** Its client turned out to speak TLS, before it had said anything. */
+  secure(client: Transport): void {
+    assert(this.lastRecord === null && !this.requests.isUnderWay, 'it has said nothing')
+    this.client = client
     client.handler = this
   }
 

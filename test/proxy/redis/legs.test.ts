@@ -47,6 +47,35 @@ await t.test('TLS on both legs, verified', async (test) => {
   refused.destroy()
 })
 
+await t.test('prefer: clients with TLS and without it', async (test) => {
+  const authority = await createAuthority()
+  const { certPath: cert, keyPath: key } = await authority.server()
+  const redis = await startRedis()
+  test.teardown(() => redis.stop())
+  const pontoon = await startRedisPontoon({
+    source: redis,
+    config: { clientTls: { mode: 'prefer', cert, key } },
+  })
+  test.teardown(() => pontoon.stop())
+  const silent = await pontoon.client()
+  const [secure, plain] = [await pontoon.client({ ca: authority.ca.cert }), await pontoon.client()]
+  const value = 'x'.repeat(3_000_000)
+  test.equal(await secure.call('SET', 'large', value), 'OK')
+  test.equal(textOf(await plain.call('GET', 'large')).length, value.length)
+  test.equal(textOf(await secure.call('GET', 'large')).length, value.length)
+  const list = textOf(await secure.call('CLIENT', 'LIST'))
+    .trim()
+    .split('\n')
+  test.equal(list.length, 3)
+  const addresses = new Set(list.map((line) => /addr=(\S+)/.exec(line)?.[1]))
+  for (const { socket } of [silent, secure, plain])
+    test.ok(addresses.has(`127.0.0.1:${socket.localPort}`))
+  silent.raw('\x16'.repeat(100))
+  await silent.untilClosed()
+  for (const client of [secure, plain]) client.destroy()
+  await until(() => pontoon.service.snapshot().clients.idle === 0, 'all have left')
+})
+
 await t.test('a client that does not read holds up no other, and gets all of it', async (test) => {
   const redis = await startRedis()
   test.teardown(() => redis.stop())
