@@ -23,7 +23,7 @@ export interface RunningCopy {
   readonly child: Child
   readonly ended: Promise<CopyEnd>
   /** What it has said so far. */
-  err(): string
+  readonly err: () => string
 }
 
 export class CopyCommand {

@@ -1,7 +1,9 @@
 /** A whole copy between real servers, of everything a table can be, while somebody writes. */
 import tap from 'tap'
-import { startPair } from '../../../support/migration-pair.ts'
-import { CopyCommand } from '../../../support/copy-command.ts'
+import { signalAll } from '../../../support/child-processes.ts'
+import { bankRows, bankSchema, startTellers, untilBankIsEqual } from '../../../support/copy-bank.ts'
+import { CopyCommand, type RunningCopy } from '../../../support/copy-command.ts'
+import { startPair, type MigratedDatabase } from '../../../support/migration-pair.ts'
 import { until } from '../../../support/until.ts'
 
 tap.setTimeout(120_000)
@@ -130,10 +132,12 @@ const contents = ordered
       `md5(string_agg(x::text, '|' ORDER BY ${by})) AS hash FROM ${table} x`,
   )
   .join(' UNION ALL ')
+  .concat(' ORDER BY 1')
+
+const pair = await startPair({ source: 15, target: 15 })
+tap.teardown(() => pair.stop())
 
 await tap.test('a copy, 15 to 15', async (t) => {
-  const pair = await startPair({ source: 15, target: 15 })
-  t.teardown(() => pair.stop())
   const db = await pair.database('orders', { schema })
   await db.query('source', `SET ROLE app; ${rows} ${objects}`)
   const command = new CopyCommand(db.context)
@@ -144,7 +148,6 @@ await tap.test('a copy, 15 to 15', async (t) => {
   t.match(plan.out, /public\.account/)
   const end = await command.run('--chunk-size', '500k')
   if (end.exit !== 0) throw new Error(end.err)
-  t.comment(plan.out, end.out, end.err)
   t.same(await db.query('target', shape), await db.query('source', shape), 'the same objects')
   t.same(await db.query('target', contents), await db.query('source', contents), 'the same rows')
 
@@ -160,3 +163,42 @@ await tap.test('a copy, 15 to 15', async (t) => {
     20_000,
   )
 })
+
+await tap.test('a copy that is killed goes on, and no row is lost or doubled', async (t) => {
+  const accounts = 12_000
+  const db = await pair.database('bank', { schema: bankSchema })
+  await db.query('source', bankRows(accounts))
+  const command = new CopyCommand(db.context)
+  const tellers = startTellers(() => pair.source.url('bank', 'app', 'app'), accounts)
+  t.teardown(async () => {
+    await tellers.stop()
+    command.remove()
+  })
+  const running = await command.start('--rate', '1MB/s', '--chunk-size', '200k')
+  await until(() => hasChunks(db, running), 'chunks are there', 60_000)
+  signalAll([running.child.pid], 'SIGKILL')
+  await running.ended
+  const marks = 'SELECT sum(rows)::int AS rows FROM pontoon.copy_chunk'
+  const [before] = await db.query('target', marks)
+  t.ok(Number(before?.['rows']) > 0, 'some rows were there')
+  const end = await command.run('--rate', '20MB/s')
+  if (end.exit !== 0) throw new Error(end.err)
+  t.match(end.err, 'Going on with the copy that was stopped')
+  t.notMatch(end.err, 'The snapshot is gone')
+  await tellers.stop()
+  await untilBankIsEqual(db, 30_000)
+  t.ok(tellers.done() > 0, 'transactions were acknowledged meanwhile')
+  t.equal((await command.run('--abort')).exit, 3, 'what is synced cannot be aborted')
+})
+
+async function hasChunks(db: MigratedDatabase, { child, err }: RunningCopy): Promise<boolean> {
+  if (!child.isRunning()) throw new Error(`the copy has ended: ${err()}`)
+  const sql = "SELECT to_regclass('pontoon.copy_chunk') AS name"
+  const [table] = await db.query('target', sql)
+  if (typeof table?.['name'] !== 'string') return false
+  const [row] = await db.query(
+    'target',
+    'SELECT count(*)::int FROM pontoon.copy_chunk WHERE rows > 0',
+  )
+  return Number(row?.['count']) >= 3
+}
