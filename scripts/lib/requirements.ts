@@ -38,6 +38,7 @@ const requirements = {
     package: 'postgresql-client-15',
     isThere: () => existsSync(join(postgres15BinFolder, 'psql')),
   },
+  pgcopydb: { package: 'pgcopydb', isThere: () => isOnPath('pgcopydb') },
   pgbouncer: { package: 'pgbouncer', isThere: () => isOnPath('pgbouncer') },
   openssl: { package: 'openssl', isThere: () => isOnPath('openssl') },
   python3: { package: 'python3', isThere: () => existsSync(debianPython) },
