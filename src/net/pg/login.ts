@@ -28,6 +28,7 @@ import { connectSide, type Connected } from './connect.ts'
 import type { HeldBackends } from './held-backends.ts'
 import { md5Response, md5Verifier } from './md5.ts'
 import { ScramClient } from './scram-client.ts'
+import type { ScramKeyCache } from './scram-keys.ts'
 import type { ScramKeys } from './scram.ts'
 import { VerbatimError } from './verbatim-error.ts'
 
@@ -37,6 +38,8 @@ export interface LoginOptions {
   readonly parameters: ReadonlyMap<string, string>
   readonly password: LoginPassword
   readonly timeoutMs: number
+  /** Where keys of earlier logins are; default: derived anew. */
+  readonly keys?: ScramKeyCache
   /** Minor version of protocol 3 to ask for; default 0. With 2, servers since 18 give long keys. */
   readonly minor?: number
   /** Is told of the backend. */
@@ -161,7 +164,8 @@ class LoginChannel {
     }
   }
 
-  async #authenticate({ parameters, tls, minor }: LoginOptions, proof: Proof): Promise<void> {
+  async #authenticate(options: LoginOptions, proof: Proof): Promise<void> {
+    const { parameters, tls, minor } = options
     const user = parameters.get('user') ?? ''
     let isBound = false
     for (;;) {
@@ -186,7 +190,7 @@ class LoginChannel {
       }
       if (code === authCode.sasl) {
         // eslint-disable-next-line no-await-in-loop -- a dialogue
-        await this.#scram(body, proof, tls)
+        await this.#scram(body, proof, options)
         isBound = true
       } else this.#socket.write(passwordMessage(this.#clearAnswer(code, body, user, proof)))
     }
@@ -211,11 +215,15 @@ class LoginChannel {
     return md5Response(verifier, body.subarray(4))
   }
 
-  async #scram(body: Buffer, proof: string | ScramKeys, tls: ServerTls): Promise<void> {
+  async #scram(
+    body: Buffer,
+    proof: string | ScramKeys,
+    { tls, keys }: LoginOptions,
+  ): Promise<void> {
     const offered = body.toString('latin1', 4).split('\0')
     const certificate = peerCertificate(this.#socket)
     const choice = chooseMechanism(tls.channelBinding, offered, certificate, this.#name)
-    const scram = new ScramClient(proof, choice)
+    const scram = new ScramClient(proof, choice, keys)
     const first = Buffer.from(scram.first())
     this.#socket.write(
       new MessageWriter()

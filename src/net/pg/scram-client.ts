@@ -5,29 +5,27 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { PontoonError } from '../../shared/errors.ts'
 import type { ServerMechanism } from './channel-binding.ts'
-import {
-  attributes,
-  decodeBase64,
-  deriveKeys,
-  hmac,
-  isNonce,
-  sha256,
-  xor,
-  type ScramKeys,
-} from './scram.ts'
+import { attributes, decodeBase64, hmac, isNonce, sha256, xor, type ScramKeys } from './scram.ts'
+import { ScramKeyCache } from './scram-keys.ts'
 
 /** More rounds than this from a hostile server would keep a core busy (CVE-2026-6664 class). */
 const iterationsMax = 1_000_000
 
 export class ScramClient {
   readonly #proof: string | ScramKeys
+  readonly #derived: ScramKeyCache
   readonly #gs2: string
   readonly #channel: string
   readonly #nonce = randomBytes(18).toString('base64')
   #serverSignature: Buffer | null = null
 
-  constructor(proof: string | ScramKeys, { gs2, data }: Omit<ServerMechanism, 'mechanism'>) {
+  constructor(
+    proof: string | ScramKeys,
+    { gs2, data }: Omit<ServerMechanism, 'mechanism'>,
+    keys = new ScramKeyCache(),
+  ) {
     this.#proof = proof
+    this.#derived = keys
     this.#gs2 = `${gs2},,`
     this.#channel = Buffer.concat([Buffer.from(this.#gs2), data]).toString('base64')
   }
@@ -59,7 +57,7 @@ export class ScramClient {
 
   #keys(salt: Buffer, iterations: number): Promise<ScramKeys> | ScramKeys {
     const proof = this.#proof
-    if (typeof proof === 'string') return deriveKeys(proof, salt, iterations)
+    if (typeof proof === 'string') return this.#derived.derive(proof, salt, iterations)
     if (proof.iterations !== iterations || !proof.salt.equals(salt)) {
       throw new PontoonError(
         'SERVER_AUTH_FAILED',

@@ -5,6 +5,7 @@ import type { FlushQueue } from '../../net/flush-queue.ts'
 import { HeldBackends } from '../../net/pg/held-backends.ts'
 import { login, type LoginOptions } from '../../net/pg/login.ts'
 import { ReportedIntern } from '../../net/pg/reported.ts'
+import { ScramKeyCache } from '../../net/pg/scram-keys.ts'
 import { PgServer } from '../../net/pg/server.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
 import type { ServerTls } from '../../net/tls.ts'
@@ -39,6 +40,7 @@ export class Sides {
   readonly #parts: SidesParts
   readonly #roleOptions: RoleOptions
   readonly #reportedIntern = new ReportedIntern()
+  readonly #scramKeys = new ScramKeyCache()
   readonly #versions = { source: new ProtocolVersion(), target: new ProtocolVersion() }
 
   constructor(parts: SidesParts) {
@@ -65,6 +67,7 @@ export class Sides {
       tls: this.#parts.tls(kind.side),
       parameters,
       password: password ?? credentials.password,
+      keys: this.#scramKeys,
       timeoutMs: side.connectTimeoutMs,
       backends: this.backends[kind.side],
     }
