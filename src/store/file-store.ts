@@ -75,7 +75,12 @@ export class FileStore implements RouteStore {
 
   commitSwitch(service: string, id: string, route: Route): Promise<Route> {
     return this.#inTurn(async () => {
-      const record = decide(sameSwitch(this.switchOf(service), id), 'committed')
+      const found = sameSwitch(this.switchOf(service), id)
+      if (found.state === 'committed') {
+        await this.#put(service, this.#state)
+        return this.#atEpoch(service, route.epoch)
+      }
+      const record = decide(found, 'committed')
       this.#atEpoch(service, record.epoch)
       assert(route.epoch === record.epoch + 1, 'a switch makes exactly one new epoch')
       assert(route.primary === record.to, 'a switch moves the primary where it was to go')

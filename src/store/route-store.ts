@@ -28,6 +28,7 @@ export interface RouteStore {
   startSwitch(service: string, record: SwitchRecord): Promise<void>
   /**
    * The commit point: makes `route` durable together with `started → committed`, in one write.
+   * Settles also when it is so already: a write that has failed may be there, and is made durable.
    * Throws SWITCH_DECIDED when the switch was aborted or is over.
    */
   commitSwitch(service: string, id: string, route: Route): Promise<Route>

@@ -52,9 +52,10 @@ const readOnlySql = `SELECT split_part(s, '=', 2) FROM pg_catalog.pg_database d
 const superusersSql = `SELECT rolname FROM pg_catalog.pg_roles
   WHERE rolsuper AND rolcanlogin AND rolname = ANY ($1::text[])`
 
-export async function isFenced(client: SqlClient): Promise<boolean> {
-  const table = await client.value("SELECT pg_catalog.to_regclass('pontoon.fence')")
-  return table !== null && (await client.value('SELECT count(*) FROM pontoon.fence')) === '1'
+export async function isFenced(client: SqlClient, options: SqlOptions = {}): Promise<boolean> {
+  const ask = (sql: string): Promise<string | null> => client.value(sql, undefined, options)
+  if ((await ask("SELECT pg_catalog.to_regclass('pontoon.fence')")) === null) return false
+  return (await ask('SELECT count(*) FROM pontoon.fence')) === '1'
 }
 
 /** What is there now, for `fenceSql`. Reading it ahead keeps it out of the pause. */
@@ -93,9 +94,13 @@ export async function fence(
 }
 
 /** One transaction that restores what was there; nothing where there is no fence. */
-export async function unfenceSql(client: SqlClient, spec: FenceSpec): Promise<string | null> {
-  if (!(await isFenced(client))) return null
-  const json = await client.value('SELECT prior FROM pontoon.fence')
+export async function unfenceSql(
+  client: SqlClient,
+  spec: FenceSpec,
+  options: SqlOptions = {},
+): Promise<string | null> {
+  if (!(await isFenced(client, options))) return null
+  const json = await client.value('SELECT prior FROM pontoon.fence', undefined, options)
   const prior = priorSchema.parse(JSON.parse(json ?? 'null'))
   const database = identifier(spec.database)
   return [
@@ -117,7 +122,7 @@ export async function unfence(
   spec: FenceSpec,
   options: SqlOptions = {},
 ): Promise<void> {
-  const sql = await unfenceSql(client, spec)
+  const sql = await unfenceSql(client, spec, options)
   if (sql !== null) await client.run(sql, options)
 }
 

@@ -114,6 +114,8 @@ function sessionOptions(purpose: Purpose): string {
     bytea_output: 'hex',
     statement_timeout: '0',
     lock_timeout: '0',
+    // A fence or mark that a crash takes back after it was reported would be believed all the same.
+    synchronous_commit: 'on',
     idle_in_transaction_session_timeout: '0',
   }
   return Object.entries(settings)

@@ -90,8 +90,12 @@ export async function enableSubscription(client: SqlClient, name: string): Promi
 }
 
 /** The worker notices by itself, after what it is applying; see terminateApplyWorker. */
-export async function disableSubscription(client: SqlClient, name: string): Promise<void> {
-  await client.query(`ALTER SUBSCRIPTION ${identifier(name)} DISABLE`)
+export async function disableSubscription(
+  client: SqlClient,
+  name: string,
+  options?: SqlOptions,
+): Promise<void> {
+  await client.query(`ALTER SUBSCRIPTION ${identifier(name)} DISABLE`, undefined, options)
 }
 
 export async function setSubscriptionConnection(
@@ -171,12 +175,18 @@ async function dropsWithSlot(client: SqlClient, name: string): Promise<boolean> 
  * Ends the worker (and its helpers) at once; gives how many were there. An enabled subscription
  * gets a new one, before 16 after 5 s at the earliest.
  */
-export async function terminateApplyWorker(client: SqlClient, name: string): Promise<number> {
+export async function terminateApplyWorker(
+  client: SqlClient,
+  name: string,
+  options?: SqlOptions,
+): Promise<number> {
   const { rows } = await client.query(
     `SELECT pg_catalog.pg_terminate_backend(w.pid)
      FROM pg_catalog.pg_stat_subscription w
      WHERE w.pid IS NOT NULL AND w.subid IN (
        SELECT s.oid FROM pg_catalog.pg_subscription s WHERE ${isNamedSql(name)})`,
+    undefined,
+    options,
   )
   return rows.length
 }

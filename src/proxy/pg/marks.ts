@@ -75,6 +75,8 @@ export class MarkWatch {
   check(side: Side, mark: Mark): void {
     const { name, gate, log, route } = this.#context
     if (mark.primary === route.primary) return
+    // The side that was left may have been down when it was to be told.
+    if (side !== route.primary && Number(mark.epoch) < route.epoch) return
     const key = `${side} ${mark.epoch} ${mark.primary} ${route.primary}`
     if (key === this.#accepted) return
     const text = `the ${side} of ${name} says that the ${mark.primary} is primary since epoch ${mark.epoch}, the route of epoch ${route.epoch} says the ${route.primary}`

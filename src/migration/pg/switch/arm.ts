@@ -41,7 +41,7 @@ export async function makeReady({ context, sides, signal }: ArmParts, route: Rou
   const { from, to } = sides
   for (const { control } of [from, to]) {
     await control.run(controlSchemaSql(), { signal })
-    if ((await readMark(control)) === undefined)
+    if ((await readMark(control))?.primary !== route.primary)
       await control.query(writeMarkSql({ epoch: route.epoch, primary: route.primary }))
   }
   const spec = fenceSpec(context, to.side)

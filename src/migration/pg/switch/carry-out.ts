@@ -5,7 +5,8 @@
  *
  * Only here the gate opens again. A database that is down is waited for while the gate is shut;
  * after `gateHeldMsMax` the gate opens all the same, so that clients get errors instead of waiting,
- * and the work goes on behind it.
+ * and the work goes on behind it. The old side is fenced as long as it is not known to be the one
+ * that takes the writes, so nobody writes to the wrong one meanwhile.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
@@ -20,10 +21,17 @@ import { unfence, unfenceSql } from '../fence.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { enableSubscription } from '../subscription.ts'
 import { dropStream } from './arm.ts'
+import { endEarlier } from './earlier.ts'
 import type { HeldGate, Participant } from './model.ts'
 import type { StepLog } from './step-log.ts'
 import { findStreams, streamMode } from './stream.ts'
-import { directionFrom, fenceSpec, openSides } from './switch-sides.ts'
+import {
+  directionFrom,
+  fenceSpec,
+  openSides,
+  switchTask,
+  type SwitchSides,
+} from './switch-sides.ts'
 
 export interface SwitchContext extends MigrationContext {
   readonly store: RouteStore
@@ -38,6 +46,9 @@ export const gateHeldMsMax = 15_000
 const warmMs = 1_000
 const retryFirstMs = 50
 const retryMsMax = 2_000
+const forEver = Number.POSITIVE_INFINITY
+/** Of each statement of them; one that hangs is tried on another connection. */
+const statementMs = 5_000
 /** What is only tidied up is given up after this long; `pontoon sync` names what is left. */
 const tidyMsMax = 60_000
 
@@ -55,13 +66,22 @@ export async function carryOut(
   /** A connection to the new side that is open already. */
   open?: SqlClient,
 ): Promise<void> {
-  const { participant, store, service } = context
+  const { participant } = context
   const mark = { epoch: route.epoch, primary: route.primary }
+  const letOn = (): void => {
+    // Whoever is let on early meets the new side, not the fence of the old one.
+    participant.applyRoute(route)
+    gate.release({ gradually: true })
+  }
   await steps.run('unfence', () =>
-    withGateHeld(context, gate, async () => {
+    withGateHeld(context, letOn, async () => {
       await onSide(context, record.to, open, async (client) => {
-        const sql = await unfenceSql(client, fenceSpec(context, record.to))
-        await client.run([writeMarkSql(mark), ...(sql === null ? [] : [sql])].join(';\n'))
+        const sql = await unfenceSql(client, fenceSpec(context, record.to), {
+          timeoutMs: statementMs,
+        })
+        await client.run([writeMarkSql(mark), ...(sql === null ? [] : [sql])].join(';\n'), {
+          timeoutMs: statementMs,
+        })
       })
     }),
   )
@@ -81,7 +101,7 @@ export async function carryOut(
     await tidy(context, 'the sync of the old direction is removed', () =>
       dropOldDirection(context, record),
     )
-    await store.endSwitch(service, record.id)
+    await forgetSwitch(context, record.id)
   })
 }
 
@@ -90,23 +110,50 @@ export async function undo(
   context: SwitchContext,
   { record, gate, steps }: Decided,
 ): Promise<void> {
-  const { store, service } = context
+  const letOn = (): void => gate.release({ gradually: true })
   await steps.run('undo', async () => {
-    await withGateHeld(context, gate, () =>
+    await withGateHeld(context, letOn, () =>
       onSide(context, record.from, undefined, (client) =>
-        unfence(client, fenceSpec(context, record.from)),
+        unfence(client, fenceSpec(context, record.from), { timeoutMs: statementMs }),
       ),
     )
-    gate.release({ gradually: true })
+    letOn()
     await tidy(context, 'the sync is as it was', () => restoreDirection(context, record))
-    await store.endSwitch(service, record.id)
+    await forgetSwitch(context, record.id)
   })
 }
 
-/** Runs it until it succeeds; the gate opens meanwhile when that takes too long. */
+/** Nothing of it is left to do. Until it is written no other one can begin. */
+export async function forgetSwitch(context: SwitchContext, id: string): Promise<void> {
+  const { store, service } = context
+  await retried(context, forEver, 'the end of the switch is written', () =>
+    store.endSwitch(service, id),
+  )
+}
+
+/**
+ * `started → aborting`; false when the commit was first. A store that cannot be written does not
+ * keep clients waiting for ever: after `gateHeldMsMax` the undo begins without that, since the
+ * record says `started` still and only the switch that has just failed could have committed it.
+ */
+export async function decideAbort(context: SwitchContext, id: string): Promise<boolean> {
+  const { store, service, log } = context
+  try {
+    await retried(context, gateHeldMsMax, 'the abort of the switch is written', async () => {
+      if (store.switchOf(service)?.state !== 'committed') await store.abortSwitch(service, id)
+    })
+  } catch (thrown) {
+    if (context.stopping.aborted || store.switchOf(service)?.state !== 'started') throw thrown
+    const { code, message } = toPontoonError(thrown)
+    log.error({ service, code }, `undone although the store cannot be written: ${message}`)
+  }
+  return store.switchOf(service)?.state !== 'committed'
+}
+
+/** Runs it until it succeeds; clients are let on meanwhile when that takes too long. */
 async function withGateHeld(
   context: SwitchContext,
-  gate: HeldGate,
+  letOn: () => void,
   work: () => Promise<void>,
 ): Promise<void> {
   const timer = setTimeout(() => {
@@ -114,10 +161,10 @@ async function withGateHeld(
       { service: context.service },
       'a database is out of reach in the middle of a switch; waiting clients are let on and get errors',
     )
-    gate.release({ gradually: true })
+    letOn()
   }, gateHeldMsMax)
   try {
-    await retried(context, Number.POSITIVE_INFINITY, 'a step of the switch', work)
+    await retried(context, forEver, 'a step of the switch', work)
   } finally {
     clearTimeout(timer)
   }
@@ -137,7 +184,7 @@ async function tidy(
   }
 }
 
-async function retried(
+export async function retried(
   { stopping, log, service }: SwitchContext,
   forMs: number,
   what: string,
@@ -167,8 +214,9 @@ async function onSide(
     await work(open)
     return
   }
-  const client = await connectAs(context, { side, purpose: 'control', task: 'switch' })
+  const client = await connectAs(context, { side, purpose: 'control', task: switchTask })
   try {
+    await endEarlier(client)
     await work(client)
   } finally {
     client.close()
@@ -191,18 +239,28 @@ async function dropOldDirection(context: SwitchContext, record: SwitchRecord): P
 async function restoreDirection(context: SwitchContext, record: SwitchRecord): Promise<void> {
   const sides = await openSides(context, record.from, record.to)
   try {
-    const { from, to } = sides
-    if (streamMode(from.control, to.control) === 'both') return
-    const back = directionFrom(record.to)
-    for (const stream of await findStreams(from.replication, context.service, back))
-      await dropStream(sides, stream)
-    const [forth] = await findStreams(to.replication, context.service, directionFrom(record.from))
-    if (forth === undefined) return
-    const state = await forth.state(to.replication)
-    if (state?.isEnabled === false) await enableSubscription(to.replication, forth.name)
+    await straighten(context, sides)
   } finally {
     sides.close()
   }
+}
+
+/**
+ * Where only one direction may run: no sync back, and the one from the side that takes the writes
+ * runs. Also before a switch, since an undo gives up what it cannot put back soon enough.
+ */
+export async function straighten(context: MigrationContext, sides: SwitchSides): Promise<void> {
+  const { from, to } = sides
+  if (streamMode(from.control, to.control) === 'both') return
+  for (const { control, watch, replication } of [from, to])
+    await endEarlier(replication, [control.pid, watch.pid])
+  const backward = await findStreams(from.replication, context.service, directionFrom(to.side))
+  for (const stream of backward) await dropStream(sides, stream)
+  const forward = await findStreams(to.replication, context.service, directionFrom(from.side))
+  const forth = forward.at(-1)
+  if (forth === undefined) return
+  const state = await forth.state(to.replication)
+  if (state?.isEnabled === false) await enableSubscription(to.replication, forth.name)
 }
 
 /** At the start of a process: finishes what an earlier one has begun. */
@@ -218,7 +276,7 @@ export async function recover(
     await carryOut(context, decided, route)
     return 'done'
   }
-  await store.abortSwitch(service, record.id)
+  await decideAbort(context, record.id)
   await undo(context, decided)
   return 'aborted'
 }

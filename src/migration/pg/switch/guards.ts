@@ -69,7 +69,9 @@ async function marksGuard({ sides, participant }: GuardParts): Promise<Guard> {
   const wrong: string[] = []
   for (const { side, control } of [sides.from, sides.to]) {
     const mark = await readMark(control)
-    if (mark !== undefined && (mark.primary !== primary || mark.epoch > epoch))
+    // The side that was left may have been down when it was to be told.
+    const isLeft = side !== primary && mark !== undefined && mark.epoch < epoch
+    if (mark !== undefined && !isLeft && (mark.primary !== primary || mark.epoch > epoch))
       wrong.push(`${side} says ${mark.primary} since epoch ${mark.epoch}`)
   }
   if (primary !== sides.from.side) wrong.push(`the route says ${primary}`)

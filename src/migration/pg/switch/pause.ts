@@ -115,8 +115,8 @@ export async function turnRound(
   const { from, to } = sides
   const direction = directionFrom(to.side)
   const name = subscriptionName(context.service, direction, epoch)
-  await disableSubscription(to.replication, stream.name)
-  await terminateApplyWorker(to.replication, stream.name)
+  await disableSubscription(to.replication, stream.name, options)
+  await terminateApplyWorker(to.replication, stream.name, options)
   await createSlot(to.replication, name, options)
   await createSubscription(
     from.replication,

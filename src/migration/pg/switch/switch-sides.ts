@@ -8,6 +8,9 @@ import type { FenceSpec } from '../fence.ts'
 import type { Direction } from '../names.ts'
 import { connectAs, databaseOf, purposes, roleOf, type MigrationContext } from '../side-login.ts'
 
+/** What the server shows for our connections, after `pontoon `. */
+export const switchTask = 'switch'
+
 /** Direction in which changes leave that side. */
 export function directionFrom(side: Side): Direction {
   return side === 'source' ? 'forward' : 'reverse'
@@ -34,13 +37,17 @@ export async function openSides(
   to: Side,
 ): Promise<SwitchSides> {
   const opened: SqlClient[] = []
+  let isClosed = false
   const close = (): void => {
+    isClosed = true
     for (const client of opened) client.close()
   }
   const open = async (side: Side): Promise<SwitchSide> => {
     const connect = async (purpose: 'control' | 'replication'): Promise<SqlClient> => {
-      const client = await connectAs(context, { side, purpose, task: 'switch' })
+      const client = await connectAs(context, { side, purpose, task: switchTask })
       opened.push(client)
+      // Another one has failed meanwhile.
+      if (isClosed) client.close()
       return client
     }
     const [control, watch, replication] = await Promise.all([

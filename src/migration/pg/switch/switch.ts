@@ -13,7 +13,15 @@ import type { SwitchRecord } from '../../../store/switch-record.ts'
 import { readPrior } from '../fence.ts'
 import { readSequences, readTables } from '../tables.ts'
 import { armReverse, awaitLowLag, makeReady, proveReverse, type ArmParts } from './arm.ts'
-import { carryOut, undo, type SwitchContext } from './carry-out.ts'
+import {
+  carryOut,
+  decideAbort,
+  forgetSwitch,
+  retried,
+  straighten,
+  undo,
+  type SwitchContext,
+} from './carry-out.ts'
 import { drain } from './drain.ts'
 import { checkGuards } from './guards.ts'
 import type { Guard, HeldGate, SwitchReport, SwitchRequest } from './model.ts'
@@ -50,7 +58,10 @@ interface Prepared {
   readonly back: Stream | null
 }
 
-/** Never rejects for what a switch may meet: the report says how it ended. */
+/**
+ * The report says how it ended, whatever a switch may meet. Rejects only when it is not over: the
+ * process stops, and the next one finishes it.
+ */
 export async function runSwitch(
   parts: SwitchParts,
   request: SwitchRequest,
@@ -97,6 +108,9 @@ class Switch {
       await this.#start()
       return await this.#inPause(prepared)
     } catch (thrown) {
+      const { store, service } = this.#parts
+      // Decided and not carried out, as when the process is to stop: the next start finishes it.
+      if (store.switchOf(service)?.id === this.#request.id) throw thrown
       const { message } = toPontoonError(thrown)
       const at = this.#steps.current
       return this.#report('refused', at === null ? message : `${at}: ${message}`)
@@ -133,6 +147,7 @@ class Switch {
     const mode = streamMode(from.control, to.control)
     const arm = this.#armParts(sides, mode)
     const { exclude } = config.migration
+    await straighten(this.#parts, sides)
     const tables = await readTables(from.watch, exclude)
     const streams = await findStreams(to.replication, service, directionFrom(from.side))
     const stream = streams.at(-1) ?? null
@@ -185,14 +200,31 @@ class Switch {
       startedAtMs: clock.wallMs(),
       actor,
     }
-    await this.#steps.run('start', () => store.startSwitch(service, record))
+    try {
+      await this.#steps.run('start', () => store.startSwitch(service, record))
+    } catch (thrown) {
+      // A write that fails after its rename is there all the same.
+      if (store.switchOf(service)?.id === id) await forgetSwitch(this.#parts, id)
+      throw thrown
+    }
+  }
+
+  async #hold(): Promise<HeldGate> {
+    const { participant } = this.#parts
+    const { kind, id } = this.#request
+    try {
+      return participant.hold(`${kind} ${id}`)
+    } catch (thrown) {
+      await forgetSwitch(this.#parts, id)
+      throw thrown
+    }
   }
 
   async #inPause(prepared: Prepared): Promise<SwitchReport> {
-    const { participant, clock, service } = this.#parts
-    const { kind, id, deadlineMs } = this.#request
+    const { clock, service } = this.#parts
+    const { deadlineMs } = this.#request
     const beganMs = clock.nowMs()
-    const gate = participant.hold(`${kind} ${id}`)
+    const gate = await this.#hold()
     const held: HeldGate = {
       drained: (waitMs) => gate.drained(waitMs),
       release: (release) => {
@@ -275,23 +307,16 @@ class Switch {
     }
   }
 
-  /** `started → aborting`, unless the commit has won. */
+  /** `started → aborting`, unless the commit has won; its write is then made sure of. */
   async #isCommitted(): Promise<boolean> {
-    const { store, service, log } = this.#parts
+    const { store, service } = this.#parts
     const { id } = this.#request
-    for (;;) {
-      try {
-        await store.abortSwitch(service, id)
-        return false
-      } catch (thrown) {
-        if (store.switchOf(service)?.state === 'committed') return true
-        const error = toPontoonError(thrown)
-        if (error.code === 'SWITCH_DECIDED') throw error
-        // Not durable yet: opening the gate now could be overtaken by nobody, but told to nobody.
-        log.error({ service, err: error }, 'the abort of a switch cannot be written; trying again')
-        await new Promise((resolve) => setTimeout(resolve, 200))
-      }
-    }
+    if (await decideAbort(this.#parts, id)) return false
+    // What the failed write has left can be read, and so it may count already.
+    await retried(this.#parts, Number.POSITIVE_INFINITY, 'the commit is written', async () => {
+      await store.commitSwitch(service, id, this.#routeAfter())
+    })
+    return true
   }
 
   async #undone(thrown: unknown, gate: HeldGate): Promise<SwitchReport> {
