@@ -1,9 +1,12 @@
 /** Every kind of difference is found, and nothing else, from PostgreSQL 15 to 18. */
+import { bigInt, double, integer, option, sample, string, tuple, uint8Array } from 'fast-check'
 import tap from 'tap'
+import { hashSql, rowTextSql } from '../../../../src/migration/pg/verify/row-hash.ts'
+import type { HashColumn } from '../../../../src/migration/pg/verify/row-hash.ts'
 import { verifyTables } from '../../../../src/migration/pg/verify/verify-tables.ts'
 import type { VerifyTablesOptions } from '../../../../src/migration/pg/verify/verify-tables.ts'
 import type { TableReport } from '../../../../src/migration/pg/verify/report.ts'
-import { startVerifyPair, type VerifiedDatabase } from './verify-pair.ts'
+import { startVerifyPair, type VerifiedDatabase } from '../../../support/verify-pair.ts'
 
 tap.setTimeout(120_000)
 
@@ -232,6 +235,69 @@ await tap.test('corruption', async (whole) => {
     await t.rejects(verifyTables({ context, only: ['public.ordered'] }), { code: 'SQL_FAILED' })
   })
 
+  await whole.test('random rows, one random change each', async (t) => {
+    const text = option(string({ unit: 'grapheme', maxLength: 12 }), { freq: 4 })
+    const values = tuple(
+      option(integer()),
+      text,
+      text,
+      option(bigInt(-(2n ** 63n), 2n ** 63n - 1n)),
+      option(double({ noDefaultInfinity: true })),
+      option(uint8Array({ maxLength: 4 })),
+    )
+    const rows = sample(values, { numRuns: 400, seed: 42 }).map((row) => row.map(sqlOf))
+    const others = sample(values, { numRuns: 400, seed: 43 }).map((row) => row.map(sqlOf))
+    const database = await pair.database(
+      'random',
+      `CREATE TABLE r (id int PRIMARY KEY, v0 int, v1 text, v2 text, v3 bigint, v4 float8, v5 bytea);
+       INSERT INTO r VALUES ${rows.map((row, id) => `(${id}, ${row.join(', ')})`).join(', ')}`,
+    )
+    t.equal((await compare(database)).get('public.r')?.differing, 0)
+    const changes = others.flatMap((other, id) => {
+      const at = id % 6
+      return other[at] === rows[id]?.[at] ? [] : [[id, at, other[at] ?? 'NULL'] as const]
+    })
+    await database.query(
+      'target',
+      changes.map(([id, at, value]) => `UPDATE r SET v${at} = ${value} WHERE id = ${id}`).join(';'),
+    )
+    const found = (await compare(database, { listedMax: 1_000 })).get('public.r')?.differences
+    t.same(
+      new Map(found?.map(({ key, columns }) => [key?.['id'], columns.map(({ name }) => name)])),
+      new Map(changes.map(([id, at]) => [String(id), [`v${at}`]])),
+    )
+    t.ok(changes.length > 300)
+  })
+
+  await whole.test('no two rows are hashed as the same text', async (t) => {
+    const hostile = ['', ',', '0', '1', '0,', ',0', 'f', 't', 'tf', '"', '\\', '()', '1,,']
+    const texts = [...hostile.map((one) => `('${one}')`), '(NULL)'].join(', ')
+    const columns = [
+      column('a', 'text'),
+      column('b', 'text'),
+      column('n', 'int4'),
+      column('c', 'name'),
+    ]
+    await pair.servers.source.query(
+      `CREATE TABLE hostile AS WITH v (x) AS (VALUES ${texts})
+       SELECT a.x AS a, b.x AS b, n.n, c.x::name AS c
+       FROM v a, v b, v c, (VALUES (NULL), (0), (1)) AS n (n)`,
+    )
+    for (const kind of ['extended', 'md5'] as const) {
+      const form = { kind, asUtf8: false, floatsAsBytes: false }
+      for (const some of [columns, columns.slice(0, 3), columns.slice(0, 2), columns.slice(1)]) {
+        const list = some.map(({ name }) => name).join(', ')
+        const [counted] = await pair.servers.source.query(
+          `SELECT count(*)::int AS rows, count(DISTINCT h)::int AS hashes
+           FROM (SELECT ${hashSql(form, rowTextSql(form, some))} AS h
+             FROM (SELECT DISTINCT ${list} FROM hostile) AS d) AS hashed`,
+        )
+        t.equal(counted?.['hashes'], counted?.['rows'], `${kind}: ${list}`)
+        t.ok(Number(counted?.['rows']) >= 14 * 14)
+      }
+    }
+  })
+
   await whole.test('databases of different encodings', async (t) => {
     const database = await pair.database('encodings', '')
     await pair.servers.source.query('DROP DATABASE encodings')
@@ -244,3 +310,14 @@ await tap.test('corruption', async (whole) => {
     t.equal((await compare(database)).get('public.t')?.differing, 2)
   })
 })
+
+function column(name: string, baseType: string): HashColumn {
+  return { name, baseType, notNull: false, isBuiltin: true }
+}
+
+function sqlOf(value: number | bigint | string | Uint8Array | null): string {
+  if (value === null) return 'NULL'
+  if (typeof value === 'string') return `'${value.replaceAll('\0', '').replaceAll("'", "''")}'`
+  if (value instanceof Uint8Array) return `'\\x${Buffer.from(value).toString('hex')}'`
+  return Object.is(value, -0) ? `'-0'` : `'${value}'`
+}

@@ -1,18 +1,14 @@
 /** A source and a target with a database each, and logical replication from one to the other. */
-import { postgresService } from '../../../../src/config/schema.ts'
-import { controlSchemaSql } from '../../../../src/migration/pg/control-schema.ts'
-import { publicationName, subscriptionName } from '../../../../src/migration/pg/names.ts'
-import type { Direction } from '../../../../src/migration/pg/names.ts'
-import type { MigrationContext } from '../../../../src/migration/pg/side-login.ts'
-import { Secrets } from '../../../../src/net/secrets/secrets.ts'
-import { systemClock } from '../../../../src/shared/clock.ts'
-import { silentLog } from '../../../../src/shared/log.ts'
-import { sides, type Side } from '../../../../src/shared/side.ts'
-import {
-  startPostgres,
-  type PostgresMajor,
-  type PostgresServer,
-} from '../../../support/postgres.ts'
+import { postgresService } from '../../src/config/schema.ts'
+import { controlSchemaSql } from '../../src/migration/pg/control-schema.ts'
+import { publicationName, subscriptionName } from '../../src/migration/pg/names.ts'
+import type { Direction } from '../../src/migration/pg/names.ts'
+import type { MigrationContext } from '../../src/migration/pg/side-login.ts'
+import { Secrets } from '../../src/net/secrets/secrets.ts'
+import { systemClock } from '../../src/shared/clock.ts'
+import { silentLog } from '../../src/shared/log.ts'
+import { sides, type Side } from '../../src/shared/side.ts'
+import { startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
 
 export interface VerifiedDatabase {
   readonly context: MigrationContext
