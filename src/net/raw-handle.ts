@@ -31,6 +31,8 @@ export interface HandleAddress {
 interface StreamHandle {
   reading: boolean
   readonly bytesRead: number
+  readonly bytesWritten?: number
+  readonly writeQueueSize?: number
   /** Only TCP handles have addresses. */
   getpeername?: (into: HandleAddress) => number
   getsockname?: (into: HandleAddress) => number
@@ -128,6 +130,11 @@ export class RawHandle {
 
   get bytesRead(): number {
     return this.#handle.bytesRead
+  }
+
+  /** So much of what was written the kernel has taken. */
+  get takenBytes(): number {
+    return (this.#handle.bytesWritten ?? 0) - (this.#handle.writeQueueSize ?? 0)
   }
 
   get hasAddress(): boolean {

@@ -32,8 +32,12 @@ export interface TransportHandler {
 /** Unwritten bytes at which a peer counts as congested. */
 export const congestedBytes = 256 * 1024
 
-/** How long a peer may take to close its half after we have closed ours. */
+/**
+ * How long a peer may take to close its half after we have closed ours, and to read some more of
+ * what it was sent before; and how often it may take so long with reading.
+ */
 const lingerMs = 5_000
+const lingersMax = 60
 
 /** Writes up to this size are put together in one buffer that all transports use in turn. */
 const scratchBytes = 16 * 1024
@@ -79,6 +83,7 @@ export class Transport {
   #isCongested = false
   #endAfterFlush = false
   #lastError: Error | null = null
+  #lingerTimer: NodeJS.Timeout | undefined
   readonly #onWritten = (error: Error | null): void => this.#written(error)
 
   /** With `raw` null, Node's streams carry the bytes. */
@@ -153,6 +158,11 @@ export class Transport {
 
   get isClosed(): boolean {
     return this.#closed
+  }
+
+  /** Takes what is sent: neither closed nor about to be, by us or by the peer. */
+  get isOpen(): boolean {
+    return !this.#closed && !this.#isEnding && !this.socket.destroyed
   }
 
   get isPaused(): boolean {
@@ -313,17 +323,29 @@ export class Transport {
 
   /**
    * Sends what is queued, then closes in order. What still comes is read and dropped: unread bytes
-   * would make the close a reset, which can overtake our last words.
+   * would make the close a reset, which can overtake our last words. A peer that never closes its
+   * half must not hold the socket for ever, whatever it sends: it has `patienceMs`, and again for
+   * each time in which it has read on.
    */
-  end(): void {
+  end(patienceMs = lingerMs): void {
     if (this.#closed || this.#isEnding) return
     this.#isEnding = true
     if (this.#first === null) this.#endNow()
     else this.#endAfterFlush = true
     this.resumeReading()
-    // A peer that never closes its half must not hold the socket for ever, whatever it sends.
-    const timer = setTimeout(() => this.socket.destroy(), lingerMs)
-    this.socket.once('close', () => clearTimeout(timer))
+    this.#linger(patienceMs, lingersMax)
+    this.socket.once('close', () => clearTimeout(this.#lingerTimer))
+  }
+
+  #linger(patienceMs: number, timesLeft: number): void {
+    const handle = rawOf(this.socket)
+    const takenBytes = handle?.takenBytes
+    this.#lingerTimer = setTimeout(() => {
+      // What the kernel has taken it delivers by itself.
+      const isReading = handle?.takenBytes !== takenBytes && timesLeft > 0
+      if (isReading) this.#linger(patienceMs, timesLeft - 1)
+      else this.socket.destroy()
+    }, patienceMs)
   }
 
   /** Closes our half once nothing is left to write. */

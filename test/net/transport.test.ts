@@ -181,6 +181,50 @@ for (const kind of ['bare sockets', 'raw handles', 'streams'] as const) {
       test.equal(handler.error, null)
     })
 
+    await whole.test('an end waits for a slow reader as long as it reads', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      peer.pause()
+      const total = 24 * 1024 * 1024
+      for (let sent = 0; sent < total; sent += 64 * 1024) transport.sendOwned(Buffer.alloc(65_536))
+      transport.end(400)
+      test.notOk(transport.isOpen)
+      let got = 0
+      let gotAtOnce = 0
+      peer.on('data', (bytes: Buffer) => {
+        got += bytes.length
+        gotAtOnce += bytes.length
+        if (gotAtOnce > 2 * 1024 * 1024) peer.pause()
+      })
+      const reading = setInterval(() => {
+        gotAtOnce = 0
+        peer.resume()
+      }, 100)
+      test.teardown(() => clearInterval(reading))
+      await until(() => got === total, 'all is read', 60_000)
+      peer.end()
+      await until(() => handler.closed === 1, 'it is closed', 20_000)
+    })
+
+    await whole.test('an end does not wait for one that reads nothing', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      peer.pause()
+      transport.sendOwned(Buffer.alloc(24 * 1024 * 1024))
+      transport.end(50)
+      await until(() => handler.closed === 1, 'it is cut', 20_000)
+    })
+
+    await whole.test('it is not open from the end of the peer on', async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      test.ok(transport.isOpen)
+      let wasOpen: boolean | null = null
+      transport.socket.on('end', () => {
+        wasOpen = transport.isOpen
+      })
+      peer.end()
+      await until(() => handler.closed === 1, 'it is closed', 20_000)
+      test.equal(wasOpen, false, 'before the close is told')
+    })
+
     await whole.test('a paused transport reads nothing until it is resumed', async (test) => {
       const { transport, handler, peer } = await pairOf(kind, test)
       peer.write('before')

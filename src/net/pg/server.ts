@@ -85,7 +85,8 @@ export class PgServer implements Poolable {
   }
 
   get isUsable(): boolean {
-    return this.#clean && !this.transport.isClosed
+    // One that the server has half closed takes nothing any more.
+    return this.#clean && this.transport.isOpen
   }
 
   /** Nothing is owed and no transaction is open: it may serve somebody else. */
