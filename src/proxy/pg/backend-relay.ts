@@ -59,6 +59,11 @@ export class BackendRelay implements TransportHandler {
     return this.#bodyBytes === 0 || this.#isSwallowing
   }
 
+  /** Nothing of a message is still to come: whoever gets the server next can read on from here. */
+  get isAtBoundary(): boolean {
+    return this.#carry === null && this.#bodyBytes === 0
+  }
+
   /** Bytes of the server that are kept here. */
   get heldBytes(): number {
     return this.#carry?.length ?? 0
@@ -94,7 +99,7 @@ export class BackendRelay implements TransportHandler {
     if (awaitsStatement || (isLeaving && !server.isAtRest)) session.frontend.resume()
     // It was only waiting to leave.
     if (session.server !== server) return
-    if (server.replies.length > 0 || this.#carry !== null || this.#bodyBytes > 0) return
+    if (server.replies.length > 0 || !this.isAtBoundary) return
     if (session.errands.underWay === 'settings') session.errands.applied()
     else if (server.isAtRest && session.frontend.isBetweenMessages) session.settle()
     else session.frontend.resume()

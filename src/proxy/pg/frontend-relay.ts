@@ -95,6 +95,7 @@ export class FrontendRelay implements TransportHandler {
       wasPassing &&
       this.#passBytes === 0 &&
       session.server?.isAtRest === true &&
+      session.backend.isAtBoundary &&
       session.state === 'active'
     )
       session.settle()

@@ -477,7 +477,8 @@ export class Session {
       server.cancelsInFlight === 0 &&
       this.effects === 0 &&
       this.pinReason === '' &&
-      this.frontend.isBetweenMessages
+      this.frontend.isBetweenMessages &&
+      this.backend.isAtBoundary
     server.rest()
     if (!reusable) server.spoil()
     // A goodbye would complete what the client has left incomplete.
