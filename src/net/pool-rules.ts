@@ -77,6 +77,9 @@ export const probesMax = 4
 /** While somebody waits, the attempt after a failed one comes this much later. */
 export const retryAfterMs = 250
 
+/** A server that is lost within this time of its opening was as good as not to be had. */
+export const shortLifeMs = 1_000
+
 /** The longest share of maxLifetimeMs that a server may fall short of. */
 export const lifetimeJitter = 0.1
 

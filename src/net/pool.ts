@@ -18,6 +18,7 @@ import {
   passing,
   probesMax,
   retryAfterMs,
+  shortLifeMs,
   yieldAfterMs,
 } from './pool-rules.ts'
 import type { CloseReason, Poolable, PoolLimits, PoolOptions, PoolWaiter } from './pool-rules.ts'
@@ -55,6 +56,8 @@ export class Pool<Server extends Poolable> implements CappedPool {
   /** Why the last attempt to connect failed; null once a server has been had again. */
   #failure: PontoonError | null = null
   #failuresInRow = 0
+  /** Servers in a row that were lost as soon as they were there. */
+  #shortLives = 0
   /** Attempts that nobody waits for are made from here on (clock milliseconds). */
   #backgroundAtMs = 0
 
@@ -196,7 +199,16 @@ export class Pool<Server extends Poolable> implements CappedPool {
     else if (member.state === 'probing') this.#probingCount -= 1
     else if (this.#idle.includes(member)) this.#idle.splice(this.#idle.indexOf(member), 1)
     this.#forget(member, 'lost')
+    this.#noteLife(server.openedAtMs)
     this.#grow()
+  }
+
+  /** What logs in and dies at once is not opened again and again while nobody waits for it. */
+  #noteLife(openedAtMs: number): void {
+    const now = this.#clock.nowMs()
+    this.#shortLives = now - openedAtMs < shortLifeMs ? this.#shortLives + 1 : 0
+    if (this.#shortLives === 0) return
+    this.#backgroundAtMs = now + backgroundRetryMs('SERVER_LOST', this.#shortLives)
   }
 
   /** Closes idle servers now, the others when they come back. */
@@ -297,9 +309,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
 
   /** Another pool under the same cap has waited for a place for longer than anybody here. */
   #owesItsPlace(now: number): boolean {
-    const { caps } = this.#options
-    if (caps === undefined) return false
-    for (const cap of caps) {
+    for (const cap of this.#options.caps ?? []) {
       if (!cap.isContended) continue
       if (cap.isOwedBefore(Math.min(this.#queue.sinceMs ?? now, now - yieldAfterMs), this))
         return true
@@ -440,7 +450,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
     this.#connecting -= 1
     this.#failure = null
     this.#failuresInRow = 0
-    this.#backgroundAtMs = 0
+    if (this.#shortLives === 0) this.#backgroundAtMs = 0
     const random = this.#options.random ?? Math.random
     this.#members.set(server, {
       server,

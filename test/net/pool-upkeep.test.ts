@@ -123,6 +123,28 @@ void t.test(
   },
 )
 
+void t.test('a minimum whose servers die at once is opened less and less often', async (test) => {
+  const bench = new Bench({ minSize: 1 })
+  for (const pauseMs of [1_000, 2_000, 4_000, 5_000, 5_000]) {
+    await bench.sweep()
+    const { attempts } = bench
+    bench.pool.lost(present(bench.opened.at(-1)))
+    await bench.sweep(pauseMs - 1)
+    test.equal(bench.attempts, attempts, `nothing before ${pauseMs} ms`)
+    Bench.now += 1
+  }
+  await bench.sweep()
+  Bench.now += 1_000
+  const { attempts } = bench
+  bench.pool.lost(present(bench.opened.at(-1)))
+  await bench.sweep()
+  test.equal(bench.attempts, attempts + 1, 'one that has lived for a while is replaced at once')
+  bench.pool.lost(present(bench.opened.at(-1)))
+  await bench.get()
+  test.equal(bench.attempts, attempts + 2, 'and so is one that somebody waits for')
+  bench.pool.close()
+})
+
 void t.test('servers opened together do not reach maxLifetimeMs together', async (test) => {
   const early = new Bench({ maxLifetimeMs: 10_000, idleTimeoutMs: 100_000 }, [], 0.999)
   const late = new Bench({ maxLifetimeMs: 10_000, idleTimeoutMs: 100_000 }, [], 0)
