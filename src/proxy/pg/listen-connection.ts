@@ -54,7 +54,7 @@ export class ListenConnection implements TransportHandler {
   /** A link that has died without a word is found by asking for an answer. */
   probe(): void {
     if (!this.#hasHeard) {
-      this.#lose('it does not answer')
+      this.lose('it does not answer')
       return
     }
     this.#hasHeard = false
@@ -73,7 +73,8 @@ export class ListenConnection implements TransportHandler {
     this.#server?.close()
   }
 
-  #lose(why: string): void {
+  /** Gives it up; its owner is told. */
+  lose(why: string): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#server?.transport.destroy()
@@ -89,7 +90,7 @@ export class ListenConnection implements TransportHandler {
     try {
       this.#walk(bytes)
     } catch (thrown) {
-      this.#lose(thrown instanceof Error ? thrown.message : String(thrown))
+      this.lose(thrown instanceof Error ? thrown.message : String(thrown))
     }
   }
 
@@ -120,7 +121,7 @@ export class ListenConnection implements TransportHandler {
       case backend.readyForQuery: {
         const channel = this.#asked.shift()
         // A server that cannot listen (a standby) is of no use.
-        if (this.#refusal !== '') this.#lose(this.#refusal)
+        if (this.#refusal !== '') this.lose(this.#refusal)
         else if (channel !== null && channel !== undefined) this.#events.onListening(channel)
         return
       }
@@ -129,7 +130,7 @@ export class ListenConnection implements TransportHandler {
   }
 
   onCongested(): void {
-    this.#lose('it reads nothing')
+    this.lose('it reads nothing')
   }
 
   onDrained(): void {
@@ -137,6 +138,6 @@ export class ListenConnection implements TransportHandler {
   }
 
   onClosed(error: Error | null): void {
-    this.#lose(error === null ? 'the server closed it' : error.message)
+    this.lose(error === null ? 'the server closed it' : error.message)
   }
 }

@@ -19,6 +19,8 @@ import type { ServerKind } from './pool-set.ts'
 /** Without a channel it is closed after this long. */
 const idleMaxMs = 60_000
 const probeEveryMs = 20_000
+/** A new connection that does not listen to everything by then is given up. */
+const openingMaxMs = 10_000
 const retryFirstMs = 250
 const retryMaxMs = 5_000
 
@@ -67,6 +69,7 @@ export class SharedListener {
   #current: ListenConnection | null = null
   /** Is being opened, or listens to the channels first. */
   #next: ListenConnection | null = null
+  #nextSinceMs = 0
   #nextLacks = new Set<string>()
   #retryTimer: NodeJS.Timeout | null = null
   #retryMs = retryFirstMs
@@ -154,8 +157,8 @@ export class SharedListener {
       this.#connect()
       return
     }
+    // Where nothing is open, the next attempt goes to the right side anyway.
     if (this.#current === null && this.#next === null) return
-    this.#next?.close()
     this.#connect()
   }
 
@@ -169,6 +172,7 @@ export class SharedListener {
       this.#probedAtMs = nowMs
       this.#current?.probe()
     }
+    if (nowMs - this.#nextSinceMs > openingMaxMs) this.#next?.lose('it does not listen')
     return true
   }
 
@@ -179,7 +183,12 @@ export class SharedListener {
     this.#next?.close()
   }
 
+  /** Opens a new connection, in place of one that is being opened. */
   #connect(): void {
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
+    this.#retryTimer = null
+    this.#next?.close()
+    this.#nextSinceMs = this.#parts.clock.nowMs()
     const connection: ListenConnection = new ListenConnection({
       onListening: (name) => this.#listening(connection, name),
       onNotification: (name, payload, bytes) => this.#notified(connection, name, payload, bytes),
