@@ -207,7 +207,7 @@ export class Welcomer {
     let refusal: Refusal | null = null
     if (server.settingsKey !== key) {
       try {
-        refusal = await applySettings(server, settings, key)
+        refusal = await applySettings(server, settings, key, context.config.limits.loginTimeoutMs)
       } catch (error) {
         slot.pool.lost(server)
         // A switch has cut it off from its side: the client waits for the end of that.
@@ -253,19 +253,32 @@ function settingsRefused({ message, sqlstate }: Refusal): PontoonError {
   )
 }
 
-/** Settles with the server's refusal, or null when the settings are applied. */
-function applySettings(server: PgServer, settings: Settings, key: string): Promise<Refusal | null> {
+/**
+ * Settles with the server's refusal, or null when the settings are applied. A server that does not
+ * answer in time is closed, whether or not the client is still there to hear of it.
+ */
+function applySettings(
+  server: PgServer,
+  settings: Settings,
+  key: string,
+  timeoutMs: number,
+): Promise<Refusal | null> {
   return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => server.transport.destroy(), timeoutMs)
     server.transport.handler = new SettingsHandler(
       server,
       (refusal) => {
+        clearTimeout(timer)
         if (refusal === null) {
           server.settings = settings
           server.settingsKey = key
         }
         resolve(refusal)
       },
-      reject,
+      (error) => {
+        clearTimeout(timer)
+        reject(error)
+      },
     )
     server.unnamedOwner = null
     server.replies.push(owed.query | owed.injected)

@@ -223,6 +223,17 @@ void t.test('a server that breaks the protocol amid an answer', async (test) => 
   }
 })
 
+void t.test('a server that does not answer the settings of a login is given up', async (test) => {
+  const script = [expectStartup(), send(back.welcome()), expect('Q'), silence()]
+  const mock = await startMockPostgres(script)
+  test.teardown(() => mock.stop())
+  const limits = { loginTimeoutMs: 300 }
+  const pontoon = await pontoonOf(test, { source: mock, pool: { size: 1 }, config: { limits } })
+  const parameters = { application_name: 'anything' }
+  await test.rejects(pontoon.client({ parameters }))
+  await until(() => pontoon.servers() === 0, 'the server to be closed')
+})
+
 void t.test('a server without SQLSTATE in its error', async (test) => {
   const bare = Buffer.concat([Buffer.from('SERROR\0Mbare words\0'), Buffer.from([0])])
   const error = Buffer.concat([Buffer.from('E'), Buffer.alloc(4), bare])
