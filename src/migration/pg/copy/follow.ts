@@ -10,7 +10,13 @@ import { publicationName } from '../names.ts'
 import { ensurePublication, heartbeatOf } from '../publication.ts'
 import { qualified, readable } from '../quote.ts'
 import { connectAs } from '../side-login.ts'
-import { createSubscription, enableSubscription, refreshSubscription } from '../subscription.ts'
+import {
+  createSubscription,
+  disableSubscription,
+  enableSubscription,
+  refreshSubscription,
+  terminateApplyWorker,
+} from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
 import { readTables } from '../tables.ts'
 import { forgetTableSql } from './chunk-marks.ts'
@@ -95,6 +101,27 @@ export async function awaitTableSync(
     onWaiting(count)
     if (count === 0) return
     await delay(lookEveryMs, undefined, { signal: work.signal })
+  }
+}
+
+/**
+ * Runs DDL with the apply worker stopped: adding a foreign key locks two tables, in another order
+ * than the worker's rows, and a deadlock that hits the worker disables the subscription.
+ */
+export async function withApplyStopped(work: CopyWork, run: () => Promise<void>): Promise<void> {
+  const { context, job } = work
+  const subscriber = await connectAs(context, {
+    side: 'target',
+    purpose: 'replication',
+    task: 'copy: subscription',
+  })
+  try {
+    await disableSubscription(subscriber, job.slot)
+    await terminateApplyWorker(subscriber, job.slot)
+    await run()
+    await enableSubscription(subscriber, job.slot)
+  } finally {
+    subscriber.close()
   }
 }
 

@@ -18,7 +18,7 @@ import { Builders } from './build.ts'
 import { readChunkMarks } from './chunk-marks.ts'
 import { readDefinitions, type TableDefinitions } from './definitions.ts'
 import { referencedTables } from './empty.ts'
-import { awaitTableSync, emptyLeft, follow, leftOf } from './follow.ts'
+import { awaitTableSync, emptyLeft, follow, leftOf, withApplyStopped } from './follow.ts'
 import { readHeldSnapshot, readJob, writeJob, type CopyJob } from './journal.ts'
 import { copyRows, type RowsOutcome } from './rows.ts'
 import { buildMemoryOf, mayReplicate } from './session.ts'
@@ -123,8 +123,9 @@ function startDefaults(
 
 class CopyRun {
   readonly #options: RunOptions
-  readonly #source: SqlClient
-  readonly #target: SqlClient
+  #source: SqlClient
+  #target: SqlClient
+  readonly #reopened: SqlClient[] = []
   #work: CopyWork
 
   constructor(options: RunOptions, job: CopyJob, source: SqlClient, target: SqlClient) {
@@ -137,9 +138,8 @@ class CopyRun {
   }
 
   async run(): Promise<CopyReport | 'slot-lost'> {
-    const target = this.#target
     const definitions = await readDefinitions(this.#source, this.#work.exclude)
-    const memoryBytes = await buildMemoryOf(target, this.#work.jobs)
+    const memoryBytes = await buildMemoryOf(this.#target, this.#work.jobs)
     const builders = new Builders(this.#work, memoryBytes)
     const progress = setInterval(() => this.#showBuilding(builders), 500)
     try {
@@ -151,15 +151,16 @@ class CopyRun {
       if (left.length === 0) await this.#addForeignKeys(builders, definitions)
       await this.#follow()
       if (left.length > 0) {
-        await awaitTableSync(this.#work, target, (count) =>
+        await awaitTableSync(this.#work, this.#target, (count) =>
           this.#show({ name: 'sync', done: left.length - count, total: left.length }),
         )
-        await this.#addForeignKeys(builders, definitions)
+        await withApplyStopped(this.#work, () => this.#addForeignKeys(builders, definitions))
       }
       return await this.#end()
     } finally {
       clearInterval(progress)
       builders.close()
+      for (const client of this.#reopened) client.close()
     }
   }
 
@@ -181,6 +182,7 @@ class CopyRun {
     const signal = AbortSignal.any([this.#work.signal, failed.signal])
     try {
       const outcome = await this.#copyRows({ ...this.#work, signal }, build)
+      await this.#reopen()
       await this.#leaveRest(outcome)
     } finally {
       await Promise.allSettled(building)
@@ -214,6 +216,20 @@ class CopyRun {
         build(qualified(table))
       },
     })
+  }
+
+  /** A restart of a server ends these too; the jobs have waited for it. */
+  async #reopen(): Promise<void> {
+    const { context } = this.#work
+    const login = { purpose: 'control', task: 'copy' } as const
+    if (!this.#source.isOpen) {
+      this.#source = await connectAs(context, { side: 'source', ...login })
+      this.#reopened.push(this.#source)
+    }
+    if (!this.#target.isOpen) {
+      this.#target = await connectAs(context, { side: 'target', ...login })
+      this.#reopened.push(this.#target)
+    }
   }
 
   /** Remembers which tables the snapshot cannot give any more. */
