@@ -21,14 +21,13 @@ export async function abandonCopy(
       'The copy is over and the target follows the source: there is nothing to abort.',
     )
   await writeJob(folder, { ...job, stage: 'aborted' })
-  await dropSlot(source, job.slot)
+  await dropSourceSlot(context, job.slot)
   await source.run(dropPublicationSql(publicationName(context.service, 'forward')))
 }
 
 /** Before all is copied again: also ends a sync that goes on already. */
 export async function startOver(
   context: MigrationContext,
-  source: SqlClient,
   folder: string,
   slot: string,
   job: CopyJob | undefined,
@@ -44,5 +43,19 @@ export async function startOver(
   } finally {
     subscriber.close()
   }
-  await dropSlot(source, slot)
+  await dropSourceSlot(context, slot)
+}
+
+/** As the role that may: the control role needs neither SUPERUSER nor REPLICATION. */
+export async function dropSourceSlot(context: MigrationContext, slot: string): Promise<void> {
+  const owner = await connectAs(context, {
+    side: 'source',
+    purpose: 'replication',
+    task: 'copy: drop slot',
+  })
+  try {
+    await dropSlot(owner, slot)
+  } finally {
+    owner.close()
+  }
 }

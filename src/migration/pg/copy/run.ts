@@ -106,7 +106,7 @@ async function freshJob(
   job: CopyJob | undefined,
 ): Promise<CopyJob> {
   const { context, folder } = options
-  await startOver(context, source, folder, subscriptionName(context.service, 'forward'), job)
+  await startOver(context, folder, subscriptionName(context.service, 'forward'), job)
   return startCopy({ ...options, source, target, ...startDefaults(options, true) })
 }
 

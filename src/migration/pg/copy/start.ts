@@ -10,9 +10,9 @@ import { subscriptionName } from '../names.ts'
 import { ensurePublication, heartbeatOf, planPublication } from '../publication.ts'
 import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
-import { dropSlot } from '../slot.ts'
 import { readSubscription } from '../subscription-state.ts'
 import { readTables, type Table } from '../tables.ts'
+import { dropSourceSlot } from './abandon.ts'
 import { ensureChunkMarks, ensureControlSchema, tablesEverCopied } from './chunk-marks.ts'
 import { emptyTables } from './empty.ts'
 import { writeJob, type CopyJob } from './journal.ts'
@@ -47,7 +47,7 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   await emptyTarget(options, tables)
   await ensurePublication(source, { service, direction: 'forward', tables })
   // Without a subscription it belongs to nobody: left by a copy that ended before it began.
-  await dropSlot(source, name)
+  await dropSourceSlot(context, name)
   const { startedAtMs } = options
   const job: CopyJob = {
     version: 1,
