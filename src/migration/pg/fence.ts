@@ -31,6 +31,8 @@ const priorSchema = z.object({
   readOnly: z.string().nullable(),
   /** Superusers whose LOGIN was taken. */
   login: z.array(z.string()),
+  /** Our own roles that this side has; those named for both may be on the other one only. */
+  own: z.array(z.string()).default([]),
 })
 
 /** What the fence has to restore. */
@@ -49,6 +51,9 @@ const readOnlySql = `SELECT split_part(s, '=', 2) FROM pg_catalog.pg_database d
   CROSS JOIN LATERAL unnest(r.setconfig) s
   WHERE d.datname = $1 AND s LIKE 'default_transaction_read_only=%'`
 
+const existingSql =
+  'SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY ($1::text[]) ORDER BY 1'
+
 const superusersSql = `SELECT rolname FROM pg_catalog.pg_roles
   WHERE rolsuper AND rolcanlogin AND rolname = ANY ($1::text[])`
 
@@ -61,10 +66,12 @@ export async function isFenced(client: SqlClient, options: SqlOptions = {}): Pro
 /** What is there now, for `fenceSql`. Reading it ahead keeps it out of the pause. */
 export async function readPrior(client: SqlClient, spec: FenceSpec): Promise<FencePrior> {
   const { rows } = await client.query(superusersSql, [arrayLiteral(spec.applicationRoles)])
+  const own = await client.query(existingSql, [arrayLiteral(spec.ownRoles)])
   return priorSchema.parse({
     connect: JSON.parse((await client.value(connectSql, [spec.database])) ?? '[]'),
     readOnly: await client.value(readOnlySql, [spec.database]),
     login: rows.map(([role]) => role ?? ''),
+    own: own.rows.map(([role]) => role ?? ''),
   })
 }
 
@@ -76,7 +83,7 @@ export function fenceSql(spec: FenceSpec, prior: FencePrior): string {
   return [
     `INSERT INTO pontoon.fence (prior) VALUES (${literal(JSON.stringify(prior))})
        ON CONFLICT (singleton) DO NOTHING`,
-    ...spec.ownRoles.map((role) => `GRANT CONNECT ON DATABASE ${database} TO ${identifier(role)}`),
+    ...prior.own.map((role) => `GRANT CONNECT ON DATABASE ${database} TO ${identifier(role)}`),
     ...others.map(({ role }) => `REVOKE CONNECT ON DATABASE ${database} FROM ${grantee(role)}`),
     ...prior.login.map((role) => `ALTER ROLE ${identifier(role)} NOLOGIN`),
     `ALTER DATABASE ${database} SET default_transaction_read_only = on`,
@@ -101,7 +108,7 @@ export async function unfenceSql(
 ): Promise<string | null> {
   if (!(await isFenced(client, options))) return null
   const json = await client.value('SELECT prior FROM pontoon.fence', undefined, options)
-  const prior = priorSchema.parse(JSON.parse(json ?? 'null'))
+  const prior = await stillThere(client, priorSchema.parse(JSON.parse(json ?? 'null')), options)
   const database = identifier(spec.database)
   return [
     'DELETE FROM pontoon.fence',
@@ -115,6 +122,22 @@ export async function unfenceSql(
     ),
     ...prior.login.map((role) => `ALTER ROLE ${identifier(role)} LOGIN`),
   ].join(';\n')
+}
+
+/** Roles may have been dropped since: the fence took the grant that would have refused that. */
+async function stillThere(
+  client: SqlClient,
+  prior: FencePrior,
+  options: SqlOptions,
+): Promise<FencePrior> {
+  const names = [...prior.connect.flatMap(({ role }) => role ?? []), ...prior.login]
+  const { rows } = await client.query(existingSql, [arrayLiteral(names)], options)
+  const present = new Set(rows.map(([role]) => role))
+  return {
+    ...prior,
+    connect: prior.connect.filter(({ role }) => role === null || present.has(role)),
+    login: prior.login.filter((role) => present.has(role)),
+  }
 }
 
 export async function unfence(
@@ -164,18 +187,24 @@ export async function endOthers(
   }
 }
 
-/** Roles besides our own that may still connect, superusers aside. */
+/**
+ * Roles besides our own that may still connect. Not superusers, nor who shares a role of ours and so
+ * may do what that may: administrators who have made it, whose sessions begin read-only.
+ */
 export async function fenceHoles(
   client: SqlClient,
-  { database, ownRoles }: FenceSpec,
+  { database, ownRoles, applicationRoles }: FenceSpec,
   options: SqlOptions = {},
 ): Promise<readonly string[]> {
   const { rows } = await client.query(
-    `SELECT rolname FROM pg_catalog.pg_roles
-     WHERE rolcanlogin AND NOT rolsuper AND rolname <> ALL ($1::text[])
-       AND rolname NOT IN ('rdsadmin', 'rdsrepladmin')
-       AND pg_catalog.has_database_privilege(oid, $2, 'CONNECT')`,
-    [arrayLiteral(ownRoles), database],
+    `SELECT r.rolname FROM pg_catalog.pg_roles r
+     WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> ALL ($1::text[])
+       AND r.rolname NOT IN ('rdsadmin', 'rdsrepladmin')
+       AND pg_catalog.has_database_privilege(r.oid, $2, 'CONNECT')
+       AND (r.rolname = ANY ($3::text[]) OR NOT EXISTS (SELECT FROM pg_catalog.pg_roles o
+         WHERE o.rolname = ANY ($1::text[]) AND pg_catalog.pg_has_role(r.oid, o.oid, 'USAGE')))
+     ORDER BY 1`,
+    [arrayLiteral(ownRoles), database, arrayLiteral(applicationRoles)],
     options,
   )
   return rows.map(([role]) => role ?? '')

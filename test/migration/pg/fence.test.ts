@@ -77,6 +77,26 @@ await tap.test('fence and sequences', async (whole) => {
     await unfence(control, spec)
   })
 
+  await whole.test('a role that is dropped meanwhile keeps no fence up', async (t) => {
+    await admin.run('CREATE ROLE passing LOGIN; GRANT CONNECT ON DATABASE shop TO passing')
+    await fence(control, spec)
+    await admin.run('DROP ROLE passing')
+    await unfence(control, spec)
+    t.equal(await isFenced(control), false)
+  })
+
+  await whole.test(
+    'who shares a role of ours is no hole, unless it is the application',
+    async (t) => {
+      await admin.run('CREATE ROLE master LOGIN IN ROLE control; GRANT control TO app')
+      await fence(control, { ...spec, ownRoles: [...spec.ownRoles, 'is_elsewhere'] })
+      t.same(await fenceHoles(control, spec), ['app'])
+      await admin.run('REVOKE control FROM app; DROP ROLE master')
+      t.same(await fenceHoles(control, spec), [])
+      await unfence(control, spec)
+    },
+  )
+
   await whole.test('sequences follow, with a margin that fits', async (t) => {
     await control.run(`SET search_path = public;
       CREATE SEQUENCE up; CREATE SEQUENCE fresh START 7; CREATE SEQUENCE "Odd down" INCREMENT -2 CACHE 100;

@@ -12,7 +12,8 @@ import { readPublishedTables } from '../publication.ts'
 import { readable } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
-import type { Guard, Participant, PinnedPolicy } from './model.ts'
+import { fenceGuard, rightsGuard } from './fence-guards.ts'
+import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
 import {
   applicationRoles,
   directionFrom,
@@ -32,20 +33,6 @@ export interface GuardParts {
   readonly stream: Stream | null
 }
 
-const ok = (name: string, text: string): Guard => ({ name, ok: true, severity: 'blocker', text })
-const blocker = (name: string, text: string): Guard => ({
-  name,
-  ok: false,
-  severity: 'blocker',
-  text,
-})
-const warning = (name: string, text: string): Guard => ({
-  name,
-  ok: false,
-  severity: 'warning',
-  text,
-})
-
 export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> {
   const { sides } = parts
   const guards = await Promise.all([
@@ -57,11 +44,16 @@ export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> 
       transactionsGuard(parts.context, side),
       triggersGuard(side),
       roomGuard(side),
+      sequencesGuard(parts.context, side),
     ]),
     schedulerGuard(sides),
     unsyncedGuard(parts),
   ])
-  return [rolesGuard(parts), pinnedGuard(parts), ...guards.flat()]
+  // In transactions of their own: nothing else may be asked of these connections meanwhile.
+  const fences = await Promise.all(
+    [sides.from, sides.to].map((side) => fenceGuard(parts.context, side)),
+  )
+  return [rolesGuard(parts), pinnedGuard(parts), ...guards.flat(), ...fences]
 }
 
 async function marksGuard({ sides, participant }: GuardParts): Promise<Guard> {
@@ -226,6 +218,10 @@ async function triggersGuard(at: SwitchSide): Promise<Guard> {
         `fire while rows are applied on ${at.side}: ${rows.map(([text]) => text).join(', ')}; ` +
           'ALTER TABLE … ENABLE TRIGGER',
       )
+}
+
+async function sequencesGuard({ config }: MigrationContext, at: SwitchSide): Promise<Guard> {
+  return rightsGuard(at, await readSequences(at.watch, config.migration.exclude))
 }
 
 async function roomGuard(at: SwitchSide): Promise<Guard> {

@@ -82,6 +82,25 @@ export interface Guard {
   readonly text: string
 }
 
+export const ok = (name: string, text: string): Guard => ({
+  name,
+  ok: true,
+  severity: 'blocker',
+  text,
+})
+export const blocker = (name: string, text: string): Guard => ({
+  name,
+  ok: false,
+  severity: 'blocker',
+  text,
+})
+export const warning = (name: string, text: string): Guard => ({
+  name,
+  ok: false,
+  severity: 'warning',
+  text,
+})
+
 export interface SwitchReport {
   readonly id: string
   readonly kind: SwitchKind
