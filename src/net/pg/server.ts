@@ -39,6 +39,8 @@ export class PgServer implements Poolable {
   readonly openedAtMs: number
   /** Address of its host; null over a Unix socket. */
   readonly address: string | null
+  /** Which postmaster it belongs to (postmaster.ts); null until it was asked. */
+  postmaster: string | null = null
   readonly transport: Transport
   readonly replies = new ReplyQueue<StatementTag>()
   /** ParameterStatus values as last reported; replaced, never altered. */

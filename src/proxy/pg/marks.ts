@@ -5,6 +5,7 @@
  * serves nobody; and unless a switch is under way, the gate is shut until an operator decides.
  */
 import { askServer } from '../../net/pg/ask.ts'
+import { postmasterSql } from '../../net/pg/postmaster.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
@@ -15,12 +16,12 @@ export interface Mark {
   readonly primary: Side
 }
 
-/** Whether the server is a standby, and whether its database has a mark. */
+/** Whether the server is a standby, whether its database has a mark, and whose server it is. */
 export const stateSql = `SELECT pg_catalog.pg_is_in_recovery(), EXISTS (
   SELECT FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
   WHERE n.nspname OPERATOR(pg_catalog.=) 'pontoon'::pg_catalog.name
-    AND c.relname OPERATOR(pg_catalog.=) 'mark'::pg_catalog.name)`
+    AND c.relname OPERATOR(pg_catalog.=) 'mark'::pg_catalog.name), ${postmasterSql}`
 
 const markSql =
   'SELECT m.epoch::pg_catalog.text, m.primary_side::pg_catalog.text FROM pontoon.mark m'
@@ -30,9 +31,10 @@ export interface ServerState {
   readonly mark: Mark | null
 }
 
-/** Rejects with SERVER_LOST. */
+/** Rejects with SERVER_LOST. The server knows its postmaster then. */
 export async function stateOf(server: PgServer, timeoutMs: number): Promise<ServerState> {
   const [state] = await askServer(server, stateSql, timeoutMs)
+  server.postmaster = state?.[2] ?? null
   const isStandby = state?.[0] === 't'
   if (state?.[1] !== 't') return { isStandby, mark: null }
   const [row] = await readMark(server, timeoutMs)

@@ -6,10 +6,12 @@
  * connection to the same address asks whether its backend is still there.
  *
  * Only silence that speaks for itself ends a server: two connections in a row that were not
- * answered, or the word of the database that there is no such backend. A refusal comes from a host
- * that lives; a query that takes long has a backend.
+ * answered, or the word of its own database that there is no such backend. A refusal comes from a
+ * host that lives; a query that takes long has a backend; and behind a load balancer another host
+ * may answer, which knows nothing of this one's backends. One that was restarted has another
+ * postmaster as well, but its kernel answers TCP's keepalive with a reset.
  */
-import { askBackends } from '../../net/pg/backends.ts'
+import { askBackends, type BackendsAnswer } from '../../net/pg/backends.ts'
 import type { LoginOptions } from '../../net/pg/login.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Clock } from '../../shared/clock.ts'
@@ -134,10 +136,10 @@ export class Suspects {
     const gone = new Set<Suspect>()
     try {
       const pids = suspects.map(({ server }) => server.pid)
-      const alive = await askBackends({ ...options, endpoint }, pids)
+      const answer = await askBackends({ ...options, endpoint }, pids)
       for (const suspect of suspects) {
         suspect.unanswered = 0
-        if (alive !== null && !alive.has(suspect.server.pid)) gone.add(suspect)
+        if (answer !== null && isGone(suspect.server, answer)) gone.add(suspect)
       }
     } catch (thrown) {
       const isSilence = isUnanswered(toPontoonError(thrown))
@@ -160,6 +162,10 @@ export class Suspects {
     log.warn({ service: name, side, pid: server.pid }, `a silent server is given up: ${why}`)
     server.transport.destroy(new PontoonError('SERVER_LOST', why))
   }
+}
+
+function isGone({ pid, postmaster }: PgServer, answer: BackendsAnswer): boolean {
+  return postmaster !== null && postmaster === answer.postmaster && !answer.alive.has(pid)
 }
 
 /** It is its turn: a reply is due, or it does not take what it was sent. */

@@ -6,7 +6,7 @@ import { listenLocally } from '../../support/listen.ts'
 import { query } from '../../support/pg-frontend.ts'
 import { errorFields, summary } from '../../support/pg-wire.ts'
 import { startPgBouncer } from '../../support/pgbouncer.ts'
-import { ask, present, startPontoon, until, value } from '../../support/pontoon.ts'
+import { ask, present, rawClient, startPontoon, until, value } from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import { startRelay } from '../../support/relay.ts'
@@ -110,6 +110,33 @@ await t.test('a backend that is gone while its connection looks open', async (te
   await server.query(`SELECT pg_terminate_backend(${present(pid)})`)
   test.match(await lastWords(client), { C: '08006', M: /backend is gone/ })
   test.equal(await value(await pontoon.client(), 'SELECT 1'), '1', 'new ones pass')
+})
+
+await t.test('behind a load balancer another host knows nothing of a backend', async (test) => {
+  const another = await startPostgres({ major: 15, auth: 'trust' })
+  test.teardown(() => another.stop())
+  let port = server.port
+  const to = {
+    host: '127.0.0.1',
+    get port() {
+      return port
+    },
+  }
+  const balancer = await startRelay({ to })
+  test.teardown(() => balancer.close())
+  const pontoon = await pontoonOf(test, balancer)
+  const client = await pontoon.client()
+  const pid = await value(client, 'SELECT pg_backend_pid()')
+  const holder = await rawClient(server.port)
+  await ask(holder, 'SELECT pg_advisory_lock(1)')
+  await client.wire.send(query('SELECT pg_advisory_lock(1)'))
+  await until(() => pontoon.service.snapshot().clients.active === 1, 'at work')
+  port = another.port
+  const before = balancer.accepted
+  await until(() => balancer.accepted - before >= 3, 'the other one was asked', soonMs)
+  holder.wire.destroy()
+  test.equal(summary(await client.wire.until('Z', soonMs)), 'TDCZ')
+  test.equal(await value(client, 'SELECT pg_backend_pid()'), pid, 'its server is still there')
 })
 
 await t.test('a query that takes long is left alone', async (test) => {
