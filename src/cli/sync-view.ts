@@ -1,5 +1,5 @@
 /** Sync for people: one direction as facts, and as one line of a log. */
-import type { Condition } from '../migration/pg/sync/conditions.ts'
+import type { Condition } from '../migration/pg/sync/condition.ts'
 import type { SyncHealth } from '../migration/pg/sync/health.ts'
 import type { Drift } from '../migration/pg/drift.ts'
 import { formatAmount } from './progress-amount.ts'

@@ -1,13 +1,13 @@
 /** pontoon sync SERVICE: makes logical replication run, mends it, says how it is, takes it away. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { isFenced } from '../migration/pg/fence.ts'
 import { writeBeat } from '../migration/pg/sync/beat.ts'
 import { syncConditions } from '../migration/pg/sync/conditions.ts'
 import { planDrop } from '../migration/pg/sync/drop.ts'
 import { readSchemas } from '../migration/pg/sync/drift-of.ts'
 import { readHealth, type SyncHealth } from '../migration/pg/sync/health.ts'
-import { openSyncJob, type SyncJob } from '../migration/pg/sync/job.ts'
+import { openSyncJob, sendingSide, type SyncJob } from '../migration/pg/sync/job.ts'
 import { planSync, type SyncPlan } from '../migration/pg/sync/plan.ts'
+import { readStanding } from '../migration/pg/sync/standing.ts'
 import { readSurroundings } from '../migration/pg/sync/surroundings.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { dryRunOption, exitCodes } from './command.ts'
@@ -138,11 +138,21 @@ async function report(job: SyncJob, output: Output): Promise<ExitCode> {
   const health = await readHealth(job, job)
   const schemas = await readSchemas(job, job, job.exclude)
   const { drift } = schemas
+  const primary = sendingSide(job.direction)
+  const [source, target] =
+    primary === 'source' ? [job.sender, job.receiver] : [job.receiver, job.sender]
   const conditions = syncConditions({
     health,
     schemas,
     surroundings: [await readSurroundings(job.sender), await readSurroundings(job.receiver)],
-    isFenced: await isFenced(job.receiver),
+    sides: {
+      primary,
+      epoch: null,
+      standings: {
+        source: await readStanding(source, job.context, 'source'),
+        target: await readStanding(target, job.context, 'target'),
+      },
+    },
   })
   output.result({ service: job.service, health, drift, conditions }, () =>
     [describeHealth(health), describeDrift(drift), describeConditions(conditions)]

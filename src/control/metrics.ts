@@ -316,6 +316,17 @@ export const metricFamilies: readonly MetricFamily[] = [
     read: (_, __, sync) => (sync === null ? [] : [[{}, sync.rollbackReady ? 1 : 0]]),
   },
   {
+    name: 'pontoon_fence_active',
+    help: '1 while the fence of a side keeps application writers out, as it was seen last.',
+    type: 'gauge',
+    labels: ['side'],
+    read: (_, __, sync) =>
+      sides.flatMap((side): Sample[] => {
+        const stands = sync?.fences[side] ?? null
+        return stands === null ? [] : [[{ side }, stands ? 1 : 0]]
+      }),
+  },
+  {
     name: 'pontoon_certificate_expires_at',
     help: 'When the certificate that is shown on a leg ends (Unix time); leg is client, source or target.',
     type: 'gauge',

@@ -5,12 +5,12 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { SyncSupervisor, type SyncView } from '../migration/pg/sync/supervisor.ts'
-import type { Condition } from '../migration/pg/sync/conditions.ts'
 import type { Secrets } from '../net/secrets/secrets.ts'
 import type { Service } from '../proxy/service.ts'
 import type { Clock } from '../shared/clock.ts'
 import { toPontoonError } from '../shared/errors.ts'
 import type { Log } from '../shared/log.ts'
+import { gateCondition } from './doubts.ts'
 import type { EventFeed } from './events.ts'
 import { syncWatchLimits } from './limits.ts'
 
@@ -21,23 +21,15 @@ export interface SyncWatchParts {
   readonly log: Log
 }
 
-export type MoreConditions = (service: string) => readonly Condition[]
-
 export class SyncWatch {
   readonly #parts: SyncWatchParts
   readonly #views = new Map<string, SyncView>()
   readonly #told = new Map<string, string>()
   readonly #stop = new AbortController()
-  #moreConditions: MoreConditions = () => []
   #loops: readonly Promise<void>[] = []
 
   constructor(parts: SyncWatchParts) {
     this.#parts = parts
-  }
-
-  /** Whoever switches sides adds the conditions that only it knows. */
-  addConditions(more: MoreConditions): void {
-    this.#moreConditions = more
   }
 
   start(services: Iterable<Service>): void {
@@ -91,9 +83,9 @@ export class SyncWatch {
     const { secrets, clock } = this.#parts
     return new SyncSupervisor({
       context: { service: name, config, secrets },
-      primary: () => service.route.primary,
+      route: () => service.route,
       backends: service.backends,
-      moreConditions: () => this.#moreConditions(name),
+      moreConditions: () => [gateCondition(service)],
       nowMs: () => clock.nowMs(),
     })
   }

@@ -142,6 +142,7 @@ void t.test('every label of a sample is declared, and the other way round', asyn
     conditions: [],
     rollbackReady: false,
     slots: [{ side: 'source', name: 's', retainedBytes: 1 }],
+    fences: { source: false, target: true },
     drift: [],
   } as const
   for (const { name, labels, read } of metricFamilies) {

@@ -27,6 +27,8 @@ export interface PublicationChange {
   readonly isNew: boolean
   readonly added: readonly QualifiedName[]
   readonly dropped: readonly QualifiedName[]
+  /** Whether it leaves out some kinds of changes of its members. */
+  readonly isPartial: boolean
   /** What makes the publication fit, in this order; empty when it does. */
   readonly statements: readonly string[]
 }
@@ -126,7 +128,7 @@ async function planMembers(
   const { rows } = await client.query(membersSql, [name])
   if (rows.length === 0) {
     const made = `CREATE PUBLICATION ${identifier(name)} FOR TABLE ${listOf(members)}`
-    return { name, isNew: true, added: members, dropped: [], statements: [made] }
+    return { name, isNew: true, added: members, dropped: [], isPartial: false, statements: [made] }
   }
   const present = rows.flatMap(([schema, table, isPartial]) =>
     schema === null || schema === undefined
@@ -139,9 +141,10 @@ async function planMembers(
   const added = members.filter((table) => !kept.has(qualified(table)))
   const alter = `ALTER PUBLICATION ${identifier(name)}`
   const statements = await mendSettings(client, name, alter)
+  const isPartial = statements.length > 0
   if (dropped.length > 0) statements.push(`${alter} DROP TABLE ${listOf(dropped)}`)
   if (added.length > 0) statements.push(`${alter} ADD TABLE ${listOf(added)}`)
-  return { name, isNew: false, added, dropped, statements }
+  return { name, isNew: false, added, dropped, isPartial, statements }
 }
 
 async function mendSettings(client: SqlClient, name: string, alter: string): Promise<string[]> {

@@ -1,36 +1,70 @@
 /** The drift of a direction, from both catalogues. Seldom: it reads every table. */
-import type { SqlOptions } from '../../../net/pg/sql-client.ts'
+import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
+import { PontoonError } from '../../../shared/errors.ts'
 import { findDrift, type Drift } from '../drift.ts'
 import { publicationName } from '../names.ts'
-import { readPublishedTables } from '../publication.ts'
-import { readSequences, readTables, type Table } from '../tables.ts'
+import { planPublication, readPublishedTables } from '../publication.ts'
+import { qualified, readable } from '../quote.ts'
+import { hasIdentity, readSequences, readTables, type Table } from '../tables.ts'
 import type { SyncPlace, SyncSides } from './health.ts'
 
 export interface SchemaPicture {
   readonly drift: readonly Drift[]
+  /** Those of the sending side that the receiving side has not; they are in `drift` too. */
+  readonly missingSequences: readonly string[]
   /** Of the sending side. */
   readonly tables: readonly Table[]
+  /** `isWhole`: it is there and sends every change of the tables that are in it. */
+  readonly publication: { readonly name: string; readonly isWhole: boolean }
   readonly hasLargeObjects: boolean
 }
 
 export async function readSchemas(
   { sender, receiver }: SyncSides,
-  { service, direction }: SyncPlace,
+  place: SyncPlace,
   exclude: readonly string[],
   options?: SqlOptions,
 ): Promise<SchemaPicture> {
   const tables = await readTables(sender, exclude)
+  const name = publicationName(place.service, place.direction)
+  const published = await readPublishedTables(sender, name)
+  const senderSequences = await readSequences(sender, exclude)
   const drift = findDrift({
     sender: tables,
     receiver: await readTables(receiver, exclude),
-    published: await readPublishedTables(sender, publicationName(service, direction)),
-    senderSequences: await readSequences(sender, exclude),
+    published,
+    senderSequences,
     receiverSequences: await readSequences(receiver, exclude),
   })
+  const sequences = new Set(senderSequences.map(readable))
+  const members = new Set(published?.map(qualified))
+  const synced = tables.filter((table) => hasIdentity(table) && members.has(qualified(table)))
   const large = await sender.value(
     'SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)',
     undefined,
     options,
   )
-  return { drift, tables, hasLargeObjects: large === 't' }
+  return {
+    drift,
+    missingSequences: drift.map(({ table }) => table).filter((table) => sequences.has(table)),
+    tables,
+    publication: { name, isWhole: await isWhole(sender, place, synced) },
+    hasLargeObjects: large === 't',
+  }
+}
+
+/** Members that need not be in it do no harm. */
+async function isWhole(
+  sender: SqlClient,
+  { service, direction }: SyncPlace,
+  tables: readonly Table[],
+): Promise<boolean> {
+  try {
+    const plan = await planPublication(sender, { service, direction, tables })
+    return !plan.isNew && !plan.isPartial && plan.added.length === 0
+  } catch (error) {
+    // It is none that Pontoon made.
+    if (error instanceof PontoonError && error.code === 'MIGRATION_REFUSED') return false
+    throw error
+  }
 }

@@ -96,6 +96,12 @@ export function unreachable(direction: Direction, cause: string): SyncHealth {
   return { ...nothingKnown, direction, state: 'unreachable', problem: { cause, fix } }
 }
 
+/** What is shown of a direction that was not set up. */
+export function absent(direction: Direction): SyncHealth {
+  const problem = { cause: 'it was not set up', fix: 'run pontoon sync' }
+  return { ...nothingKnown, direction, state: 'absent', problem }
+}
+
 /** By its publication: the names of later ones carry an epoch. The newest counts. */
 export async function findSubscription(
   receiver: SqlClient,

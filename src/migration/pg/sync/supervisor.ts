@@ -6,17 +6,26 @@
 import type { HeldBackends } from '../../../net/pg/held-backends.ts'
 import { SqlClient, type SqlOptions } from '../../../net/pg/sql-client.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
-import { otherSide, sides, type Side } from '../../../shared/side.ts'
+import { sides, type Side } from '../../../shared/side.ts'
 import type { Drift } from '../drift.ts'
-import { isFenced } from '../fence.ts'
 import { directions, publicationName, type Direction } from '../names.ts'
 import { loginAs, type MigrationContext } from '../side-login.ts'
 import { readSlot } from '../slot.ts'
 import { writeBeat } from './beat.ts'
-import { syncConditions, type Condition } from './conditions.ts'
+import type { Condition } from './condition.ts'
+import { syncConditions } from './conditions.ts'
 import { readSchemas, type SchemaPicture } from './drift-of.ts'
-import { findSubscription, readHealth, shownSlot, unreachable, type SyncHealth } from './health.ts'
+import {
+  absent,
+  findSubscription,
+  readHealth,
+  shownSlot,
+  unreachable,
+  type SyncHealth,
+} from './health.ts'
 import { receivingSide, sendingSide } from './job.ts'
+import { Kept } from './kept.ts'
+import { readStanding, type Standing } from './standing.ts'
 import { readSurroundings, type Surroundings } from './surroundings.ts'
 
 export interface SyncView {
@@ -33,17 +42,19 @@ export interface SyncView {
     readonly name: string
     readonly retainedBytes: number
   }[]
+  /** Whether the fence of a side stands, as it was seen last; null before. */
+  readonly fences: Readonly<Record<Side, boolean | null>>
   /** Differences of the schemas, at most `driftMax`. */
   readonly drift: readonly Drift[]
 }
 
 export interface SupervisorParts {
   readonly context: MigrationContext
-  /** Whose writes are carried over; asked at every look. */
-  readonly primary: () => Side
+  /** The side whose writes are carried over, and since which epoch; asked at every look. */
+  readonly route: () => { readonly primary: Side; readonly epoch: number }
   /** Is told of the connections, which are Pontoon's own. */
   readonly backends?: Readonly<Record<Side, HeldBackends>> | undefined
-  /** What else has to hold; whoever switches sides knows more. */
+  /** What else has to hold; the sidecar knows more than the databases. */
   readonly moreConditions?: () => readonly Condition[]
   readonly nowMs: () => number
 }
@@ -54,9 +65,14 @@ interface Clients {
 }
 
 const statementTimeoutMs = 5_000
-const schemasEveryMs = 30_000
-const surroundingsEveryMs = 5_000
+const schemasEveryMs = 5_000
+const surroundingsEveryMs = 3_000
 const driftMax = 50
+
+interface Around {
+  readonly surroundings: Readonly<Record<Side, Surroundings>>
+  readonly standings: Readonly<Record<Side, Standing>>
+}
 
 export class SyncSupervisor {
   readonly #parts: SupervisorParts
@@ -64,11 +80,9 @@ export class SyncSupervisor {
   readonly #slots = new Map<Direction, string>()
   #isClosed = false
   #seen: readonly Direction[] = []
-  #schemas: { readonly atMs: number; readonly picture: SchemaPicture } | null = null
-  #surroundings: {
-    readonly atMs: number
-    readonly of: Readonly<Record<Side, Surroundings>>
-  } | null = null
+  #fences: SyncView['fences'] = { source: null, target: null }
+  readonly #schemas = new Kept<SchemaPicture>(schemasEveryMs)
+  readonly #around = new Kept<Around>(surroundingsEveryMs)
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts
@@ -101,7 +115,7 @@ export class SyncSupervisor {
   }
 
   async #lookAt(clients: Clients, options: SqlOptions): Promise<SyncView | null> {
-    const primary = this.#parts.primary()
+    const { primary, epoch } = this.#parts.route()
     const direction: Direction = primary === 'source' ? 'forward' : 'reverse'
     this.#seen = await this.#present(clients, options)
     if (this.#seen.length === 0) return null
@@ -111,19 +125,15 @@ export class SyncSupervisor {
       if (found.slot !== null) this.#slots.set(one, found.slot.name)
       health.push(found)
     }
-    const main = health.find((one) => one.direction === direction)
-    const around = await this.#around(clients, options)
-    const schemas = main === undefined ? null : await this.#schemasOf(direction, clients, options)
-    const fenced = await isFenced(clients[otherSide(primary)])
-    const conditions =
-      main === undefined
-        ? [{ name: 'stream', ok: false, text: `there is no ${direction} sync` }]
-        : syncConditions({
-            health: main,
-            schemas,
-            surroundings: Object.values(around),
-            isFenced: fenced,
-          })
+    const { surroundings, standings } = await this.#aroundOf(direction, clients, options)
+    const schemas = await this.#schemasOf(direction, clients, options)
+    this.#fences = { source: standings.source.isFenced, target: standings.target.isFenced }
+    const conditions = syncConditions({
+      health: health.find((one) => one.direction === direction) ?? absent(direction),
+      schemas,
+      surroundings: Object.values(surroundings),
+      sides: { primary, epoch, standings },
+    })
     const all = [...conditions, ...(this.#parts.moreConditions?.() ?? [])]
     return {
       direction,
@@ -131,13 +141,14 @@ export class SyncSupervisor {
       conditions: all,
       rollbackReady: primary === 'target' && all.every(({ ok }) => ok),
       slots: sides.flatMap((side) =>
-        Object.entries(around[side].retainedBytes).map(([name, retainedBytes]) => ({
+        Object.entries(surroundings[side].retainedBytes).map(([name, retainedBytes]) => ({
           side,
           name,
           retainedBytes,
         })),
       ),
-      drift: schemas?.drift.slice(0, driftMax) ?? [],
+      fences: this.#fences,
+      drift: schemas.drift.slice(0, driftMax),
     }
   }
 
@@ -173,44 +184,37 @@ export class SyncSupervisor {
     return found
   }
 
-  async #around(
-    clients: Clients,
-    options: SqlOptions,
-  ): Promise<Readonly<Record<Side, Surroundings>>> {
-    const nowMs = this.#parts.nowMs()
-    if (this.#surroundings !== null && nowMs - this.#surroundings.atMs < surroundingsEveryMs)
-      return this.#surroundings.of
-    const of = {
-      source: await readSurroundings(clients.source, options),
-      target: await readSurroundings(clients.target, options),
-    }
-    this.#surroundings = { atMs: nowMs, of }
-    return of
+  #aroundOf(direction: Direction, clients: Clients, options: SqlOptions): Promise<Around> {
+    const { context, nowMs } = this.#parts
+    const { source, target } = clients
+    return this.#around.read(direction, nowMs, async () => ({
+      surroundings: {
+        source: await readSurroundings(source, options),
+        target: await readSurroundings(target, options),
+      },
+      standings: {
+        source: await readStanding(source, context, 'source', options),
+        target: await readStanding(target, context, 'target', options),
+      },
+    }))
   }
 
-  async #schemasOf(
-    direction: Direction,
-    clients: Clients,
-    options: SqlOptions,
-  ): Promise<SchemaPicture> {
-    const nowMs = this.#parts.nowMs()
-    if (this.#schemas !== null && nowMs - this.#schemas.atMs < schemasEveryMs)
-      return this.#schemas.picture
-    const { service, config } = this.#parts.context
-    const of = {
-      sender: clients[sendingSide(direction)],
-      receiver: clients[receivingSide(direction)],
-    }
-    const picture = await readSchemas(of, { service, direction }, config.migration.exclude, options)
-    this.#schemas = { atMs: nowMs, picture }
-    return picture
+  #schemasOf(direction: Direction, clients: Clients, options: SqlOptions): Promise<SchemaPicture> {
+    const { context, nowMs } = this.#parts
+    const { service, config } = context
+    const sender = clients[sendingSide(direction)]
+    const receiver = clients[receivingSide(direction)]
+    const { exclude } = config.migration
+    return this.#schemas.read(direction, nowMs, () =>
+      readSchemas({ sender, receiver }, { service, direction }, exclude, options),
+    )
   }
 
   /** What one side alone can tell: the WAL that its slots keep for the other. */
   async #withoutSide(cause: string, options: SqlOptions): Promise<SyncView | null> {
-    this.#surroundings = null
+    this.#around.forget()
     if (this.#seen.length === 0) return null
-    const direction: Direction = this.#parts.primary() === 'source' ? 'forward' : 'reverse'
+    const direction: Direction = this.#parts.route().primary === 'source' ? 'forward' : 'reverse'
     const health: SyncHealth[] = []
     for (const one of this.#seen) {
       const sender = this.#clients.get(sendingSide(one))
@@ -231,6 +235,7 @@ export class SyncSupervisor {
           ? []
           : [{ side: sendingSide(of), name: slot.name, retainedBytes: slot.retainedBytes }],
       ),
+      fences: this.#fences,
       drift: [],
     }
   }
