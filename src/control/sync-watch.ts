@@ -52,7 +52,7 @@ export class SyncWatch {
     const { signal } = this.#stop
     const { name } = service
     while (!signal.aborted) {
-      const view = await Promise.race([this.#look(name, supervisor), whenAborted(signal)])
+      const view = await orAborted(this.#look(name, supervisor), signal)
       if (signal.aborted) break
       if (view === null) this.#views.delete(name)
       else this.#show(name, view)
@@ -113,10 +113,12 @@ export class SyncWatch {
   }
 }
 
-/** A login under way cannot be stopped, and is not waited for. */
-function whenAborted(signal: AbortSignal): Promise<null> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(null)
-    else signal.addEventListener('abort', () => resolve(null), { once: true })
+/** A login under way cannot be stopped, and is not waited for. A race would keep every listener. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => resolve(null)
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
 }
