@@ -85,3 +85,19 @@ export const exceptions: readonly Exception[] = [
         .replaceAll(/A(?:mine|other)\0[^\0]*\0/g, ''),
   },
 ]
+
+/**
+ * For prepared.test.ts and random-scripts.test.ts, in transaction mode: in a failed transaction a
+ * statement that is not on the client's server cannot be parsed there, so a Bind or Describe of it
+ * is refused as its Parse is (25P02), where directly a wrong number of parameters (08P01) or the
+ * Bind itself (25P02) is complained about, and a Describe of what gives no rows succeeds. To know
+ * better, every BEGIN would have to prepare all that its client holds; and nothing but the end of
+ * the transaction helps that client in either case.
+ */
+export function isRefusedAsItsParse(expected: string, found: string): boolean {
+  return refusedParse.test(found) && refusedUse.test(expected)
+}
+
+const refusedParse = /^E[^]*\0C25P02\0[^]*\0Rexec_parse_message\0/
+const refusedUse =
+  /^t|^E[^]*\0(?:C08P01\0Mbind message supplies|C25P02\0[^]*\0Rexec_(?:bind|describe_statement)_message\0)/

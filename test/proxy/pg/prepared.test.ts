@@ -15,9 +15,18 @@ import {
 } from '../../support/pg-frontend.ts'
 import { errorFields, rowValues, summary } from '../../support/pg-wire.ts'
 import type { BackendMessage } from '../../support/pg-wire.ts'
-import { ask, present, rows, sqlstate, startPontoon, value } from '../../support/pontoon.ts'
+import {
+  ask,
+  present,
+  rawClient,
+  rows,
+  sqlstate,
+  startPontoon,
+  value,
+} from '../../support/pontoon.ts'
 import type { Pontoon, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
+import { isRefusedAsItsParse } from './exceptions.ts'
 
 const server = await startPostgres({ major: 15, auth: 'trust' })
 t.teardown(() => server.stop())
@@ -284,4 +293,50 @@ void t.test('an error names what the client can understand', async (test) => {
   test.match(error, { C: '26000', M: 'prepared statement "nobody" does not exist' })
   await client.wire.send(query('SELECT 1'))
   await client.wire.until('Z')
+})
+
+const inLatin1 = (messages: readonly BackendMessage[]): string[] =>
+  messages.map(({ type, body }) => type + body.toString('latin1'))
+
+void t.test('in a failed transaction what is not on its server is refused', async (test) => {
+  const pontoon = await pontoonOf(test, 1)
+  const other = await pontoon.client()
+  /** Prepares, loses the server to somebody else, fails in a transaction, and uses the statement. */
+  const used = async (client: RawClient, name: string, sql: string, use: Buffer) => {
+    await batch(client, parse(sql, name))
+    await ask(other, 'DEALLOCATE ALL')
+    await batch(other, parse('SELECT 7'))
+    await batch(
+      client,
+      parse('BEGIN', 'begin'),
+      run('begin'),
+      parse('SELECT 1/0', 'bad'),
+      run('bad'),
+    )
+    const answer = await batch(client, use)
+    client.wire.destroy()
+    return answer
+  }
+  for (const name of ['', 's1']) {
+    const wrong = bind({ statement: name, values: ['x'] })
+    const refused: readonly (readonly [string, Buffer])[] = [
+      ['SELECT 1', wrong],
+      ['SELECT 1', run(name)],
+      ['SELECT 1', describeStatement(name)],
+      ['START TRANSACTION', describeStatement(name)],
+    ]
+    for (const [sql, use] of refused) {
+      const direct = await used(await rawClient(server.port), name, sql, use)
+      const through = await used(await pontoon.client(), name, sql, use)
+      test.equal(sqlstate(through), '25P02')
+      test.ok(isRefusedAsItsParse(inLatin1(direct)[0] ?? '', inLatin1(through)[0] ?? ''), sql)
+      test.equal(inLatin1(through).at(-1), 'ZE')
+    }
+    for (const use of [wrong, run(name), describeStatement(name)])
+      test.strictSame(
+        await used(await pontoon.client(), name, 'ROLLBACK', use),
+        await used(await rawClient(server.port), name, 'ROLLBACK', use),
+        'what ends the transaction is parsed, and used, all the same',
+      )
+  }
 })
