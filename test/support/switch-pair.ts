@@ -23,6 +23,7 @@ import { systemClock } from '../../src/shared/clock.ts'
 import { silentLog } from '../../src/shared/log.ts'
 import { freePort } from './free-port.ts'
 import { startPostgres } from './postgres.ts'
+import { SwitchNetwork } from './switch-network.ts'
 import type { PostgresMajor, PostgresServer } from './postgres.ts'
 import { until } from './until.ts'
 
@@ -32,8 +33,10 @@ export interface PairOptions {
   /** Lines under the service, indented by four. */
   readonly service?: string
   readonly poolSize?: number
-  /** Default 100. */
+  /** Default: accountsCount. */
   readonly accounts?: number
+  /** Puts relays between Pontoon and the sides and between the sides: see `network`. */
+  readonly relays?: boolean
 }
 
 const tablesSql = `
@@ -43,11 +46,13 @@ const tablesSql = `
   ALTER TABLE accounts OWNER TO app; ALTER TABLE records OWNER TO app;
   ALTER SEQUENCE free_standing OWNER TO app`
 
+export const accountsCount = 100
 export const balanceEach = 1_000
 
 export class SwitchPair {
   readonly source: PostgresServer
   readonly target: PostgresServer
+  readonly network: SwitchNetwork | null
   readonly folder: string
   readonly port: number
   readonly adminPort: number
@@ -59,10 +64,12 @@ export class SwitchPair {
     servers: { readonly source: PostgresServer; readonly target: PostgresServer },
     folder: string,
     ports: { readonly port: number; readonly adminPort: number },
+    network: SwitchNetwork | null,
     options: PairOptions,
   ) {
     this.source = servers.source
     this.target = servers.target
+    this.network = network
     this.folder = folder
     this.port = ports.port
     this.adminPort = ports.adminPort
@@ -89,9 +96,10 @@ export class SwitchPair {
     if (source === undefined || target === undefined) throw new Error('two servers were started')
     const ports = { port: await freePort(), adminPort: await freePort() }
     const folder = mkdtempSync(join(tmpdir(), 'pontoon-pair-'))
-    const pair = new SwitchPair({ source, target }, folder, ports, options)
+    const network = options.relays === true ? await SwitchNetwork.start(source, target) : null
+    const pair = new SwitchPair({ source, target }, folder, ports, network, options)
     try {
-      await pair.#prepare(options.accounts ?? 100)
+      await pair.#prepare(options.accounts ?? accountsCount)
     } catch (error) {
       await pair.stop()
       throw error
@@ -109,6 +117,7 @@ export class SwitchPair {
   }
 
   async stop(): Promise<void> {
+    await this.network?.close()
     await Promise.all([this.source.stop(), this.target.stop()])
     rmSync(this.folder, { recursive: true, force: true })
   }
@@ -194,14 +203,15 @@ services:
       app: { verifier: app, source: { password: app }, target: { password: app } }
     pool: { mode: transaction, size: ${poolSize} }
     migration: { lagMaxMs: 2000 }
-    source: ${sideText(this.source)}
-    target: ${sideText(this.target)}
+    source: ${sideText(this.network?.portsOf('source') ?? { port: this.source.port })}
+    target: ${sideText(this.network?.portsOf('target') ?? { port: this.target.port })}
 ${service}`
   }
 }
 
-function sideText(server: PostgresServer): string {
-  return `{ host: 127.0.0.1, port: ${server.port}, database: shop, tls: { mode: disable },
+function sideText(ports: Readonly<Record<string, number>>): string {
+  const text = Object.entries(ports).map(([name, port]) => `${name}: ${port}`)
+  return `{ host: 127.0.0.1, ${text.join(', ')}, database: shop, tls: { mode: disable },
       controlUser: { user: control, password: control },
       replicationUser: { user: repl, password: repl },
       readUser: { user: reader, password: reader } }`

@@ -1,0 +1,266 @@
+/**
+ * One cell of the fault matrix: a switch under writers, broken exactly before one of its steps,
+ * mended, and then everything that has to hold whatever happened. Neighbours: switch-pair.ts (the
+ * databases), switch-sidecar.ts (the process), switch-verdict.ts (what has to hold).
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Operation } from '../../src/control/switches.ts'
+import { parseState, type State } from '../../src/store/state-format.ts'
+import { startWriters } from './record-client.ts'
+import { SwitchPair, type PairOptions } from './switch-pair.ts'
+import { SwitchSidecar } from './switch-sidecar.ts'
+import { problemsOf } from './switch-verdict.ts'
+import { Transfers } from './transfer-client.ts'
+import { until } from './until.ts'
+
+export type SwitchKind = 'cutover' | 'rollback'
+
+export interface Cell {
+  readonly kind: SwitchKind
+  /** Broken before this step; `undo` after the operator has aborted before `applied`. */
+  readonly step: string
+  readonly fault: string
+  /** Kills the process that recovers, too: before this step of the recovery. */
+  readonly recoveryStep?: string
+  /** What was undone is asked for again, and has to succeed. Default true. */
+  readonly asksAgain?: boolean
+}
+
+export interface CellResult {
+  readonly cell: Cell
+  /** Empty: everything holds. */
+  readonly problems: readonly string[]
+  /** How the switch ended that was broken. */
+  readonly outcome: 'done' | 'undone'
+  /** The longest that any client went without an acknowledged write. */
+  readonly longestGapMs: number
+}
+
+/** No client waits longer than this beside the time that no sidecar runs; 15 s are the gate's. */
+export const longestGapMsMax = 22_000
+const settledMs = 90_000
+const acknowledgedBefore = 20
+
+export class FaultBench {
+  readonly pair: SwitchPair
+  readonly sidecar: SwitchSidecar
+
+  private constructor(pair: SwitchPair, sidecar: SwitchSidecar) {
+    this.pair = pair
+    this.sidecar = sidecar
+  }
+
+  static async start(options: PairOptions): Promise<FaultBench> {
+    const pair = await SwitchPair.start({ ...options, relays: true })
+    const bench = new FaultBench(pair, new SwitchSidecar(pair.configFile, pair.folder))
+    try {
+      await bench.sidecar.start()
+    } catch (error) {
+      await bench.stop()
+      throw error
+    }
+    return bench
+  }
+
+  async stop(): Promise<void> {
+    await this.sidecar.stop()
+    await this.pair.stop()
+  }
+
+  /** What the process has written down, and nothing that it holds in memory. */
+  get state(): State {
+    const file = join(this.pair.folder, 'state', 'state.json')
+    return parseState(readFileSync(file, 'utf8'), file)
+  }
+
+  get primary(): 'source' | 'target' {
+    return this.state.routes.get('orders')?.primary ?? 'source'
+  }
+
+  async run(cell: Cell): Promise<CellResult> {
+    const { pair } = this
+    const from = cell.kind === 'cutover' ? 'source' : 'target'
+    if (this.primary !== from) await this.complete(cell.kind === 'cutover' ? 'rollback' : 'cutover')
+    const url = pair.url()
+    const writers = await startWriters({ url, writers: 4, createTable: false, intervalMs: 2 })
+    const transfers = new Transfers(url)
+    const downBeforeMs = this.sidecar.downMs
+    await writers.untilAcknowledged(acknowledgedBefore)
+    const problems: string[] = []
+    try {
+      await this.#break(cell)
+      await writers.untilAcknowledged(acknowledgedBefore)
+    } catch (error) {
+      problems.push(error instanceof Error ? error.message : String(error))
+      if (this.sidecar.isRunning) this.sidecar.go()
+      else await this.sidecar.start()
+    }
+    await transfers.stop()
+    const { primary } = this
+    const report = await writers.stop({ checkUrl: pair[primary].url('shop') })
+    problems.push(...(await problemsOf(pair, primary, report)))
+    const downMs = this.sidecar.downMs - downBeforeMs
+    if (report.longestGapMs > longestGapMsMax + downMs)
+      problems.push(`a client waited ${Math.round(report.longestGapMs)} ms`)
+    if (primary === from && cell.asksAgain !== false) await this.#next(cell.kind, problems)
+    const outcome = primary === from ? 'undone' : 'done'
+    return { cell, problems, outcome, longestGapMs: Math.round(report.longestGapMs) }
+  }
+
+  /** A switch that nothing is wrong with; one that is refused is tried again for a while. */
+  async complete(kind: SwitchKind, forMs = 30_000): Promise<void> {
+    const deadline = performance.now() + forMs
+    for (;;) {
+      const { state, report } = await this.#ended(await this.ask(kind))
+      if (state === 'done') return
+      const why = `${kind} ${state}: ${report?.reason ?? ''}`
+      if (performance.now() > deadline) throw new Error(why)
+      await sleep(500)
+    }
+  }
+
+  async ask(kind: SwitchKind, body: object = {}): Promise<Operation> {
+    const answer = await fetch(`${this.pair.adminUrl}/v1/services/orders/${kind}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    const text = await answer.text()
+    if (answer.status !== 202) throw new Error(text)
+    const operation: Operation = JSON.parse(text)
+    return operation
+  }
+
+  async #next(kind: SwitchKind, problems: string[]): Promise<void> {
+    try {
+      await this.complete(kind)
+    } catch (error) {
+      problems.push(`next: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  async #break({ kind, step, fault, recoveryStep }: Cell): Promise<void> {
+    const operation = await this.#begin(kind, step === 'undo' ? 'applied' : step)
+    if (step === 'undo') {
+      await fetch(`${this.pair.adminUrl}/v1/operations/${operation.id}/abort`, { method: 'POST' })
+      this.sidecar.go(['undo'])
+      await this.sidecar.untilStanding('undo')
+    }
+    await faults[fault]?.(this)
+    if (recoveryStep !== undefined) {
+      await this.sidecar.kill9()
+      await this.sidecar.start([recoveryStep])
+      await this.sidecar.untilStanding(recoveryStep)
+      await this.sidecar.kill9()
+    }
+    if (!this.sidecar.isRunning) await this.sidecar.start()
+    else await this.#ended(operation)
+    await until(() => !this.state.switches.has('orders'), 'the switch is over', settledMs)
+  }
+
+  /** What may be refused for a moment, such as lag, is asked for again. */
+  async #begin(kind: SwitchKind, step: string): Promise<Operation> {
+    for (let attempt = 1; ; attempt += 1) {
+      this.sidecar.go([step])
+      const operation = await this.ask(kind)
+      const ended = await this.#untilStanding(step, operation)
+      if (ended === null) return operation
+      if (attempt === 3) throw new Error(`${step} not reached: ${ended.report?.reason ?? ''}`)
+    }
+  }
+
+  /** Null once it stands; the operation when it ended before. */
+  async #untilStanding(step: string, { id }: Operation): Promise<Operation | null> {
+    let ended: Operation | null = null
+    await until(
+      async () => {
+        if (this.sidecar.standing === step) return true
+        const operation = await this.#operation(id)
+        ended = operation.state === 'running' ? null : operation
+        return ended !== null
+      },
+      `the switch is about to ${step}`,
+      settledMs,
+    )
+    return ended
+  }
+
+  async #operation(id: string): Promise<Operation> {
+    const polled = await fetch(`${this.pair.adminUrl}/v1/operations/${id}`)
+    const text = await polled.text()
+    if (!polled.ok) throw new Error(text)
+    const operation: Operation = JSON.parse(text)
+    return operation
+  }
+
+  async #ended({ id }: Operation): Promise<Operation> {
+    await until(
+      async () => (await this.#operation(id)).state !== 'running',
+      `the end of operation ${id}`,
+      settledMs,
+    )
+    return await this.#operation(id)
+  }
+}
+
+const downMs = 2_000
+
+/** Each ends with everything but the sidecar running again. */
+export const faults: Readonly<Record<string, (bench: FaultBench) => Promise<void>>> = {
+  'sidecar is killed': (bench) => bench.sidecar.kill9(),
+  'sidecar is killed amid the step': async (bench) => {
+    bench.sidecar.go()
+    await sleep(Math.random() * 15)
+    await bench.sidecar.kill9()
+  },
+  'source crashes': (bench) => crash(bench, 'source'),
+  'target crashes': (bench) => crash(bench, 'target'),
+  'source hangs': (bench) => hang(bench, 'source'),
+  'target hangs': (bench) => hang(bench, 'target'),
+  'network to source is cut': (bench) => cut(bench, 'sides', ['source']),
+  'network to target is cut': (bench) => cut(bench, 'sides', ['target']),
+  'network of replication is cut': (bench) => cut(bench, 'replication', ['source', 'target']),
+  'sidecar and source are killed': async (bench) => {
+    await Promise.all([bench.sidecar.kill9(), bench.pair.source.shutdown('immediate')])
+    await bench.sidecar.start()
+    await sleep(downMs)
+    await bench.pair.source.restart()
+  },
+  'sidecar and target are killed': async (bench) => {
+    await Promise.all([bench.sidecar.kill9(), bench.pair.target.shutdown('immediate')])
+    await bench.sidecar.start()
+    await sleep(downMs)
+    await bench.pair.target.restart()
+  },
+}
+
+async function crash({ pair, sidecar }: FaultBench, side: 'source' | 'target'): Promise<void> {
+  await pair[side].shutdown('immediate')
+  sidecar.go()
+  await sleep(downMs)
+  await pair[side].restart()
+}
+
+async function hang({ pair, sidecar }: FaultBench, side: 'source' | 'target'): Promise<void> {
+  pair[side].pause()
+  sidecar.go()
+  await sleep(downMs)
+  pair[side].resume()
+}
+
+async function cut(
+  { pair, sidecar }: FaultBench,
+  which: 'sides' | 'replication',
+  sides: readonly ('source' | 'target')[],
+): Promise<void> {
+  const relays = sides.flatMap((side) => pair.network?.[which][side] ?? [])
+  for (const relay of relays) {
+    relay.refuse()
+    relay.cut()
+  }
+  sidecar.go()
+  await sleep(downMs)
+  for (const relay of relays) relay.heal()
+}
