@@ -210,6 +210,7 @@ export class SqlClient {
   async #ask(message: Buffer, options: SqlOptions): Promise<readonly SqlResult[]> {
     const { timeoutMs = defaultTimeoutMs, signal } = options
     signal?.throwIfAborted()
+    if (this.#failure !== null) throw this.#failure
     let stop = ignore
     const gathered = new Promise<readonly SqlResult[]>((resolve, reject) => {
       const giveUp = (error: Error): void => {

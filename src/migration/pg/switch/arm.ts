@@ -21,7 +21,7 @@ import { createSubscription, dropSubscription, enableSubscription } from '../sub
 import { readTables } from '../tables.ts'
 import { freshValue, travelMs } from './beats.ts'
 import { findStreams, makeStream, type Stream, type StreamMode } from './stream.ts'
-import { directionFrom, fenceSpec, type SwitchSides } from './switch-sides.ts'
+import { directionFrom, fenceSpec, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 
 export interface ArmParts {
   readonly context: MigrationContext
@@ -85,17 +85,19 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
   return makeStream(direction, name, name)
 }
 
-/** P4: a row of the new side has come to the old one. */
+/** P4: a row of the new side has come to the old one. Leaves no probe behind, however it ends. */
 export async function proveReverse(parts: ArmParts): Promise<void> {
   const { context, sides, mode, wallMs, signal } = parts
   const { from, to } = sides
   const direction = directionFrom(to.side)
-  const beganMs = performance.now()
+  let arrivedMs = 0
   try {
     await travelMs(to.control, from.control, direction, freshValue(wallMs()), {
       timeoutMs: proofTimeoutMs,
       signal,
     })
+    // The worker that brought it was started before; the launcher counts from then.
+    arrivedMs = performance.now()
   } catch (error) {
     if (!(error instanceof PontoonError) || error.code !== 'SQL_TIMEOUT') throw error
     throw new PontoonError(
@@ -105,13 +107,11 @@ export async function proveReverse(parts: ArmParts): Promise<void> {
         `${to.side} (address, pg_hba.conf, TLS, password of replicationUser)`,
       { cause: error },
     )
+  } finally {
+    if (mode === 'turns') await dropProbe(context, sides)
   }
-  if (mode === 'both') return
-  await dropSubscription(from.replication, probeSubscriptionName(context.service, direction), {
-    keepSlot: false,
-  })
-  if (from.control.major > 15) return
-  const spentMs = performance.now() - beganMs
+  if (mode === 'both' || from.control.major > 15) return
+  const spentMs = performance.now() - arrivedMs
   await delay(Math.max(0, launcherSpacingMs - spentMs), undefined, { signal })
 }
 
@@ -151,14 +151,43 @@ export async function dropStream({ from, to }: SwitchSides, stream: Stream): Pro
   if (slot !== '') await dropSlot(sender.replication, slot)
 }
 
+/**
+ * Slots of the changes that leave `sender` which no subscription of `receiver` uses: what ends
+ * between the two that make a stream leaves one, and it would keep WAL for ever.
+ */
+export async function dropOrphanSlots(
+  service: string,
+  sender: SwitchSide,
+  receiver: SwitchSide,
+): Promise<void> {
+  const direction = directionFrom(sender.side)
+  const used = await findStreams(receiver.replication, service, direction)
+  const { rows } = await sender.replication.query(
+    `SELECT s.slot_name FROM pg_catalog.pg_replication_slots s
+     WHERE s.slot_type = 'logical' AND s.database = pg_catalog.current_database() AND NOT s.active
+       AND s.slot_name ~ ('^' || $1 || '(_[0-9]+)?$')`,
+    [subscriptionName(service, direction)],
+  )
+  for (const [name] of rows) {
+    if (name === null || name === undefined || used.some(({ slot }) => slot === name)) continue
+    await dropSlot(sender.replication, name)
+  }
+}
+
+async function dropProbe({ service }: MigrationContext, sides: SwitchSides): Promise<void> {
+  const direction = directionFrom(sides.to.side)
+  const name = probeSubscriptionName(service, direction)
+  await dropStream(sides, makeStream(direction, name, name))
+}
+
 /** A subscription of the heartbeat alone: proves network, TLS, pg_hba.conf and password. */
 async function makeProbe({ context, sides }: ArmParts): Promise<void> {
   const { from, to } = sides
   const { service } = context
   const direction = directionFrom(to.side)
   await ensureProbePublication(to.control, { service, direction })
+  await dropProbe(context, sides)
   const name = probeSubscriptionName(service, direction)
-  await dropStream(sides, makeStream(direction, name, name))
   await createSubscription(from.replication, {
     name,
     publications: [probePublicationName(service, direction)],

@@ -20,7 +20,7 @@ import { writeMarkSql } from '../control-schema.ts'
 import { unfence, unfenceSql } from '../fence.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { enableSubscription } from '../subscription.ts'
-import { dropStream } from './arm.ts'
+import { dropOrphanSlots, dropStream } from './arm.ts'
 import { endEarlier } from './earlier.ts'
 import type { HeldGate, Participant } from './model.ts'
 import type { StepLog } from './step-log.ts'
@@ -231,6 +231,7 @@ async function dropOldDirection(context: SwitchContext, record: SwitchRecord): P
     const old = directionFrom(record.from)
     for (const stream of await findStreams(sides.to.replication, context.service, old))
       await dropStream(sides, stream)
+    await dropOrphanSlots(context.service, sides.from, sides.to)
   } finally {
     sides.close()
   }
@@ -256,6 +257,7 @@ export async function straighten(context: MigrationContext, sides: SwitchSides):
     await endEarlier(replication, [control.pid, watch.pid])
   const backward = await findStreams(from.replication, context.service, directionFrom(to.side))
   for (const stream of backward) await dropStream(sides, stream)
+  await dropOrphanSlots(context.service, to, from)
   const forward = await findStreams(to.replication, context.service, directionFrom(from.side))
   const forth = forward.at(-1)
   if (forth === undefined) return

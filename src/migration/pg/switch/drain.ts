@@ -1,6 +1,6 @@
 /** C2: the gate is shut; what runs ends, and what cannot move is dealt with as the operator said. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { PontoonError } from '../../../shared/errors.ts'
+import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
 import type { HeldGate, Holder, Participant, PinnedPolicy } from './model.ts'
 
 export interface DrainOptions {
@@ -20,8 +20,7 @@ export async function drain(
   { policy, waitMs, signal }: DrainOptions,
 ): Promise<void> {
   const deadlineMs = performance.now() + waitMs
-  const report = await gate.drained(waitMs)
-  signal.throwIfAborted()
+  const report = await Promise.race([gate.drained(waitMs), aborted(signal)])
   if (!report.drained) {
     if (policy !== 'terminate') throw inTheWay('still at work', report.waitingFor)
     await endAll(participant, gate, report.waitingFor)
@@ -34,6 +33,15 @@ export async function drain(
       throw inTheWay('cannot follow to the other side', held)
     await delay(pollMs, undefined, { signal })
   }
+}
+
+/** Clients wait at the gate: an operator's abort is not to wait for those who are at work. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const end = (): void => reject(toPontoonError(signal.reason, 'ABORTED'))
+    if (signal.aborted) end()
+    else signal.addEventListener('abort', end, { once: true })
+  })
 }
 
 async function endAll(

@@ -1,0 +1,107 @@
+/** What a switch that ends early, or has ended early before, leaves behind: nothing. */
+import { Client } from 'pg'
+import tap from 'tap'
+import { loadConfig } from '../../../../src/config/load.ts'
+import { createLog } from '../../../../src/control/logging.ts'
+import { startRuntime } from '../../../../src/control/runtime.ts'
+import type { Operation } from '../../../../src/control/switches.ts'
+import type { StepName } from '../../../../src/migration/pg/switch/model.ts'
+import { systemClock } from '../../../../src/shared/clock.ts'
+import { SwitchPair } from '../../../support/switch-pair.ts'
+import { until } from '../../../support/until.ts'
+
+tap.setTimeout(170_000)
+
+function nothing(): void {
+  return undefined
+}
+
+await tap.test('a switch that ends early', async (whole) => {
+  const pair = await SwitchPair.start()
+  whole.teardown(() => pair.stop())
+  const { config } = loadConfig([pair.configFile], {})
+  let before: (step: StepName) => Promise<void> | void = nothing
+  const runtime = await startRuntime({
+    config,
+    configFiles: [pair.configFile],
+    log: createLog('error', { write: (line) => process.stderr.write(line) }),
+    clock: systemClock,
+    beforeStep: (step) => before(step),
+  })
+  whole.teardown(() => runtime.stop('test', 0))
+
+  const ask = async (method: string, path: string, body: object = {}): Promise<Operation> => {
+    const headers = { 'Content-Type': 'application/json' }
+    const sent = method === 'GET' ? {} : { headers, body: JSON.stringify(body) }
+    const answer = await fetch(`${pair.adminUrl}${path}`, { method, ...sent })
+    const operation: Operation = JSON.parse(await answer.text())
+    if (!answer.ok) throw new Error(JSON.stringify(operation))
+    return operation
+  }
+  const ended = async ({ id }: Operation): Promise<Operation> => {
+    let seen = await ask('GET', `/v1/operations/${id}`)
+    await until(
+      async () => {
+        seen = await ask('GET', `/v1/operations/${id}`)
+        return seen.state !== 'running'
+      },
+      'the end of the switch',
+      60_000,
+    )
+    return seen
+  }
+  const start = (body: object = {}): Promise<Operation> =>
+    ask('POST', '/v1/services/orders/cutover', body)
+
+  await whole.test('while the way back is proven leaves no probe', async (t) => {
+    const holder = new Client(pair.source.url('shop'))
+    const reached = new Promise<void>((resolve) => {
+      before = async (step) => {
+        if (step !== 'proof') return
+        // Earlier, it would be somebody who is there past Pontoon.
+        await holder.connect()
+        await holder.query('BEGIN; LOCK TABLE pontoon.heartbeat_reverse')
+        resolve()
+      }
+    })
+    const started = await start()
+    await reached
+    await ask('POST', `/v1/operations/${started.id}/abort`)
+    t.equal((await ended(started)).state, 'refused')
+    before = nothing
+    await holder.end()
+    t.same(await pair.source.query('SELECT subname FROM pg_subscription'), [])
+    t.same(await pair.target.query('SELECT slot_name FROM pg_replication_slots'), [])
+  })
+
+  await whole.test('by an abort does not wait for those at work', async (t) => {
+    const worker = new Client(pair.url())
+    await worker.connect()
+    await worker.query('BEGIN; SELECT 1')
+    let isAtGate = false
+    before = (step) => {
+      if (step === 'gate') isAtGate = true
+    }
+    const started = await start({ deadlineMs: 60_000 })
+    await until(() => isAtGate, 'the gate', 30_000)
+    const abortedAtMs = performance.now()
+    await ask('POST', `/v1/operations/${started.id}/abort`)
+    t.match(await ended(started), { state: 'aborted', report: { reason: /aborted by/ } })
+    t.ok(performance.now() - abortedAtMs < 15_000, 'at half the deadline it would end by itself')
+    await worker.query('COMMIT')
+    await worker.end()
+  })
+
+  await whole.test('a slot that an earlier one has left is no hindrance', async (t) => {
+    await pair.target.query(
+      "SELECT pg_create_logical_replication_slot('pontoon_orders_reverse_2', 'pgoutput')",
+      'shop',
+    )
+    const done = await ended(await start())
+    t.equal(done.state, 'done', done.report?.reason ?? '')
+    t.match(await pair.target.query('SELECT slot_name, active FROM pg_replication_slots'), [
+      { slot_name: 'pontoon_orders_reverse_2', active: true },
+    ])
+    t.same(await pair.source.query('SELECT slot_name FROM pg_replication_slots'), [])
+  })
+})
