@@ -8,7 +8,7 @@
  *   roles and end their sessions, and shares the tables (publications take an owner).
  * - replication: its subscriptions write as the owners of the tables, from 16 on. A subscription
  *   of a server before 16 can be made by a superuser only, on RDS by rds_superuser.
- * - read: reads everything and nothing else.
+ * - read: reads everything; for the application's clients it reads as their roles.
  */
 import type { Side } from '../../../shared/side.ts'
 import { controlSchemaSql, type Mark } from '../control-schema.ts'
@@ -88,6 +88,29 @@ export function membershipStatements(roles: SideRoles): readonly RoleStatement[]
             sql: block(unlessSuperuser(replication, each(replication, false, ''))),
           },
         ]),
+    ...readAsStatements(roles, names),
+  ]
+}
+
+/** The right to become them is all it needs, so from 16 on it does not inherit what they may. */
+function readAsStatements(roles: SideRoles, applicationNames: string): readonly RoleStatement[] {
+  const { control, replication, read } = roles
+  if (read === control || read === replication) return []
+  return [
+    {
+      why: `${read} reads as the application's roles, which the fence keeps out`,
+      sql: block(`
+  FOR granted IN
+    SELECT r.rolname FROM pg_catalog.pg_roles r
+    WHERE r.rolname IN (${applicationNames}) AND NOT r.rolsuper AND r.rolname <> ${literal(read)}
+      AND NOT pg_catalog.pg_has_role(${literal(read)}, r.oid, 'MEMBER')
+    ORDER BY 1
+  LOOP
+    EXECUTE pg_catalog.format('GRANT %I TO %I', granted.rolname, ${literal(read)}) ||
+      CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000
+        THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END;
+  END LOOP;`),
+    },
   ]
 }
 

@@ -121,7 +121,9 @@ function leftOutAttributes(role: SourceRole, facts: TargetFacts): string {
     ...(role.bypassrls && !facts.isSuperuser ? ['BYPASSRLS'] : []),
   ]
   return [
-    ...(role.login && !role.isBootstrap ? ['no password: set one before the cutover'] : []),
+    ...(role.login && !role.isBootstrap
+      ? ['no password: set one before the cutover, from another database (this one is read-only)']
+      : []),
     ...lost.map((attribute) => `no ${attribute}`),
   ].join(', ')
 }

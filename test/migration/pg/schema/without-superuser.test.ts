@@ -97,6 +97,8 @@ await tap.test('a target without superuser', async (whole) => {
         'pontoon_control pontoon_owner',
         'pontoon_control shop_owner',
         'pontoon_read pg_read_all_data',
+        // By sharing "Shop App", as which it reads.
+        'pontoon_read shop_owner',
         'pontoon_repl pg_create_subscription',
         'pontoon_repl pontoon_owner',
         'pontoon_repl shop_owner',
