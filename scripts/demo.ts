@@ -1,6 +1,6 @@
 /**
  * `npm run demo -- [options]`: the command line of demo/run.ts. Exit code 0 only if no request
- * failed and every step moved the reads as it should.
+ * failed, nothing was lost or done twice, and every step moved what it should.
  */
 import { runScript } from './command-line.ts'
 import { parseOptions, usage } from './demo/options.ts'
@@ -16,6 +16,6 @@ await runScript(usage, async (argv, signal) => {
   const view = process.stdout.isTTY
     ? terminalView(process.stdout)
     : lineView((line) => console.log(line))
-  const { faults } = await runDemo(options, view, signal)
+  const faults = await runDemo(options, view, signal)
   if (faults.length > 0) process.exitCode = 1
 })

@@ -8,32 +8,60 @@ import type { Child } from '../test/support/child-processes.ts'
 
 const stopDeadlineMs = 10_000
 
+export interface RunOptions {
+  readonly cwd?: string
+  /** Added to our own environment. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly signal: AbortSignal
+}
+
+export interface Ended {
+  /** Null after a signal. */
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
 /** Returns what the program printed; throws with its words when it fails. */
-export function execute(
+export async function execute(
   command: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<string> {
+  const { code, stdout, stderr } = await runToEnd(command, args, { env, signal })
+  if (code === 0) return stdout + stderr
+  throw new Error(`${command} ${args.join(' ')}: exit code ${code}\n${stdout}${stderr}`)
+}
+
+/** Rejects only when it cannot be run or `signal` ends it. */
+export function runToEnd(
+  command: string,
+  args: readonly string[],
+  { cwd, env, signal }: RunOptions,
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
+      ...(cwd === undefined ? {} : { cwd }),
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       signal,
       killSignal: 'SIGKILL',
     })
-    const chunks: Buffer[] = []
-    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk))
-    child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk))
-    const output = () => Buffer.concat(chunks).toString()
-    const failure = (what: string, cause?: unknown) =>
-      new Error(`${command} ${args.join(' ')}: ${what}\n${output()}`, { cause })
-    child.on('error', (error) => reject(failure(error.message, error)))
-    child.on('close', (code) => {
-      if (code === 0) resolve(output())
-      else reject(failure(`exit code ${code}`))
+    const out: Buffer[] = []
+    const err: Buffer[] = []
+    child.stdout.on('data', (chunk: Buffer) => out.push(chunk))
+    child.stderr.on('data', (chunk: Buffer) => err.push(chunk))
+    child.on('error', (error) => {
+      const words = `${command} ${args.join(' ')}: ${error.message}\n${text(out)}${text(err)}`
+      reject(new Error(words, { cause: error }))
     })
+    child.on('close', (code) => resolve({ code, stdout: text(out), stderr: text(err) }))
   })
+}
+
+function text(chunks: readonly Buffer[]): string {
+  return Buffer.concat(chunks).toString()
 }
 
 /** Asks the process to end, and makes it and everything below it end when it does not. */

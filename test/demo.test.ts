@@ -25,21 +25,47 @@ if (!existsSync(join(root, 'dist', 'main.js'))) {
   execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' })
 }
 
-await t.test('moves the reads there and back without an error', async (test) => {
-  const demo = startDemo(['--seconds', '2'])
-  const code = await demo.exited
-  const output = demo.output()
-  test.equal(code, 0, 'exit code')
-  if (code !== 0) test.comment(output)
-  test.match(output, /pontoon shift orders --reads 50/)
-  test.match(output, /no error; the application was never told/)
-  test.match(output, /source +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d/, 'latencies are printed')
-  test.notMatch(output, /not as expected/)
-})
+await t.test(
+  'moves a shop there, back, and there again, without an error or a loss',
+  async (test) => {
+    const demo = startDemo(['--seconds', '1', '--orders', '2000'])
+    const code = await demo.exited
+    const output = demo.output()
+    test.equal(code, 0, 'exit code')
+    if (code !== 0) test.comment(output)
+    const commands = [
+      'schema orders --dry-run',
+      'schema orders',
+      'copy orders',
+      'schema orders --post-data',
+      'sync orders',
+      'verify orders',
+      'shift orders --reads 10',
+      'shift orders --reads 50',
+      'shift orders --reads 100',
+      'cutover orders --dry-run',
+      'cutover orders',
+      'rollback orders',
+      'cutover orders',
+      'verify orders',
+    ]
+    const run = [...output.matchAll(/^\$ pontoon (.*)$/gm)].map(([, command]) => command)
+    // A switch that was put back is tried again.
+    test.same(
+      run.filter((command, index) => command !== run[index - 1]),
+      commands,
+    )
+    test.match(output, /pauses: cutover \d+ ms, rollback \d+ ms, cutover \d+ ms/)
+    test.match(output, /requests: \d+, errors seen by the application: 0/)
+    test.match(output, /records lost: 0, records duplicated: 0/)
+    test.match(output, /no error, nothing lost, nothing twice; the shop was never told/)
+    test.notMatch(output, /not as expected/)
+  },
+)
 
 await t.test('Ctrl-C leaves no process behind', async (test) => {
-  const demo = startDemo(['--seconds', '60'])
-  await demo.until(/shift orders --reads 0/)
+  const demo = startDemo(['--orders', '1000'])
+  await demo.until(/schema orders --dry-run/)
   const tree = processTree(demo.pid)
   // The demo itself, two postmasters with their backends, the sidecar and the application.
   test.ok(tree.length > 10, `${tree.length} processes`)

@@ -37,19 +37,28 @@ export function targetPercent(counts: Readonly<Record<Side, number>>): number | 
   return all === 0 ? undefined : (100 * counts.target) / all
 }
 
+/** Whoever logs in for a read on the target acts as the application's role. */
 async function countSide(server: PostgresServer): Promise<Record<StatementKind, number>> {
   const rows = await server.query<{ query: string; calls: string }>(
-    `SELECT query, calls::text FROM pg_stat_statements
-     WHERE userid = $1::regrole AND query ~ 'order'`,
-    databaseName,
-    [applicationRole],
+    `SELECT s.query, s.calls::text FROM pg_stat_statements s
+     JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = s.userid
+     WHERE d.datname = $1 AND r.rolname = $2`,
+    'postgres',
+    [databaseName, applicationRole],
   )
   const counts = { report: 0, own: 0, write: 0 }
-  for (const { query, calls } of rows) counts[kindOf(query)] += Number(calls)
+  for (const { query, calls } of rows) {
+    const kind = kindOf(query)
+    if (kind !== undefined) counts[kind] += Number(calls)
+  }
   return counts
 }
 
-export function kindOf(query: string): StatementKind {
-  if (!/^\s*select/i.test(query)) return 'write'
-  return /where id = \$1/i.test(query) ? 'own' : 'report'
+/** Undefined for what is not the shop's. */
+export function kindOf(query: string): StatementKind | undefined {
+  if (/^\s*(?:INSERT INTO|UPDATE) (?:orders|order_items|accounts|transfers)\b/.test(query))
+    return 'write'
+  if (/^\s*SELECT status, total FROM orders WHERE id/.test(query)) return 'own'
+  if (/^\s*SELECT (?:o\.id, o\.status|status, count)/.test(query)) return 'report'
+  return undefined
 }

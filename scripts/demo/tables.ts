@@ -1,58 +1,74 @@
 /** The closing tables of the demo as text. Pure. */
+import { expectedMoney } from './evidence.ts'
 import { targetPercent } from './statement-counts.ts'
-import type { Latency } from './probe.ts'
-import type { OrderCounts, StepResult } from './verdict.ts'
+import type { Outcome, Stretch } from './verdict.ts'
 
-export function closingTables(steps: readonly StepResult[], orders: OrderCounts): string {
+export function closingTables(outcome: Outcome): string {
   return [
-    'Statements as the two databases counted them (pg_stat_statements):',
+    'Who answered, as the two databases counted it (source + target):',
     '',
     align([
-      ['reads', 'requests', 'errors', 'reports', 'of target', 'own reads', 'of target', 'writes'],
-      ...steps.map((step) => stepRow(step)),
+      ['', 'requests', 'errors', 'reads', 'of target', 'reads of own writes', 'writes'],
+      ...outcome.stretches.map((stretch) => stretchRow(stretch)),
     ]),
     '',
-    'reports: reads of the back office, shifted by percentage (from one second after each shift on).',
-    'own reads: an order looked up by the session that has just written it, so by the source.',
+    'Pauses in milliseconds (longest gap: between two answers that any client of the shop saw):',
     '',
-    'Time of one lookup in milliseconds, all in the same run:',
+    pausesTable(outcome),
     '',
-    latencyTable(steps),
+    'Records of the shop at the end (orders and transfers):',
     '',
-    `Orders acknowledged ${orders.acknowledged}, on the source ${orders.onSource}, ` +
-      `replicated to the target ${orders.onTarget}.`,
+    recordsTable(outcome),
   ].join('\n')
 }
 
-function stepRow(step: StepResult): string[] {
-  const { report, own, write } = step.counts
+export function summary({ switches, requests, errors, evidence }: Outcome): string {
+  const { source, target } = evidence
+  const pauses = switches.map(({ kind, longestGapMs }) => `${kind} ${Math.round(longestGapMs)} ms`)
   return [
-    `${step.reads} %`,
-    String(step.requests),
-    String(step.errors),
-    String(report.source + report.target),
+    `pauses: ${pauses.join(', ')}`,
+    `requests: ${requests}, errors seen by the application: ${errors}`,
+    `records lost: ${source.lost + target.lost}, records duplicated: ${source.duplicated + target.duplicated}`,
+  ].join('\n')
+}
+
+function stretchRow({ name, requests, errors, counts }: Stretch): string[] {
+  const { report, own, write } = counts
+  return [
+    name,
+    String(requests),
+    String(errors),
+    `${report.source} + ${report.target}`,
     formatPercent(targetPercent(report)),
-    String(own.source + own.target),
-    formatPercent(targetPercent(own)),
+    `${own.source} + ${own.target}`,
     `${write.source} + ${write.target}`,
   ]
 }
 
-/** At 0 % the sidecar reads from the source and at 100 % from the target: each beside its own. */
-function latencyTable(steps: readonly StepResult[]): string {
-  const rows = [['', 'direct p50', 'p99', 'sidecar p50', 'p99', 'lookups']]
-  const toSource = steps.find((step) => step.reads === 0)?.latency
-  const toTarget = steps.find((step) => step.reads === 100)?.latency
-  if (toSource !== undefined) rows.push(latencyRow('source', toSource.source, toSource.sidecar))
-  if (toTarget !== undefined) {
-    rows.push(latencyRow('target (TLS)', toTarget.target, toTarget.sidecar))
-  }
-  return align(rows)
+function pausesTable({ switches, stretches }: Outcome): string {
+  const usual = Math.max(0, ...stretches.map(({ longestGapMs }) => longestGapMs))
+  return align([
+    ['', 'longest gap', 'gate shut', 'errors', 'attempts'],
+    ...switches.map(({ kind, longestGapMs, pauseMs, errors, attempts }) => [
+      kind,
+      String(Math.round(longestGapMs)),
+      String(Math.round(pauseMs)),
+      String(errors),
+      String(attempts),
+    ]),
+    ['otherwise', String(Math.round(usual)), '', '', ''],
+  ])
 }
 
-function latencyRow(name: string, direct: Latency, sidecar: Latency): string[] {
-  const times = [direct.p50Ms, direct.p99Ms, sidecar.p50Ms, sidecar.p99Ms]
-  return [name, ...times.map((time) => time?.toFixed(2) ?? '-'), String(sidecar.samples)]
+function recordsTable({ evidence }: Outcome): string {
+  return align([
+    ['', 'acknowledged', 'there', 'lost', 'duplicated', 'money', 'should be', 'unbalanced'],
+    ...(['source', 'target'] as const).map((side) => {
+      const { acknowledged, stored, lost, duplicated, money, unbalanced } = evidence[side]
+      const numbers = [acknowledged, stored, lost, duplicated, money, expectedMoney, unbalanced]
+      return [side, ...numbers.map(String)]
+    }),
+  ])
 }
 
 export function formatPercent(percent: number | undefined): string {

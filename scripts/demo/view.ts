@@ -1,18 +1,21 @@
 /**
  * The live view: one block that refreshes in place on a terminal, plain lines anywhere else.
  */
+import type { Side } from '../../src/shared/side.ts'
 import { formatPercent } from './tables.ts'
 
 export interface Moment {
-  readonly reads: number
+  /** Of the stretch, e.g. `reads 10 %`. */
+  readonly name: string
   readonly secondsLeft: number
   readonly requestsPerSecond: number
   readonly requests: number
   readonly errors: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** Share of the back office's reads that the target answered in this step. */
+  /** Share of the back office's reads that the target answered in this stretch. */
   readonly targetPercent: number | undefined
+  readonly writes: Readonly<Record<Side, number>>
 }
 
 export interface View {
@@ -33,7 +36,9 @@ export function terminalView(output: NodeJS.WriteStream): View {
   return {
     say: (line) => {
       clear()
-      output.write(`${line}\n`)
+      // Commands and headings stand out.
+      const isBold = line.startsWith('$ ') || line.startsWith('\n── ')
+      output.write(isBold ? `\x1b[1m${line}\x1b[0m\n` : `${line}\n`)
     },
     show: (moment) => {
       clear()
@@ -47,25 +52,30 @@ export function terminalView(output: NodeJS.WriteStream): View {
 export function lineView(write: (line: string) => void): View {
   return {
     say: write,
-    show: (moment) => {
+    show: ({ name, targetPercent, writes, ...moment }) => {
       const rate = `${Math.round(moment.requestsPerSecond)}/s`
-      const share = `target ${formatPercent(moment.targetPercent)}`
+      const reads = `target answers ${formatPercent(targetPercent)} of reads`
+      const written = `writes ${writes.source} + ${writes.target}`
       const total = `${moment.requests} requests, ${moment.errors} errors`
-      write(`  reads ${moment.reads} %  ${share}  ${rate}  ${total}  p99 ${ms(moment.p99Ms)}`)
+      write(`  ${name}  ${reads}, ${written}  ${rate}  ${total}  p99 ${ms(moment.p99Ms)}`)
     },
   }
 }
 
 function formatBlock(moment: Moment): readonly string[] {
-  const share = moment.targetPercent ?? 0
-  const filled = Math.round((share / 100) * barWidth)
-  const bar = '█'.repeat(filled) + '░'.repeat(barWidth - filled)
+  const { source, target } = moment.writes
   return [
-    `  reads wanted ${moment.reads} %, next step in ${Math.ceil(moment.secondsLeft)} s`,
-    `  source ${bar} target  ${formatPercent(moment.targetPercent)} of back-office reads`,
+    `  ${moment.name}, ${Math.ceil(moment.secondsLeft)} s left`,
+    `  reads  source ${bar(moment.targetPercent ?? 0)} target  ${formatPercent(moment.targetPercent)}`,
+    `  writes source ${bar((100 * target) / Math.max(1, source + target))} target`,
     `  ${moment.requests} requests (${Math.round(moment.requestsPerSecond)}/s), ${moment.errors} errors`,
-    `  application sees p50 ${ms(moment.p50Ms)}, p99 ${ms(moment.p99Ms)}`,
+    `  the shop sees p50 ${ms(moment.p50Ms)}, p99 ${ms(moment.p99Ms)}`,
   ]
+}
+
+function bar(percent: number): string {
+  const filled = Math.round((percent / 100) * barWidth)
+  return '█'.repeat(filled) + '░'.repeat(barWidth - filled)
 }
 
 function ms(value: number): string {

@@ -5,4 +5,6 @@ INSERT INTO orders (customer_id, status, total)
   FROM generate_series(1, 2000) n;
 INSERT INTO order_items (order_id, line, product, quantity, price)
   SELECT id, 1, 'sample', 1, total FROM orders;
+INSERT INTO accounts SELECT n, 1000, 1000
+  FROM generate_series(1, 100) n;
 ANALYZE;

@@ -7,4 +7,5 @@ psql --quiet -v ON_ERROR_STOP=1 -v app="$APP_PASSWORD" -v schema="$folder/schema
 CREATE ROLE app LOGIN PASSWORD :'app';
 \i :schema
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO app;
 SQL

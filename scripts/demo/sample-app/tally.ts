@@ -1,12 +1,17 @@
-/** Counts of the sample application: requests, errors, orders acknowledged, response times. */
+/** Counts of the sample application: requests, errors, records acknowledged, times. */
+import { Pace } from './pace.ts'
+import { RecordLog } from './records.ts'
+import type { WriterRecords } from './records.ts'
+
 export interface TallySnapshot {
   readonly requests: number
   readonly errors: number
-  /** Orders whose COMMIT was acknowledged. */
-  readonly ordersPlaced: number
   /** The first few errors, in words. */
   readonly messages: readonly string[]
-  /** Of the requests of the last few seconds; milliseconds. */
+  readonly records: readonly WriterRecords[]
+  /** The longest that any client waited from one answer to the next, since the last snapshot. */
+  readonly longestGapMs: number
+  /** Of the requests of the last few seconds. */
   readonly p50Ms: number
   readonly p99Ms: number
 }
@@ -15,11 +20,26 @@ const messagesMax = 5
 const windowMax = 2_000
 
 export class Tally {
-  ordersPlaced = 0
   #requests = 0
   #errors = 0
   readonly #messages: string[] = []
   readonly #window: number[] = []
+  readonly #paces: Pace[] = []
+  readonly #records: RecordLog[] = []
+
+  /** For one more client. */
+  pace(): Pace {
+    const pace = new Pace()
+    this.#paces.push(pace)
+    return pace
+  }
+
+  /** For one more client that writes. */
+  records(): RecordLog {
+    const log = new RecordLog(this.#records.length)
+    this.#records.push(log)
+    return log
+  }
 
   /**
    * Runs one request, counts it and how long it took; an error is counted, not thrown. Returns
@@ -50,8 +70,9 @@ export class Tally {
     return {
       requests: this.#requests,
       errors: this.#errors,
-      ordersPlaced: this.ordersPlaced,
       messages: this.#messages,
+      records: this.#records.map((log) => log.snapshot()),
+      longestGapMs: Math.max(0, ...this.#paces.map((pace) => pace.takeLongestMs())),
       p50Ms: at(0.5),
       p99Ms: at(0.99),
     }
