@@ -87,7 +87,15 @@ function describe(kind, data) {
     return `${data.service}: ${data.side} ${data.reachable ? 'answers' : data.message}`
   if (kind === 'sync')
     return `${data.service}: ${data.direction} sync ${data.state}${data.cause ? `: ${data.cause}` : ''}`
+  if (kind === 'operation')
+    return `${data.service}: ${data.kind} ${data.state}${data.stepText ? `: ${data.stepText}` : ''}${pauseWords(data.report)}`
   return JSON.stringify(data)
+}
+
+function pauseWords(report) {
+  if (report === null) return ''
+  const { pauseMs, reason } = report
+  return `${pauseMs === null ? '' : `, paused for ${Math.round(pauseMs)} ms`}${reason === null ? '' : `: ${reason}`}`
 }
 
 function drawServices(views) {
@@ -110,6 +118,8 @@ function drawService(view) {
     ),
     bar,
     element('p', gateWords(gate), gate.state === 'paused' ? 'warn' : 'good'),
+    ...operationLines(view.operation),
+    ...syncLines(view),
     element('p', `clients: ${counts(view.clients)}`),
     sidesTable(view),
   )
@@ -123,6 +133,48 @@ function gateWords(gate) {
       ? 'does not open by itself'
       : `opens in ${(gate.opensInMs / 1000).toFixed(1)} s`
   return `gate paused (${gate.reason}), ${gate.parked} parked, ${opens}`
+}
+
+/** A cutover or rollback under way, step by step. */
+function operationLines(operation) {
+  if (operation === null) return []
+  const { kind, stepText, steps } = operation
+  const done = steps.map(({ step, tookMs }) => `${step} ${tookMs.toFixed(0)} ms`)
+  return [
+    element('p', `${kind} under way: ${stepText || 'begins'}`, 'warn'),
+    ...(done.length === 0 ? [] : [element('p', `done: ${done.join(', ')}`)]),
+  ]
+}
+
+function syncLines({ sync, route }) {
+  if (sync === undefined) return []
+  const { direction, health, conditions, rollbackReady } = sync
+  // The other direction may not be there; this one has to be.
+  const shown = health.filter((one) => one.direction === direction || one.state !== 'absent')
+  const failed = conditions.filter(({ ok }) => !ok)
+  const ready = route.primary === 'target'
+  return [
+    ...shown.map((one) =>
+      element('p', healthWords(one), one.state === 'streaming' ? 'good' : 'warn'),
+    ),
+    ...(ready && rollbackReady ? [element('p', 'a rollback would lose nothing', 'good')] : []),
+    ...failed.map(({ name, text }) =>
+      element(
+        'p',
+        `${ready ? 'no rollback without loss' : 'to be mended before a cutover'}: ${name}: ${text}`,
+        'bad',
+      ),
+    ),
+  ]
+}
+
+function healthWords({ direction, state, lagMs, lagBytes, problem }) {
+  const behind = [
+    ...(lagMs === null ? [] : [`${Math.round(lagMs)} ms`]),
+    ...(lagBytes === null ? [] : [`${lagBytes} bytes of WAL`]),
+  ]
+  const words = behind.length === 0 ? '' : `, behind ${behind.join(', ')}`
+  return `${direction} sync ${state}${words}${problem === null ? '' : `: ${problem.cause}`}`
 }
 
 function counts(numbers) {
