@@ -7,7 +7,8 @@
 import { appendFileSync } from 'node:fs'
 import tap from 'tap'
 import { stepNames } from '../../src/migration/pg/switch/model.ts'
-import { FaultBench, faults, type Cell } from '../support/switch-faults.ts'
+import { faults } from '../support/switch-fault-list.ts'
+import { FaultBench, type Cell } from '../support/switch-faults.ts'
 import type { PostgresMajor } from '../support/postgres.ts'
 
 const wanted = (process.env['PONTOON_FAULTS'] ?? '').split(',').filter((word) => word !== '')

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation } from '../../src/control/switches.ts'
 import { parseState, type State } from '../../src/store/state-format.ts'
 import { startWriters } from './record-client.ts'
+import { faults } from './switch-fault-list.ts'
 import { SwitchPair, type PairOptions } from './switch-pair.ts'
 import { SwitchSidecar } from './switch-sidecar.ts'
 import { problemsOf } from './switch-verdict.ts'
@@ -133,6 +134,10 @@ export class FaultBench {
     return operation
   }
 
+  async abort({ id }: Operation): Promise<void> {
+    await fetch(`${this.pair.adminUrl}/v1/operations/${id}/abort`, { method: 'POST' })
+  }
+
   async #next(kind: SwitchKind, problems: string[]): Promise<void> {
     try {
       await this.complete(kind)
@@ -144,11 +149,11 @@ export class FaultBench {
   async #break({ kind, step, fault, recoveryStep }: Cell): Promise<void> {
     const operation = await this.#begin(kind, step === 'undo' ? 'applied' : step)
     if (step === 'undo') {
-      await fetch(`${this.pair.adminUrl}/v1/operations/${operation.id}/abort`, { method: 'POST' })
+      await this.abort(operation)
       this.sidecar.go(['undo'])
       await this.sidecar.untilStanding('undo')
     }
-    await faults[fault]?.(this)
+    await faults[fault]?.(this, operation)
     if (recoveryStep !== undefined) {
       await this.sidecar.kill9()
       await this.sidecar.start([recoveryStep])
@@ -203,64 +208,4 @@ export class FaultBench {
     )
     return await this.#operation(id)
   }
-}
-
-const downMs = 2_000
-
-/** Each ends with everything but the sidecar running again. */
-export const faults: Readonly<Record<string, (bench: FaultBench) => Promise<void>>> = {
-  'sidecar is killed': (bench) => bench.sidecar.kill9(),
-  'sidecar is killed amid the step': async (bench) => {
-    bench.sidecar.go()
-    await sleep(Math.random() * 15)
-    await bench.sidecar.kill9()
-  },
-  'source crashes': (bench) => crash(bench, 'source'),
-  'target crashes': (bench) => crash(bench, 'target'),
-  'source hangs': (bench) => hang(bench, 'source'),
-  'target hangs': (bench) => hang(bench, 'target'),
-  'network to source is cut': (bench) => cut(bench, 'sides', ['source']),
-  'network to target is cut': (bench) => cut(bench, 'sides', ['target']),
-  'network of replication is cut': (bench) => cut(bench, 'replication', ['source', 'target']),
-  'sidecar and source are killed': async (bench) => {
-    await Promise.all([bench.sidecar.kill9(), bench.pair.source.shutdown('immediate')])
-    await bench.sidecar.start()
-    await sleep(downMs)
-    await bench.pair.source.restart()
-  },
-  'sidecar and target are killed': async (bench) => {
-    await Promise.all([bench.sidecar.kill9(), bench.pair.target.shutdown('immediate')])
-    await bench.sidecar.start()
-    await sleep(downMs)
-    await bench.pair.target.restart()
-  },
-}
-
-async function crash({ pair, sidecar }: FaultBench, side: 'source' | 'target'): Promise<void> {
-  await pair[side].shutdown('immediate')
-  sidecar.go()
-  await sleep(downMs)
-  await pair[side].restart()
-}
-
-async function hang({ pair, sidecar }: FaultBench, side: 'source' | 'target'): Promise<void> {
-  pair[side].pause()
-  sidecar.go()
-  await sleep(downMs)
-  pair[side].resume()
-}
-
-async function cut(
-  { pair, sidecar }: FaultBench,
-  which: 'sides' | 'replication',
-  sides: readonly ('source' | 'target')[],
-): Promise<void> {
-  const relays = sides.flatMap((side) => pair.network?.[which][side] ?? [])
-  for (const relay of relays) {
-    relay.refuse()
-    relay.cut()
-  }
-  sidecar.go()
-  await sleep(downMs)
-  for (const relay of relays) relay.heal()
 }
