@@ -71,7 +71,8 @@ interface Running {
 export class Switches {
   readonly #parts: SwitchesParts
   readonly #operations = new Map<string, Running>()
-  readonly #byKey = new Map<string, string>()
+  /** Operations by their keys, with what was asked for. */
+  readonly #byKey = new Map<string, { readonly id: string; readonly asked: string }>()
   readonly #stopping = new AbortController()
 
   constructor(parts: SwitchesParts) {
@@ -79,8 +80,8 @@ export class Switches {
   }
 
   /**
-   * Begins one and gives its operation at once. The same key gives the same operation again.
-   * Throws NOT_FOUND, SWITCH_RUNNING, or ROUTE_REFUSED for a service that has no such switch.
+   * Begins one and gives its operation at once. The same key gives the same operation again, and
+   * BAD_REQUEST for anything else. Throws NOT_FOUND, SWITCH_RUNNING, or ROUTE_REFUSED for a service that has no such switch.
    */
   start(
     name: string,
@@ -89,20 +90,23 @@ export class Switches {
     actor: Actor,
     key: string | null,
   ): Operation {
-    const known = key === null ? undefined : this.#byKey.get(`${name} ${kind} ${key}`)
-    if (known !== undefined) return this.get(known)
+    const asked = JSON.stringify([name, kind, options])
+    const known = key === null ? undefined : this.#byKey.get(key)
+    if (known !== undefined && known.asked !== asked)
+      throw new PontoonError('BAD_REQUEST', 'Idempotency-Key: was used for something else')
+    if (known !== undefined) return this.get(known.id)
     const service = this.#parts.operator.service(name)
     const { config } = service
     if (config.protocol !== 'postgres')
       throw new PontoonError('ROUTE_REFUSED', `${name}: ${kind} of a ${config.protocol} service`)
     this.#refuseSecond(name)
     const id = randomUUID()
-    if (key !== null) this.#byKey.set(`${name} ${kind} ${key}`, id)
     this.#run(id, { service, config, kind }, (parts, signal) =>
       this.#audited(name, kind, options, actor, () =>
         runSwitch(parts, { id, kind, ...options, actor: actor.name }, signal),
       ),
     )
+    if (key !== null) this.#byKey.set(key, { id, asked })
     return this.get(id)
   }
 
@@ -291,10 +295,10 @@ export class Switches {
 
   #forgetOld(): void {
     for (const [id, { operation }] of this.#operations) {
-      if (this.#operations.size < switchLimits.operationsKept) return
+      if (this.#operations.size < switchLimits.operationsKept) break
       if (operation.state !== 'running') this.#operations.delete(id)
     }
-    if (this.#byKey.size > switchLimits.operationsKept) this.#byKey.clear()
+    for (const [key, { id }] of this.#byKey) if (!this.#operations.has(id)) this.#byKey.delete(key)
   }
 }
 

@@ -1,5 +1,5 @@
 /** Cutovers and rollbacks of a live service through its admin API, on real servers. */
-import tap from 'tap'
+import tap, { type Test } from 'tap'
 import { loadConfig } from '../../../../src/config/load.ts'
 import { startRuntime, type Runtime } from '../../../../src/control/runtime.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
@@ -26,6 +26,7 @@ await tap.test('cutover and rollback under load, one way at a time (15 to 15)', 
     JSON.stringify(dry.report),
   )
   t.ok((dry.report?.predictedPauseMs ?? 0) > 0)
+  await refusesTheKeyOfAnother(t, pair)
   for (const kind of ['cutover', 'rollback'] as const) {
     const done = await runSwitch(pair.adminUrl, kind)
     t.equal(done.state, 'done', done.report?.reason ?? '')
@@ -42,4 +43,20 @@ async function start(pair: SwitchPair): Promise<Runtime> {
   const { config } = loadConfig([pair.configFile], {})
   const log = createLog('warn', { write: (line) => process.stderr.write(line) })
   return await startRuntime({ config, configFiles: [pair.configFile], log, clock: systemClock })
+}
+
+/** A dry run must not be taken for the cutover that was asked for with its key. */
+async function refusesTheKeyOfAnother(t: Test, { adminUrl }: SwitchPair): Promise<void> {
+  const ask = async (dryRun: boolean): Promise<[number, string]> => {
+    const answer = await fetch(`${adminUrl}/v1/services/orders/rollback`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': 'one' },
+      body: JSON.stringify({ dryRun }),
+    })
+    const body: { id?: string; code?: string } = JSON.parse(await answer.text())
+    return [answer.status, body.id ?? body.code ?? '']
+  }
+  const first = await ask(true)
+  t.same(await ask(true), first, 'the same operation again')
+  t.same(await ask(false), [400, 'BAD_REQUEST'])
 }
