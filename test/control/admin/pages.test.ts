@@ -35,13 +35,17 @@ void t.test('every route of the contract is in the OpenAPI document', async (tes
     'GET /metrics',
     'GET /v1/audit',
     'GET /v1/events',
+    'GET /v1/operations/{id}',
     'GET /v1/services',
     'GET /v1/services/{service}',
     'GET /v1/services/{service}/clients',
     'PATCH /v1/services/{service}/route',
+    'POST /v1/operations/{id}/abort',
+    'POST /v1/services/{service}/cutover',
     'POST /v1/services/{service}/pause',
     'POST /v1/services/{service}/reconnect',
     'POST /v1/services/{service}/resume',
+    'POST /v1/services/{service}/rollback',
   ])
 })
 
