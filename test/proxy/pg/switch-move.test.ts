@@ -144,7 +144,10 @@ void t.test('what cannot move is listed, and ends at its next request with 57P01
   await ask(pinned, 'CREATE TEMP TABLE kept ()')
   await ask(ended, 'SELECT pg_catalog.pg_advisory_lock(1)')
   await ask(free, 'SELECT 1')
-  await until(() => service.snapshot().pinned['advisory-lock'] === 1, 'both are pinned')
+  await until(() => {
+    const { pinned: reasons } = service.snapshot()
+    return reasons['advisory-lock'] === 1 && reasons['temp-table'] === 1
+  }, 'both are pinned')
   const found = service.immovable?.() ?? []
   test.strictSame(found.map(({ pinReason }) => pinReason).toSorted(), [
     'advisory-lock',
