@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   await ensureTools(testTools)
   const results = new TapResults(print)
   const options = {
-    jobs: Number(values.jobs ?? (values.soak ? 1 : 2)),
+    jobs: Number(values.jobs ?? (values.soak ? 1 : 3)),
     timeoutSeconds: Number(values.timeout ?? (values.soak ? 3_600 : 180)),
     grep: values.grep,
   }
