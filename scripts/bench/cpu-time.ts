@@ -9,16 +9,29 @@ const ticksPerSecond = 100
 /** Fields 14 and 15, counted from the state (field 3) on. */
 const userTimeIndex = 11
 const systemTimeIndex = 12
+/** Fields 16 and 17: of children that have ended and were waited for. */
+const childUserTimeIndex = 13
+const childSystemTimeIndex = 14
 
 /** User plus system time that the process has spent since it started. */
 export function cpuTimeUs(pid: number): number {
   return parseCpuTimeUs(readFileSync(`/proc/${pid}/stat`, 'latin1'))
 }
 
-/** The name in field 2 may contain blanks and brackets, so fields count from the last bracket. */
+/** What our own children have spent that have ended. */
+export function endedChildrenTimeUs(): number {
+  const stat = readFileSync('/proc/self/stat', 'latin1')
+  return sumUs(stat, childUserTimeIndex, childSystemTimeIndex)
+}
+
 export function parseCpuTimeUs(stat: string): number {
+  return sumUs(stat, userTimeIndex, systemTimeIndex)
+}
+
+/** The name in field 2 may contain blanks and brackets, so fields count from the last bracket. */
+function sumUs(stat: string, first: number, second: number): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const ticks = Number(fields[userTimeIndex]) + Number(fields[systemTimeIndex])
+  const ticks = Number(fields[first]) + Number(fields[second])
   if (!Number.isFinite(ticks)) throw new Error(`not the format of /proc/PID/stat: ${stat}`)
   return (ticks * 1_000_000) / ticksPerSecond
 }

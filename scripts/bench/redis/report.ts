@@ -10,10 +10,15 @@ export interface RedisSummaryRow extends Combination {
   readonly perSecond: number | undefined
   readonly p50Ms: number | undefined
   readonly p99Ms: number | undefined
-  readonly cpuUsPerCommand: number | undefined
+  readonly proxyCpuUs: number | undefined
+  readonly redisCpuUs: number | undefined
+  readonly loadCpuUs: number | undefined
+  /** As many as the CPU time allows on two cores with nothing else to do. */
+  readonly boundPerSecond: number | undefined
   /** Each the median of the rounds' own ratios. */
   readonly ofDirect: number | undefined
   readonly ofTwemproxy: number | undefined
+  readonly boundOfTwemproxy: number | undefined
   readonly p99OfTwemproxy: number | undefined
   readonly ofPontoon: number | undefined
 }
@@ -37,8 +42,23 @@ function mediansOf(runs: readonly RedisRun[]) {
     perSecond: of((run) => run.perSecond),
     p50Ms: of((run) => run.p50Ms),
     p99Ms: of((run) => run.p99Ms),
-    cpuUsPerCommand: of((run) => run.cpuUsPerCommand),
+    proxyCpuUs: of((run) => run.cpuUsPerCommand.proxy),
+    redisCpuUs: of((run) => run.cpuUsPerCommand.redis),
+    loadCpuUs: of((run) => run.cpuUsPerCommand.load),
+    boundPerSecond: of(boundPerSecond),
   }
+}
+
+const cores = 2
+
+/**
+ * Each of the three runs on one core at a time, and on a machine of this size they share two: so
+ * either the one that needs most is the limit, or all of them together.
+ */
+export function boundPerSecond({ cpuUsPerCommand }: Pick<RedisRun, 'cpuUsPerCommand'>): number {
+  const { proxy = 0, redis, load } = cpuUsPerCommand
+  const us = Math.max(proxy, redis, load, (proxy + redis + load) / cores)
+  return us > 0 ? 1_000_000 / us : Number.NaN
 }
 
 /** Compared within a round, where the machine was the same for both, and only then condensed. */
@@ -54,6 +74,7 @@ function ratiosOf(own: readonly RedisRun[], group: readonly RedisRun[]) {
   return {
     ofDirect: of('direct', (run) => run.perSecond),
     ofTwemproxy: of('twemproxy', (run) => run.perSecond),
+    boundOfTwemproxy: of('twemproxy', boundPerSecond),
     p99OfTwemproxy: of('twemproxy', (run) => run.p99Ms),
     ofPontoon: of('pontoon', (run) => run.perSecond),
   }
@@ -63,7 +84,8 @@ const textColumns: ReadonlySet<number> = new Set([0, 3])
 
 export function formatTable(rows: readonly RedisSummaryRow[]): string {
   const names = ['command', '-P', 'clients', 'peer', 'per second', 'p50 ms', 'p99 ms']
-  const ratios = ['of direct', 'of twemproxy', 'p99 of twemproxy', 'of pontoon']
+  const cpu = ['CPU µs proxy', 'Redis', 'load', 'at most']
+  const ratios = ['of direct', 'of tw.', 'at most of tw.', 'p99 of tw.', 'of pontoon']
   const cells = rows.map((row) => [
     row.command,
     String(row.pipeline),
@@ -72,11 +94,15 @@ export function formatTable(rows: readonly RedisSummaryRow[]): string {
     digits(row.perSecond, 0),
     digits(row.p50Ms, 3),
     digits(row.p99Ms, 3),
-    digits(row.cpuUsPerCommand, 2),
+    digits(row.proxyCpuUs, 2),
+    digits(row.redisCpuUs, 2),
+    digits(row.loadCpuUs, 2),
+    digits(row.boundPerSecond, 0),
     digits(row.ofDirect, 2),
     digits(row.ofTwemproxy, 2),
+    digits(row.boundOfTwemproxy, 2),
     digits(row.p99OfTwemproxy, 2),
     row.peer === 'pontoon-tls' ? digits(row.ofPontoon, 2) : '-',
   ])
-  return alignColumns([[...names, 'CPU µs/command', ...ratios], ...cells], textColumns)
+  return alignColumns([[...names, ...cpu, ...ratios], ...cells], textColumns)
 }

@@ -10,7 +10,7 @@ import { freePort } from '../../../test/support/free-port.ts'
 import { startRedis } from '../../../test/support/redis.ts'
 import type { RedisServer } from '../../../test/support/redis.ts'
 import { ensureTools } from '../../lib/requirements.ts'
-import { cpuTimeUs } from '../cpu-time.ts'
+import { cpuTimeUs, endedChildrenTimeUs } from '../cpu-time.ts'
 import { rotate } from '../matrix.ts'
 import { combinations, describeCombination } from './options.ts'
 import type { Combination, RedisBenchOptions, RedisPeerName } from './options.ts'
@@ -23,8 +23,16 @@ import { startTwemproxy } from './twemproxy.ts'
 export interface RedisRun extends Combination, LoadResult {
   readonly peer: RedisPeerName
   readonly round: number
-  /** CPU time of the proxy process per command; undefined without a proxy. */
-  readonly cpuUsPerCommand: number | undefined
+  readonly cpuUsPerCommand: CpuUsPerCommand
+}
+
+/** CPU time of each process. On a busy machine it is steadier than what they got done. */
+export interface CpuUsPerCommand {
+  /** Undefined without a proxy. */
+  readonly proxy: number | undefined
+  readonly redis: number
+  /** redis-benchmark itself. */
+  readonly load: number
 }
 
 export interface RedisMeasurement {
@@ -62,7 +70,7 @@ export async function measure(
       signal.throwIfAborted()
       peers.push(await startPeer(name, redis, settings))
     }
-    return await measureAll(peers, options, progress, signal)
+    return await measureAll({ peers, redis, options, signal }, progress)
   } finally {
     for (const peer of peers.toReversed()) await peer.stop()
     await redis?.stop()
@@ -108,24 +116,30 @@ async function startPeer(
   }
 }
 
+interface Bench {
+  readonly peers: readonly RedisPeer[]
+  readonly redis: RedisServer
+  readonly options: RedisBenchOptions
+  readonly signal: AbortSignal
+}
+
 async function measureAll(
-  peers: readonly RedisPeer[],
-  options: RedisBenchOptions,
+  bench: Bench,
   progress: (line: string) => void,
-  signal: AbortSignal,
 ): Promise<RedisMeasurement> {
+  const { peers, options } = bench
   const runs: RedisRun[] = []
   for (const combination of combinations(options)) {
     const requests = new Map<RedisPeerName, number>()
     for (const peer of peers) {
-      const warm = await measureOne(peer, combination, -1, warmupRequests, options, signal)
+      const warm = await measureOne(bench, peer, combination, -1, warmupRequests)
       const wanted = Math.round(warm.perSecond * options.seconds)
       requests.set(peer.name, Math.min(requestsMax, Math.max(warmupRequests, wanted)))
     }
     for (let round = 0; round < options.rounds; round += 1) {
       for (const peer of rotate(peers, round)) {
         const count = requests.get(peer.name) ?? warmupRequests
-        const run = await measureOne(peer, combination, round, count, options, signal)
+        const run = await measureOne(bench, peer, combination, round, count)
         runs.push(run)
         progress(describeRun(run, options.rounds))
       }
@@ -135,21 +149,28 @@ async function measureAll(
 }
 
 async function measureOne(
+  { redis, options, signal }: Bench,
   peer: RedisPeer,
   combination: Combination,
   round: number,
   requests: number,
-  options: RedisBenchOptions,
-  signal: AbortSignal,
 ): Promise<RedisRun> {
   const { keys, valueBytes } = options
   const settings = { port: peer.port, requests, keys, valueBytes }
-  const pid = peer.proxyPid
+  const spentUs = (): CpuUsPerCommand => ({
+    proxy: peer.proxyPid === undefined ? undefined : cpuTimeUs(peer.proxyPid),
+    redis: redis.pid === undefined ? 0 : cpuTimeUs(redis.pid),
+    load: endedChildrenTimeUs(),
+  })
   try {
-    const cpuBeforeUs = pid === undefined ? 0 : cpuTimeUs(pid)
+    const before = spentUs()
     const result = await runRedisBenchmark(combination, settings, signal)
-    const cpuUsPerCommand =
-      pid === undefined ? undefined : (cpuTimeUs(pid) - cpuBeforeUs) / requests
+    const after = spentUs()
+    const cpuUsPerCommand = {
+      proxy: after.proxy === undefined ? undefined : (after.proxy - (before.proxy ?? 0)) / requests,
+      redis: (after.redis - before.redis) / requests,
+      load: (after.load - before.load) / requests,
+    }
     return { ...combination, peer: peer.name, round, ...result, cpuUsPerCommand }
   } catch (error) {
     if (signal.aborted) throw error
@@ -161,8 +182,9 @@ async function measureOne(
 }
 
 function describeRun(run: RedisRun, rounds: number): string {
-  const cpu =
-    run.cpuUsPerCommand === undefined ? '' : `  ${run.cpuUsPerCommand.toFixed(2)} µs CPU/command`
+  const { proxy, redis, load } = run.cpuUsPerCommand
+  const inFront = proxy === undefined ? '' : `proxy ${proxy.toFixed(2)}, `
+  const cpu = `  CPU µs/command: ${inFront}Redis ${redis.toFixed(2)}, load ${load.toFixed(2)}`
   const latency = `p50 ${run.p50Ms} ms  p99 ${run.p99Ms} ms`
   const rate = `${run.peer.padEnd(11)} ${Math.round(run.perSecond)}/s`
   return `${describeCombination(run)}  round ${run.round + 1}/${rounds}  ${rate}  ${latency}${cpu}`

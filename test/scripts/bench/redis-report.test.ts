@@ -2,7 +2,7 @@
 import tap from 'tap'
 import { combinations, parseOptions } from '../../../scripts/bench/redis/options.ts'
 import { loadArguments, parseFigures } from '../../../scripts/bench/redis/redis-benchmark.ts'
-import { formatTable, summarise } from '../../../scripts/bench/redis/report.ts'
+import { boundPerSecond, formatTable, summarise } from '../../../scripts/bench/redis/report.ts'
 import type { RedisRun } from '../../../scripts/bench/redis/run.ts'
 import { UsageError } from '../../../scripts/command-line.ts'
 
@@ -17,6 +17,17 @@ await tap.test('ratios compare runs of the same round', async (t) => {
   t.match(pontoon, { perSecond: 1_500, ofTwemproxy: 2, p99OfTwemproxy: 1, ofDirect: undefined })
   t.match(formatTable(rows), /\| pontoon +\| +1500 .*\| +2\.00 \|/)
 })
+
+await tap.test(
+  'what two cores allow is either the busiest process or all of them together',
+  (t) => {
+    t.equal(bound(4, 1, 1), 250_000)
+    t.equal(bound(2, 2, 4), 250_000)
+    t.equal(bound(3, 3, 2), 250_000)
+    t.equal(bound(undefined, 2, 1), 500_000)
+    t.end()
+  },
+)
 
 await tap.test('figures of redis-benchmark', async (t) => {
   const output =
@@ -41,6 +52,16 @@ await tap.test('options select the matrix, and a mistake is named', async (t) =>
 })
 
 function run(peer: RedisRun['peer'], round: number, perSecond: number): RedisRun {
-  const figures = { requests: 1, perSecond, p50Ms: 1, p99Ms: 2, cpuUsPerCommand: 3 }
+  const figures = {
+    requests: 1,
+    perSecond,
+    p50Ms: 1,
+    p99Ms: 2,
+    cpuUsPerCommand: { proxy: 3, redis: 2, load: 1 },
+  }
   return { command: 'get', pipeline: 1, clients: 50, peer, round, ...figures }
+}
+
+function bound(proxy: number | undefined, redis: number, load: number): number {
+  return boundPerSecond({ cpuUsPerCommand: { proxy, redis, load } })
 }
