@@ -5,38 +5,51 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { switchLimits } from '../../src/control/limits.ts'
 import type { Operation } from '../../src/control/switches.ts'
 import type { FaultBench } from './switch-faults.ts'
-
-const downMs = 2_000
+import type { Relay } from './relay.ts'
 
 type Side = 'source' | 'target'
-type Fault = (bench: FaultBench, operation: Operation) => Promise<void>
 
-/** Each ends with everything but the sidecar running again. */
-export const faults: Readonly<Record<string, Fault>> = {
+export interface Fault {
+  /** So long it may keep clients from writing by itself. */
+  readonly outageMs: number
+  /** Ends with everything but the sidecar running again. */
+  run(bench: FaultBench, operation: Operation): Promise<void>
+}
+
+const shortMs = 2_000
+/**
+ * Within the deadline; past it and past what the gate is held shut for; past what an undo spends
+ * on putting sync back, which is then left to the next switch.
+ */
+const outagesMs: readonly number[] = [shortMs, 20_000, 70_000]
+
+/** Each stands for one fault of each length. */
+const outages: Readonly<Record<string, (bench: FaultBench, forMs: number) => Promise<void>>> = {
+  'source crashes': (bench, forMs) => crash(bench, ['source'], forMs),
+  'target crashes': (bench, forMs) => crash(bench, ['target'], forMs),
+  'source and target crash': (bench, forMs) => crash(bench, ['source', 'target'], forMs),
+  'source hangs': (bench, forMs) => hang(bench, 'source', forMs),
+  'target hangs': (bench, forMs) => hang(bench, 'target', forMs),
+  'network to source is cut': (bench, forMs) => cut(bench, 'sides', ['source'], forMs),
+  'network to target is cut': (bench, forMs) => cut(bench, 'sides', ['target'], forMs),
+  'network to both is cut': (bench, forMs) => cut(bench, 'sides', ['source', 'target'], forMs),
+  'network of replication is cut': (bench, forMs) =>
+    cut(bench, 'replication', ['source', 'target'], forMs),
+  'network to source swallows all': (bench, forMs) => swallow(bench, 'sides', ['source'], forMs),
+  'network to target swallows all': (bench, forMs) => swallow(bench, 'sides', ['target'], forMs),
+  'network of replication swallows all': (bench, forMs) =>
+    swallow(bench, 'replication', ['source', 'target'], forMs),
+  'sidecar and source are killed': (bench, forMs) => killAlso(bench, ['source'], forMs),
+  'sidecar and target are killed': (bench, forMs) => killAlso(bench, ['target'], forMs),
+  'all are killed': (bench, forMs) => killAlso(bench, ['source', 'target'], forMs),
+}
+
+const moments: Readonly<Record<string, Fault['run']>> = {
   'sidecar is killed': (bench) => bench.sidecar.kill9(),
   'sidecar is killed amid the step': async (bench) => {
     bench.sidecar.go()
     await sleep(Math.random() * 15)
     await bench.sidecar.kill9()
-  },
-  'source crashes': (bench) => crash(bench, 'source'),
-  'target crashes': (bench) => crash(bench, 'target'),
-  'source hangs': (bench) => hang(bench, 'source'),
-  'target hangs': (bench) => hang(bench, 'target'),
-  'network to source is cut': (bench) => cut(bench, 'sides', ['source']),
-  'network to target is cut': (bench) => cut(bench, 'sides', ['target']),
-  'network of replication is cut': (bench) => cut(bench, 'replication', ['source', 'target']),
-  'sidecar and source are killed': async (bench) => {
-    await Promise.all([bench.sidecar.kill9(), bench.pair.source.shutdown('immediate')])
-    await bench.sidecar.start()
-    await sleep(downMs)
-    await bench.pair.source.restart()
-  },
-  'sidecar and target are killed': async (bench) => {
-    await Promise.all([bench.sidecar.kill9(), bench.pair.target.shutdown('immediate')])
-    await bench.sidecar.start()
-    await sleep(downMs)
-    await bench.pair.target.restart()
   },
   'operator aborts': async (bench, operation) => {
     await bench.abort(operation)
@@ -51,7 +64,7 @@ export const faults: Readonly<Record<string, Fault>> = {
     const inTheWay = join(pair.folder, 'state', 'state.json.tmp')
     mkdirSync(inTheWay)
     sidecar.go()
-    await sleep(downMs)
+    await sleep(shortMs)
     rmdirSync(inTheWay)
   },
   'a table is made': async (bench) => {
@@ -63,36 +76,85 @@ export const faults: Readonly<Record<string, Fault>> = {
       () => false,
     )
     bench.sidecar.go()
-    await sleep(downMs)
+    await sleep(shortMs)
     if (isMade) await side.query('DROP TABLE made_meanwhile', 'shop')
   },
 }
 
-async function crash({ pair, sidecar }: FaultBench, side: Side): Promise<void> {
-  await pair[side].shutdown('immediate')
+/** By name; the longer outages end in ` for 20 s` and the like. */
+export const faults: ReadonlyMap<string, Fault> = new Map([
+  ...Object.entries(moments).map(([name, run]) => [name, { outageMs: 0, run }] as const),
+  ...outagesMs.flatMap((forMs) =>
+    Object.entries(outages).map(([name, run]) => {
+      const length = forMs === shortMs ? '' : ` for ${forMs / 1_000} s`
+      const fault: Fault = { outageMs: forMs, run: (bench) => run(bench, forMs) }
+      return [`${name}${length}`, fault] as const
+    }),
+  ),
+])
+
+async function crash(
+  { pair, sidecar }: FaultBench,
+  sides: readonly Side[],
+  forMs: number,
+): Promise<void> {
+  await Promise.all(sides.map((side) => pair[side].kill9()))
   sidecar.go()
-  await sleep(downMs)
-  await pair[side].restart()
+  await sleep(forMs)
+  await Promise.all(sides.map((side) => pair[side].restart()))
 }
 
-async function hang({ pair, sidecar }: FaultBench, side: Side): Promise<void> {
+/** What is to recover finds the databases down. */
+async function killAlso(
+  { pair, sidecar }: FaultBench,
+  sides: readonly Side[],
+  forMs: number,
+): Promise<void> {
+  await Promise.all([sidecar.kill9(), ...sides.map((side) => pair[side].kill9())])
+  await sidecar.start()
+  await sleep(forMs)
+  await Promise.all(sides.map((side) => pair[side].restart()))
+}
+
+async function hang({ pair, sidecar }: FaultBench, side: Side, forMs: number): Promise<void> {
   pair[side].pause()
   sidecar.go()
-  await sleep(downMs)
+  await sleep(forMs)
   pair[side].resume()
 }
 
 async function cut(
-  { pair, sidecar }: FaultBench,
-  which: 'sides' | 'replication',
+  bench: FaultBench,
+  ways: 'sides' | 'replication',
   sides: readonly Side[],
+  forMs: number,
 ): Promise<void> {
-  const relays = sides.flatMap((side) => pair.network?.[which][side] ?? [])
-  for (const relay of relays) {
+  await disturb(bench, ways, sides, forMs, (relay) => {
     relay.refuse()
     relay.cut()
-  }
+  })
+}
+
+/** No answer, no reset: what is sent is held up, as by a firewall that has lost its state. */
+async function swallow(
+  bench: FaultBench,
+  ways: 'sides' | 'replication',
+  sides: readonly Side[],
+  forMs: number,
+): Promise<void> {
+  await disturb(bench, ways, sides, forMs, (relay) => relay.stall())
+}
+
+async function disturb(
+  { pair, sidecar }: FaultBench,
+  ways: 'sides' | 'replication',
+  sides: readonly Side[],
+  forMs: number,
+  how: (relay: Relay) => void,
+): Promise<void> {
+  const relays = sides.flatMap((side) => pair.network?.[ways][side] ?? [])
+  for (const relay of relays) how(relay)
   sidecar.go()
-  await sleep(downMs)
+  await sleep(forMs)
   for (const relay of relays) relay.heal()
 }

@@ -10,6 +10,7 @@ import type { Operation } from '../../src/control/switches.ts'
 import { parseState, type State } from '../../src/store/state-format.ts'
 import { startWriters } from './record-client.ts'
 import { faults } from './switch-fault-list.ts'
+import { FenceWatch } from './switch-fence-watch.ts'
 import { SwitchPair, type PairOptions } from './switch-pair.ts'
 import { SwitchSidecar } from './switch-sidecar.ts'
 import { problemsOf } from './switch-verdict.ts'
@@ -35,14 +36,17 @@ export interface CellResult {
   readonly problems: readonly string[]
   /** How the switch ended that was broken. */
   readonly outcome: 'done' | 'undone'
+  /** Why, as far as its own report says so: the process that took it may be dead. */
+  readonly reason: string | null
   /** The longest that any client went without an acknowledged write. */
   readonly longestGapMs: number
 }
 
-/** No client waits longer than this beside the time that no sidecar runs; 15 s are the gate's. */
+/** No client waits longer than this beside the time that something is down; 15 s are the gate's. */
 export const longestGapMsMax = 22_000
 const settledMs = 90_000
 const acknowledgedBefore = 20
+const logCharsMax = 6_000
 
 export class FaultBench {
   readonly pair: SwitchPair
@@ -80,6 +84,14 @@ export class FaultBench {
     return this.state.routes.get('orders')?.primary ?? 'source'
   }
 
+  /** The ends of the logs of all that runs. */
+  logs(): string {
+    const { source, target } = this.pair
+    return Object.entries({ sidecar: this.sidecar, source, target })
+      .map(([name, one]) => `${name}:\n${one.log().slice(-logCharsMax)}`)
+      .join('\n')
+  }
+
   async run(cell: Cell): Promise<CellResult> {
     const { pair } = this
     const from = cell.kind === 'cutover' ? 'source' : 'target'
@@ -90,8 +102,10 @@ export class FaultBench {
     const downBeforeMs = this.sidecar.downMs
     await writers.untilAcknowledged(acknowledgedBefore)
     const problems: string[] = []
+    const fences = new FenceWatch(pair)
+    let reason: string | null = null
     try {
-      await this.#break(cell)
+      reason = await this.#break(cell)
       await writers.untilAcknowledged(acknowledgedBefore)
     } catch (error) {
       problems.push(error instanceof Error ? error.message : String(error))
@@ -99,15 +113,18 @@ export class FaultBench {
       else await this.sidecar.start()
     }
     await transfers.stop()
+    const bothOpen = await fences.stop()
+    if (bothOpen > 0) problems.push(`both sides were open (seen ${bothOpen} times)`)
     const { primary } = this
     const report = await writers.stop({ checkUrl: pair[primary].url('shop') })
     problems.push(...(await problemsOf(pair, primary, report)))
-    const downMs = this.sidecar.downMs - downBeforeMs
+    const outageMs = faults.get(cell.fault)?.outageMs ?? 0
+    const downMs = this.sidecar.downMs - downBeforeMs + outageMs
     if (report.longestGapMs > longestGapMsMax + downMs)
       problems.push(`a client waited ${Math.round(report.longestGapMs)} ms`)
     if (primary === from && cell.asksAgain !== false) await this.#next(cell.kind, problems)
     const outcome = primary === from ? 'undone' : 'done'
-    return { cell, problems, outcome, longestGapMs: Math.round(report.longestGapMs) }
+    return { cell, problems, outcome, reason, longestGapMs: Math.round(report.longestGapMs) }
   }
 
   /** A switch that nothing is wrong with; one that is refused is tried again for a while. */
@@ -146,23 +163,32 @@ export class FaultBench {
     }
   }
 
-  async #break({ kind, step, fault, recoveryStep }: Cell): Promise<void> {
+  async #break({ kind, step, fault, recoveryStep }: Cell): Promise<string | null> {
     const operation = await this.#begin(kind, step === 'undo' ? 'applied' : step)
     if (step === 'undo') {
       await this.abort(operation)
       this.sidecar.go(['undo'])
       await this.sidecar.untilStanding('undo')
     }
-    await faults[fault]?.(this, operation)
+    await faults.get(fault)?.run(this, operation)
     if (recoveryStep !== undefined) {
       await this.sidecar.kill9()
       await this.sidecar.start([recoveryStep])
       await this.sidecar.untilStanding(recoveryStep)
       await this.sidecar.kill9()
     }
+    let reason: string | null = null
     if (!this.sidecar.isRunning) await this.sidecar.start()
-    else await this.#ended(operation)
+    else if (await this.#isKnown(operation))
+      reason = (await this.#ended(operation)).report?.reason ?? null
     await until(() => !this.state.switches.has('orders'), 'the switch is over', settledMs)
+    return reason
+  }
+
+  /** Not to a process that was started after it. */
+  async #isKnown({ id }: Operation): Promise<boolean> {
+    const { status } = await fetch(`${this.pair.adminUrl}/v1/operations/${id}`)
+    return status !== 404
   }
 
   /** What may be refused for a moment, such as lag, is asked for again. */

@@ -25,6 +25,7 @@ import { freePort } from './free-port.ts'
 import { startPostgres } from './postgres.ts'
 import { SwitchNetwork } from './switch-network.ts'
 import type { PostgresMajor, PostgresServer } from './postgres.ts'
+import { managedRolesSql, plainRolesSql } from './switch-roles.ts'
 import { until } from './until.ts'
 
 export interface PairOptions {
@@ -37,6 +38,8 @@ export interface PairOptions {
   readonly accounts?: number
   /** Puts relays between Pontoon and the sides and between the sides: see `network`. */
   readonly relays?: boolean
+  /** Pontoon's roles as `pontoon schema` makes them: none is a superuser that need not be one. */
+  readonly managed?: boolean
 }
 
 const tablesSql = `
@@ -99,7 +102,7 @@ export class SwitchPair {
     const network = options.relays === true ? await SwitchNetwork.start(source, target) : null
     const pair = new SwitchPair({ source, target }, folder, ports, network, options)
     try {
-      await pair.#prepare(options.accounts ?? accountsCount)
+      await pair.#prepare(options)
     } catch (error) {
       await pair.stop()
       throw error
@@ -122,28 +125,20 @@ export class SwitchPair {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  async #prepare(accounts: number): Promise<void> {
-    for (const server of [this.source, this.target]) await this.#prepareSide(server)
+  async #prepare({ accounts = accountsCount, managed = false }: PairOptions): Promise<void> {
+    for (const side of ['source', 'target'] as const) {
+      const server = this[side]
+      await server.query(`CREATE ROLE app LOGIN PASSWORD 'app'`)
+      await server.createDatabase('shop', 'app')
+      await server.query(`SET ROLE app; ${tablesSql}`, 'shop')
+      await server.query(managed ? managedRolesSql(side) : plainRolesSql(server.major), 'shop')
+    }
     await this.source.query(
       `INSERT INTO accounts SELECT g, ${balanceEach} FROM generate_series(1, ${accounts}) g`,
 
       'shop',
     )
     await this.#startSync()
-  }
-
-  async #prepareSide(server: PostgresServer): Promise<void> {
-    const superuser = server.major < 16 ? 'SUPERUSER' : 'NOSUPERUSER'
-    await server.query(`CREATE ROLE app LOGIN PASSWORD 'app'`)
-    await server.query(`CREATE ROLE control LOGIN SUPERUSER PASSWORD 'control'`)
-    await server.query(`CREATE ROLE repl LOGIN REPLICATION ${superuser} PASSWORD 'repl'`)
-    await server.query(`CREATE ROLE reader LOGIN PASSWORD 'reader'`)
-    await server.createDatabase('shop', 'app')
-    await server.query(`SET ROLE app; ${tablesSql}`, 'shop')
-    if (server.major >= 16) {
-      await server.query('GRANT pg_create_subscription, app TO repl', 'shop')
-      await server.query('GRANT CREATE ON DATABASE shop TO repl', 'shop')
-    }
   }
 
   async #startSync(): Promise<void> {

@@ -1,0 +1,39 @@
+/** Pontoon's roles on a side of switch-pair.ts; the role and the database of the application exist. */
+import {
+  createRoleSql,
+  membershipStatements,
+  privilegeStatements,
+  schemaStatements,
+  type SideRoles,
+} from '../../src/migration/pg/schema/own-roles.ts'
+
+/** By hand, and with a superuser that makes up for everything. */
+export function plainRolesSql(major: number): string {
+  const superuser = major < 16 ? 'SUPERUSER' : 'NOSUPERUSER'
+  const subscribes = `
+    GRANT pg_create_subscription, app TO repl;
+    GRANT CREATE ON DATABASE shop TO repl`
+  return `
+    CREATE ROLE control LOGIN SUPERUSER PASSWORD 'control';
+    CREATE ROLE repl LOGIN REPLICATION ${superuser} PASSWORD 'repl';
+    CREATE ROLE reader LOGIN PASSWORD 'reader';
+    ${major < 16 ? '' : subscribes}`
+}
+
+/** What a managed service can give: only before 16 the owner of subscriptions is a superuser. */
+export function managedRolesSql(side: 'source' | 'target'): string {
+  const roles: SideRoles = {
+    side,
+    database: 'shop',
+    control: 'control',
+    replication: 'repl',
+    read: 'reader',
+    application: ['app'],
+  }
+  return [
+    ...['control', 'repl', 'reader'].map((role) => createRoleSql(role, `'${role}'`)),
+    ...privilegeStatements(roles).map(({ sql }) => sql),
+    ...membershipStatements(roles).map(({ sql }) => sql),
+    ...schemaStatements(roles, { epoch: 1, primary: 'source' }).map(({ sql }) => sql),
+  ].join('\n')
+}
