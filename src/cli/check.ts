@@ -1,11 +1,14 @@
 /** pontoon check: is the configuration right, and can both sides of every service be used? */
 import { loadConfig } from '../config/load.ts'
 import type { AnyServiceConfig } from '../config/schema.ts'
-import { lookAtSide, probesOf } from '../control/side-probe.ts'
+import { probesOf } from '../control/side-probe.ts'
+import { isFenced } from '../migration/pg/fence.ts'
+import { connectAs } from '../migration/pg/side-login.ts'
+import { fenceSpec } from '../migration/pg/switch/switch-sides.ts'
 import { Secrets } from '../net/secrets/secrets.ts'
 import { systemClock } from '../shared/clock.ts'
 import { silentLog } from '../shared/log.ts'
-import type { ProbeReport, ProbeStep } from '../net/pg/probe.ts'
+import { reachStep, type ProbeReport, type ProbeStep } from '../net/pg/probe.ts'
 import { toPontoonError } from '../shared/errors.ts'
 import { sides } from '../shared/side.ts'
 import type { Side } from '../shared/side.ts'
@@ -21,8 +24,8 @@ export const check: Command = {
   summary: 'Check the configuration and reach both sides of every service.',
   details:
     'The certificate shown to clients; for each side: name, TCP, TLS with its certificate, login\n' +
-    'of every role that the configuration names, version and round trip. Exit code 1 if anything\n' +
-    'is wrong.',
+    'of every role that the configuration names, version and round trip. Of a side that is fenced,\n' +
+    'the roles of clients have to be refused. Exit code 1 if anything is wrong.',
   positionals: [],
   options: { ...configOption, offline: { help: 'Check the configuration only.' } },
   examples: [
@@ -74,7 +77,9 @@ async function run({ args, output, env }: CommandInput): Promise<ExitCode> {
 /** All roles, one after the other: the first tells about the way there, the rest of themselves. */
 async function checkSide(place: Place): Promise<SideReport> {
   const { name, service, side, secrets } = place
-  const [first, ...others] = probesOf(service, side, secrets)
+  const fencedOut = await fencedOutOf(place)
+  const order = fencedOut.length === 0 ? 'clients' : 'own'
+  const [first, ...others] = probesOf(service, side, secrets, { first: order, fencedOut })
   if (first === undefined) return await reachOnly(place)
   const report = await first()
   const steps = [...report.steps]
@@ -95,11 +100,27 @@ async function checkSide(place: Place): Promise<SideReport> {
   }
 }
 
+/** Roles that the fence of that side has to refuse; none where there is no fence, or nobody to ask. */
+async function fencedOutOf({ name, service, side, secrets }: Place): Promise<readonly string[]> {
+  if (service.protocol !== 'postgres' || service[side].controlUser === undefined) return []
+  const context = { service: name, config: service, secrets }
+  try {
+    const client = await connectAs(context, { side, purpose: 'control', task: 'check' })
+    try {
+      return (await isFenced(client)) ? fenceSpec(context, side).applicationRoles : []
+    } finally {
+      client.close()
+    }
+  } catch {
+    // What is wrong there, the login of the control role will say.
+    return []
+  }
+}
+
 /** Clients bring their own names and passwords, so there is no login to try. */
-async function reachOnly(place: Place): Promise<SideReport> {
-  const { name, service, side } = place
-  const { host, port } = service[side]
-  const step = await reachStep(place)
+async function reachOnly({ name, service, side }: Place): Promise<SideReport> {
+  const { host, port, connectTimeoutMs } = service[side]
+  const step = await tcpStep({ host, port }, connectTimeoutMs)
   return {
     service: name,
     side,
@@ -114,12 +135,15 @@ async function reachOnly(place: Place): Promise<SideReport> {
   }
 }
 
-async function reachStep({ service, side, secrets }: Place): Promise<ProbeStep> {
+async function tcpStep(
+  endpoint: { readonly host: string; readonly port: number },
+  timeoutMs: number,
+): Promise<ProbeStep> {
   const startMs = performance.now()
   const tookMs = (): number => performance.now() - startMs
   try {
-    await lookAtSide(secrets)({ config: service }, side)
-    return { name: 'tcp', ok: true, text: 'accepts connections', code: null, tookMs: tookMs() }
+    const text = await reachStep(endpoint, timeoutMs)
+    return { name: 'tcp', ok: true, text, code: null, tookMs: tookMs() }
   } catch (thrown) {
     const { message, code } = toPontoonError(thrown)
     return { name: 'tcp', ok: false, text: message, code, tookMs: tookMs() }

@@ -36,7 +36,7 @@ export interface SideView {
 }
 
 export type SideProbe = (
-  service: Pick<Service, 'config' | 'backends'>,
+  service: Pick<Service, 'config' | 'backends' | 'route'>,
   side: Side,
 ) => Promise<SideFinding>
 
@@ -98,9 +98,11 @@ export class SideWatch {
     while (!signal.aborted) {
       const finding = await Promise.race([this.#look(service, side), aborted(signal)])
       if (finding === null) return
-      this.#report(service, side, finding)
       const { reachableEveryMs, unreachableEveryMs } = sideWatchLimits
-      const waitMs = finding.reachable ? reachableEveryMs : unreachableEveryMs
+      // Who may connect to which side is about to change: the next look counts.
+      const counts = service.gate.snapshot().keptBy !== 'switch'
+      if (counts) this.#report(service, side, finding)
+      const waitMs = counts && finding.reachable ? reachableEveryMs : unreachableEveryMs
       await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined)
     }
   }

@@ -12,7 +12,7 @@ import { endpointName, isUnixHost } from '../address.ts'
 import { dial } from '../dial.ts'
 import { serverTls } from '../tls.ts'
 import type { HeldBackends } from './held-backends.ts'
-import { login, type LoginOptions, type LoginPassword } from './login.ts'
+import { login, ServerLoginError, type LoginOptions, type LoginPassword } from './login.ts'
 import { openQueryConnection } from './query.ts'
 
 export interface ProbeOptions {
@@ -21,7 +21,12 @@ export interface ProbeOptions {
   readonly database: string
   /** Is told of its backends. */
   readonly backends?: HeldBackends
+  /** The side is fenced against this role, so its refusal is as it should be. */
+  readonly isFencedOut?: boolean
 }
+
+/** Without CONNECT, and without LOGIN: both are looked at after the password. */
+const refusals = ['42501', '28000']
 
 export interface ProbeStep {
   readonly name: 'dns' | 'tcp' | 'tls' | 'login' | 'query'
@@ -86,6 +91,7 @@ class Probe {
     const { host, connectTimeoutMs } = this.#side
     if (!isUnixHost(host) && !(await this.#step('dns', () => resolveStep(host)))) return false
     if (!(await this.#step('tcp', () => reachStep(this.#side, connectTimeoutMs)))) return false
+    if (this.#options.isFencedOut === true) return this.#step('login', () => this.#fencedLogin())
     if (!(await this.#step('login', () => this.#login()))) return false
     return this.#step('query', () => this.#query())
   }
@@ -129,6 +135,15 @@ class Probe {
     socket.on('error', () => undefined)
     socket.end(terminateMessage)
     return `logged in as ${user} to database ${database}`
+  }
+
+  async #fencedLogin(): Promise<string> {
+    try {
+      return `${await this.#login()}, although the side is fenced: see the condition "fence" of pontoon sync`
+    } catch (error) {
+      if (!(error instanceof ServerLoginError) || !refusals.includes(error.sqlstate)) throw error
+      return `fenced out, as it should be: ${error.message}`
+    }
   }
 
   async #query(): Promise<string> {
