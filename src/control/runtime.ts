@@ -37,7 +37,7 @@ import type { ReloadReport } from './reload.ts'
 import { lookAtSide } from './side-probe.ts'
 import { SideWatch } from './side-watch.ts'
 import type { SideProbe } from './side-watch.ts'
-import { SyncWatch } from './sync-watch.ts'
+import { SyncWatch, type SyncWatchParts } from './sync-watch.ts'
 import { version } from './version.ts'
 
 export interface RuntimeOptions {
@@ -89,13 +89,14 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   const { store, audit } = await openState(config.state.file, closers)
   const events = new EventFeed(() => clock.wallMs())
   const secrets = new Secrets({ clock, log })
-  const { sides, sync } = makeWatches(options, secrets, events, closers)
+  let switches: Switches | null = null
+  const operationOf = (service: string): Operation | null => switches?.runningOf(service) ?? null
+  const isSwitching = (service: string): boolean => operationOf(service) !== null
+  const { sides, sync } = makeWatches(options, { secrets, events, isSwitching }, closers)
   const services = new Map<string, Service>()
   const consoles = new ControlConsole()
   const making = { profiles, store, secrets, consoles }
   const held = await startServices(options, making, services, closers)
-  let switches: Switches | null = null
-  const operationOf = (service: string): Operation | null => switches?.runningOf(service) ?? null
   const picture = new Picture({ services, sides, sync, events, operationOf })
   closers.push(() => picture.stop())
   const acting = { services, profiles, store, audit, events, log }
@@ -165,14 +166,13 @@ async function openState(
 
 function makeWatches(
   { probeSide, clock, log }: RuntimeOptions,
-  secrets: Secrets,
-  events: EventFeed,
+  parts: Pick<SyncWatchParts, 'secrets' | 'events' | 'isSwitching'>,
   closers: Closers,
 ): { readonly sides: SideWatch; readonly sync: SyncWatch } {
-  const probe = probeSide ?? lookAtSide(secrets)
-  const sides = new SideWatch({ probe, events, clock, log })
+  const probe = probeSide ?? lookAtSide(parts.secrets)
+  const sides = new SideWatch({ probe, events: parts.events, clock, log })
   closers.push(() => sides.stop())
-  const sync = new SyncWatch({ secrets, events, clock, log })
+  const sync = new SyncWatch({ ...parts, clock, log })
   closers.push(() => sync.stop())
   return { sides, sync }
 }

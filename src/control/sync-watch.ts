@@ -4,6 +4,7 @@
  * nobody but the next look.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Explanation } from '../migration/pg/sync/explain.ts'
 import { SyncSupervisor, type SyncView } from '../migration/pg/sync/supervisor.ts'
 import type { Secrets } from '../net/secrets/secrets.ts'
 import type { Service } from '../proxy/service.ts'
@@ -16,9 +17,17 @@ import { syncWatchLimits } from './limits.ts'
 
 export interface SyncWatchParts {
   readonly secrets: Secrets
+  /** Whether a switch of that service is under way, which turns its sync round. */
+  readonly isSwitching: (service: string) => boolean
   readonly events: EventFeed
   readonly clock: Clock
   readonly log: Log
+}
+
+/** What a direction that does not run has for a reason while a switch is under way. */
+const switching: Explanation = {
+  cause: 'a switch is under way, which stops one direction and starts the other',
+  fix: 'wait for its end: pontoon status shows it',
 }
 
 export class SyncWatch {
@@ -47,22 +56,30 @@ export class SyncWatch {
   }
 
   async #follow(service: Service): Promise<void> {
-    const supervisor = this.#supervisorOf(service)
-    if (supervisor === null) return
     const { signal } = this.#stop
     const { name } = service
+    let { config } = service
+    let supervisor = this.#supervisorOf(service)
     while (!signal.aborted) {
+      const quiet = this.#parts.isSwitching(name)
       const view = await orAborted(this.#look(name, supervisor), signal)
       if (signal.aborted) break
       if (view === null) this.#views.delete(name)
+      else if (quiet || this.#parts.isSwitching(name)) this.#views.set(name, duringSwitch(view))
       else this.#show(name, view)
       const waitMs = view === null ? syncWatchLimits.idleEveryMs : syncWatchLimits.everyMs
       await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined)
+      // A reload may have brought other roles, and passwords that were changed.
+      if (service.config === config) continue
+      config = service.config
+      supervisor?.close()
+      supervisor = this.#supervisorOf(service)
     }
-    supervisor.close()
+    supervisor?.close()
   }
 
-  async #look(name: string, supervisor: SyncSupervisor): Promise<SyncView | null> {
+  async #look(name: string, supervisor: SyncSupervisor | null): Promise<SyncView | null> {
+    if (supervisor === null) return null
     const { signal } = this.#stop
     try {
       return await supervisor.look(signal)
@@ -111,6 +128,17 @@ export class SyncWatch {
       this.#parts.events.publish('sync', fields)
     }
   }
+}
+
+function duringSwitch(view: SyncView): SyncView {
+  const health = view.health.map((one) =>
+    one.problem === null ? one : { ...one, problem: switching },
+  )
+  const text = `${switching.cause}: ${switching.fix}`
+  const conditions = view.conditions.map((one) =>
+    one.ok || one.name !== 'stream' ? one : { ...one, text },
+  )
+  return { ...view, health, conditions, rollbackReady: false }
 }
 
 /** A login under way cannot be stopped, and is not waited for. A race would keep every listener. */

@@ -16,6 +16,7 @@ import type { SyncPlan, SyncStep } from './plan.ts'
 /** Idempotent: what is gone already is no step. */
 export async function planDrop(job: SyncJob): Promise<SyncPlan> {
   const { service, direction } = job
+  if (job.switchUnderWay !== null) return { steps: [], refusals: [job.switchUnderWay] }
   if (direction === 'reverse') {
     const refusal =
       'the target takes the writes: without sync there is no way back; see pontoon retire'

@@ -36,6 +36,7 @@ export interface SyncPlan {
 
 /** Rejects with MIGRATION_REFUSED for tables without an identity, or as SqlClient.query does. */
 export async function planSync(job: SyncJob): Promise<SyncPlan> {
+  if (job.switchUnderWay !== null) return refused([job.switchUnderWay])
   const missing = await withoutHeartbeat(job)
   if (missing.length > 0) {
     const where = missing.join(' and the ')

@@ -117,7 +117,7 @@ export class SyncSupervisor {
   async #lookAt(clients: Clients, options: SqlOptions): Promise<SyncView | null> {
     const { primary, epoch } = this.#parts.route()
     const direction: Direction = primary === 'source' ? 'forward' : 'reverse'
-    this.#seen = await this.#present(clients, options)
+    this.#seen = await this.#present(direction, clients, options)
     if (this.#seen.length === 0) return null
     const health: SyncHealth[] = []
     for (const one of this.#seen) {
@@ -166,22 +166,40 @@ export class SyncSupervisor {
     return await readHealth({ sender, receiver }, { service, direction }, options)
   }
 
-  /** Directions whose publication or subscription is there. */
-  async #present(clients: Clients, options: SqlOptions): Promise<readonly Direction[]> {
+  /**
+   * Directions that have a subscription, and the one in force also with its publication alone:
+   * that of the other one stays after a switch, for the next.
+   */
+  async #present(
+    inForce: Direction,
+    clients: Clients,
+    options: SqlOptions,
+  ): Promise<readonly Direction[]> {
     const { service } = this.#parts.context
     const found: Direction[] = []
     for (const direction of directions) {
-      const published = await clients[sendingSide(direction)].value(
-        `SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = $1)
-           AND pg_catalog.to_regclass('pontoon.heartbeat_' || $2) IS NOT NULL`,
-        [publicationName(service, direction), direction],
-        options,
-      )
       const receiver = clients[receivingSide(direction)]
       const subscribed = await findSubscription(receiver, { service, direction }, options)
-      if (published === 't' || subscribed !== undefined) found.push(direction)
+      const isThere =
+        subscribed !== undefined ||
+        (direction === inForce && (await this.#isPublished(direction, clients, options)))
+      if (isThere) found.push(direction)
     }
     return found
+  }
+
+  async #isPublished(
+    direction: Direction,
+    clients: Clients,
+    options: SqlOptions,
+  ): Promise<boolean> {
+    const published = await clients[sendingSide(direction)].value(
+      `SELECT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = $1)
+         AND pg_catalog.to_regclass('pontoon.heartbeat_' || $2) IS NOT NULL`,
+      [publicationName(this.#parts.context.service, direction), direction],
+      options,
+    )
+    return published === 't'
   }
 
   #aroundOf(direction: Direction, clients: Clients, options: SqlOptions): Promise<Around> {
