@@ -7,12 +7,15 @@ import type { Transport } from '../../net/transport.ts'
 
 const slabBytes = 256 * 1024
 
-/** With less room than this a slab is not begun again. */
+/** With less room than this a slab is not gone on with. */
 const roomBytesMin = 16 * 1024
+
+const none = Buffer.alloc(0)
 
 export class BatchWriter {
   readonly #transport: Transport
-  #slab = Buffer.allocUnsafeSlow(slabBytes)
+  /** Made when it is needed: servers that are one client's own need none. */
+  #slab = none
   #from = 0
   #to = 0
   #isScheduled = false
@@ -28,13 +31,13 @@ export class BatchWriter {
   /** Takes a copy of `bytes[start, end)`. */
   append(bytes: Buffer, start: number, end: number): void {
     const length = end - start
-    if (length > slabBytes - this.#to) {
+    if (length > this.#slab.length - this.#to) {
       this.flush()
-      if (length > slabBytes - this.#to) this.#renew()
-    }
-    if (length > slabBytes) {
-      this.#transport.send(bytes, start, end)
-      return
+      if (length > slabBytes) {
+        this.#transport.send(bytes, start, end)
+        return
+      }
+      if (length > this.#slab.length - this.#to) this.#renew()
     }
     bytes.copy(this.#slab, this.#to, start, end)
     this.#to += length
@@ -47,13 +50,19 @@ export class BatchWriter {
     if (this.#to === this.#from) return
     const batch = this.#slab.subarray(this.#from, this.#to)
     this.#from = this.#to
-    if (slabBytes - this.#to < roomBytesMin) this.#renew()
     this.#transport.sendOwned(batch)
     this.#transport.flush()
+    // What the kernel has taken is ours again, and still in the processor's cache.
+    if (this.#transport.unwrittenBytes === 0) this.#begin()
+    else if (slabBytes - this.#to < roomBytesMin) this.#renew()
   }
 
   #renew(): void {
     this.#slab = Buffer.allocUnsafeSlow(slabBytes)
+    this.#begin()
+  }
+
+  #begin(): void {
     this.#from = 0
     this.#to = 0
   }
