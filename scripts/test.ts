@@ -7,6 +7,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { bundle } from './lib/bundle.ts'
 import { ensurePostgres, ensureTools, testTools } from './lib/requirements.ts'
 import { runFiles } from './lib/run-files.ts'
 import { TapResults } from './lib/tap-results.ts'
@@ -35,6 +36,7 @@ async function main(): Promise<number> {
     jobs: Number(values.jobs ?? (values.soak ? 1 : 3)),
     timeoutSeconds: Number(values.timeout ?? (values.soak ? 3_600 : 180)),
     grep: values.grep,
+    bundles: await bundle(root, files),
   }
   await runFiles(files, options, results)
   results.end(files)

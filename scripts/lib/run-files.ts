@@ -6,6 +6,7 @@
 import { createInterface } from 'node:readline'
 import { startChild } from '../../test/support/child-processes.ts'
 import type { Child } from '../../test/support/child-processes.ts'
+import { bundledArgs, bundlesVariable } from '../../test/support/program.ts'
 import type { TapResults } from './tap-results.ts'
 
 export interface RunOptions {
@@ -14,6 +15,8 @@ export interface RunOptions {
   readonly timeoutSeconds: number
   /** Only tests whose name matches this regular expression, if any. */
   readonly grep: string | undefined
+  /** Where bundle.ts has put them. */
+  readonly bundles: string
 }
 
 interface Outcome {
@@ -63,11 +66,12 @@ function report(file: string, outcome: Outcome, results: TapResults): void {
 
 async function runFile(file: string, options: RunOptions): Promise<Outcome> {
   const startMs = performance.now()
-  const child = await startChild(process.execPath, ['--import=tsx', file], {
+  const child = await startChild(process.execPath, bundledArgs(options.bundles, file), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
       TAP: '1',
+      [bundlesVariable]: options.bundles,
       TAP_TIMEOUT: String(options.timeoutSeconds),
       ...(options.grep === undefined ? {} : { TAP_GREP: options.grep }),
     },

@@ -1,7 +1,6 @@
 /** The whole sidecar as its users run it: `pontoon serve` in a process of its own. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { pontoon } from '../cli/capture.ts'
 import type { Captured } from '../cli/capture.ts'
@@ -9,10 +8,10 @@ import { startChild } from '../support/child-processes.ts'
 import type { Child } from '../support/child-processes.ts'
 import { freePort } from '../support/free-port.ts'
 import type { PostgresServer } from '../support/postgres.ts'
+import { programArgs } from '../support/program.ts'
 import { listOf, send } from './fixture.ts'
 import type { Answer, RequestOptions } from './fixture.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const startDeadlineMs = 20_000
 
 export interface Finished {
@@ -36,7 +35,7 @@ export function startPontoon(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Child> {
-  return startChild(process.execPath, ['--import=tsx', mainFile, ...args], {
+  return startChild(process.execPath, [...programArgs('src/main.ts'), ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

@@ -5,12 +5,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { MigrationContext } from '../../src/migration/pg/side-login.ts'
 import { startChild, type Child } from './child-processes.ts'
+import { programArgs } from './program.ts'
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const held = z.object({ pid: z.number() })
 
 export interface CopyEnd {
@@ -52,8 +51,8 @@ export class CopyCommand {
   }
 
   async start(...args: readonly string[]): Promise<RunningCopy> {
-    const command = ['--import=tsx', main, 'copy', this.#service, '--config', this.#config, ...args]
-    const child = await startChild(process.execPath, command, {
+    const command = ['copy', this.#service, '--config', this.#config, ...args]
+    const child = await startChild(process.execPath, [...programArgs('src/main.ts'), ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TAP: '' },
     })

@@ -4,13 +4,12 @@
  */
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { bundle } from './bundle.ts'
 import { startChild, type Child } from './child-processes.ts'
+import { programArgs } from './program.ts'
 import { until } from './until.ts'
 
-const program = fileURLToPath(new URL('switch-sidecar-process.ts', import.meta.url))
+const program = programArgs('test/support/switch-sidecar-process.ts')
 const loadMs = 60_000
 const logCharsMax = 20_000
 const startMs = 30_000
@@ -29,7 +28,6 @@ interface Loaded {
 export class SwitchSidecar {
   readonly #configFile: string
   readonly #logFile: string
-  readonly #program: string
   #current: Loaded | null = null
   #downMs = 0
   #endedMs: number | null = null
@@ -38,7 +36,6 @@ export class SwitchSidecar {
   constructor(configFile: string, folder: string) {
     this.#configFile = configFile
     this.#logFile = join(folder, 'sidecar.log')
-    this.#program = bundle(program, folder)
     this.#spare = this.#load()
     this.#spare.catch(() => undefined)
   }
@@ -108,7 +105,7 @@ export class SwitchSidecar {
 
   async #load(): Promise<Loaded> {
     const log = openSync(this.#logFile, 'a')
-    const child = await startChild(process.execPath, [this.#program, this.#configFile], {
+    const child = await startChild(process.execPath, [...program, this.#configFile], {
       stdio: ['ignore', log, log, 'ipc'],
       exitSignal: 'SIGKILL',
     })

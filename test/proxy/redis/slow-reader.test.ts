@@ -1,6 +1,6 @@
 /** A large value, a slow reader, a whole sidecar; the largest is in test/soak. */
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { programArgs } from '../../support/program.ts'
 import { startRedis } from '../../support/redis.ts'
 import { readSlowly } from '../../support/slow-reader.ts'
 
@@ -8,11 +8,10 @@ const redis = await startRedis()
 t.teardown(() => redis.stop())
 
 await t.test('a slow reader of a large value costs neither memory nor others', async (test) => {
-  const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
   const report = await readSlowly({
     redis,
     folder: test.testdir({}),
-    command: ['--import=tsx', mainFile],
+    command: programArgs('src/main.ts'),
     valueBytes: 96 * 1024 * 1024,
     stepBytes: 4 * 1024 * 1024,
     restMs: 10,

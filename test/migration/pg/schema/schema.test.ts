@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import tap from 'tap'
 import { pontoon, type Captured } from '../../../cli/capture.ts'
 import { startPostgres } from '../../../support/postgres.ts'
+import { programArgs } from '../../../support/program.ts'
 import { until } from '../../../support/until.ts'
 import { richRoles, richSchema } from './rich-schema.ts'
 import { definitionsOf, differences, ServiceFiles } from './sides.ts'
@@ -47,7 +48,7 @@ await tap.test('definitions go to the target', async (whole) => {
   })
 
   await whole.test('goes on after kill -9', async (t) => {
-    const child = spawn(process.execPath, ['--import=tsx', 'src/main.ts', ...line], {
+    const child = spawn(process.execPath, [...programArgs('src/main.ts'), ...line], {
       env: { ...process.env, ...env },
       stdio: 'ignore',
     })

@@ -9,6 +9,7 @@ import type { Operation } from '../../../../src/control/switches.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
 import { freePort } from '../../../support/free-port.ts'
 import { startPostgres } from '../../../support/postgres.ts'
+import { programArgs } from '../../../support/program.ts'
 import { startWriters } from '../../../support/record-client.ts'
 import { until } from '../../../support/until.ts'
 import { ServiceFiles } from '../schema/sides.ts'
@@ -63,7 +64,7 @@ await tap.test('15 to 18 without superuser', async (t) => {
     PATH: '/usr/lib/postgresql/15/bin',
   }
   const cli = async (...args: string[]) => {
-    const line = ['--import=tsx', 'src/main.ts', args[0] ?? '', 'shop', ...args.slice(1)]
+    const line = [...programArgs('src/main.ts'), args[0] ?? '', 'shop', ...args.slice(1)]
     await promisify(execFile)(process.execPath, [...line, '--config', files.config], {
       env: { ...process.env, ...env, TAP: '' },
     })

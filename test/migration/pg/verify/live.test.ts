@@ -15,6 +15,7 @@ import {
   verifyDefaults,
   verifyTables,
 } from '../../../../src/migration/pg/verify/verify-tables.ts'
+import { programArgs } from '../../../support/program.ts'
 import { until } from '../../../support/until.ts'
 import { startVerifyPair, type VerifyPair } from '../../../support/verify-pair.ts'
 
@@ -279,8 +280,8 @@ interface VerifyRun {
 }
 
 function startVerify(config: string, service: string, args: readonly string[]): VerifyRun {
-  const command = ['--import=tsx', 'src/main.ts', 'verify', service, '--config', config, '--json']
-  const child = spawn(process.execPath, [...command, '--no-schema', ...args], {
+  const command = ['verify', service, '--config', config, '--json', '--no-schema', ...args]
+  const child = spawn(process.execPath, [...programArgs('src/main.ts'), ...command], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let text = ''
