@@ -5,11 +5,11 @@
  *   reads it, so that a lost or restored state file cannot quietly choose the wrong side.
  * - `pontoon.fence`: a row while this side is fenced (fence.ts), with what was there before.
  * - `pontoon.heartbeat_forward`, `…_reverse`: rows that travel with the changes of that direction
- *   only: the beat of the lag, and the fence rows and probes of a switch.
+ *   only: the beat of the lag, and markers (beats.ts).
  */
 import type { SqlClient } from '../../net/pg/sql-client.ts'
 import { isSide, type Side } from '../../shared/side.ts'
-import { directions, heartbeatTable, type Direction } from './names.ts'
+import { directions, heartbeatTable } from './names.ts'
 
 /** Idempotent; to be run by the control role, which owns the schema. */
 export function controlSchemaSql(): string {
@@ -57,29 +57,5 @@ export function writeMarkSql({ epoch, primary }: Mark): string {
     'INSERT INTO pontoon.mark (epoch, primary_side) ' +
     `VALUES (${epoch}, '${primary}') ON CONFLICT (singleton) DO UPDATE SET ` +
     'epoch = EXCLUDED.epoch, primary_side = EXCLUDED.primary_side, changed_at = pg_catalog.now()'
-  )
-}
-
-export type BeatKind = 'beat' | 'fence' | 'probe' | 'verify'
-
-/**
- * Two statements that leave one row of that kind, with `value`, in the heartbeats of a direction.
- * Never an UPDATE: one of a row that the other side does not have would vanish on the way, and a
- * fresh name cannot collide there.
- */
-export function beatSql(direction: Direction, kind: BeatKind, value: bigint): string {
-  const table = `pontoon.${heartbeatTable(direction)}`
-  return (
-    `DELETE FROM ${table} WHERE name LIKE '${kind}-%'; ` +
-    `INSERT INTO ${table} (name, value, at) ` +
-    `VALUES ('${kind}-${value}', ${value}, pg_catalog.clock_timestamp())`
-  )
-}
-
-/** The newest row of that kind: its value and when it was written (by the writer's clock). */
-export function readBeatSql(direction: Direction, kind: BeatKind): string {
-  return (
-    `SELECT value, at FROM pontoon.${heartbeatTable(direction)} ` +
-    `WHERE name LIKE '${kind}-%' ORDER BY value DESC LIMIT 1`
   )
 }

@@ -4,9 +4,15 @@
  * be told apart from what people made themselves.
  */
 import { createHash } from 'node:crypto'
+import type { Side } from '../../shared/side.ts'
 
 export type Direction = 'forward' | 'reverse'
 export const directions: readonly Direction[] = ['forward', 'reverse']
+
+/** The direction in which changes leave that side. */
+export function directionFrom(side: Side): Direction {
+  return side === 'source' ? 'forward' : 'reverse'
+}
 
 /** Schema of Pontoon's own tables, on both sides. */
 export const pontoonSchema = 'pontoon'
@@ -44,7 +50,7 @@ export function repairOriginName(service: string): string {
   return fit(`pontoon_${plain(service)}_repair`)
 }
 
-/** Table of heartbeats, fence rows and probes that travel in `direction`. */
+/** Table of the beats and markers that travel in `direction`. */
 export function heartbeatTable(direction: Direction): string {
   return `heartbeat_${direction}`
 }

@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tap from 'tap'
 import { conninfo, redactConninfo } from '../../../src/migration/pg/conninfo.ts'
-import { beatSql, controlSchemaSql } from '../../../src/migration/pg/control-schema.ts'
+import { awaitMarker, sendMarker } from '../../../src/migration/pg/beats.ts'
+import { controlSchemaSql } from '../../../src/migration/pg/control-schema.ts'
 import { formatLsn, parseLsn } from '../../../src/migration/pg/lsn.ts'
 import {
   ensureProbePublication,
@@ -44,6 +45,8 @@ const published = [
 ]
 
 tap.setTimeout(120_000)
+
+const patience = { timeoutMs: 20_000 }
 
 await tap.test('positions in the log', (t) => {
   for (const [text, value] of [
@@ -143,9 +146,8 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
       'all tables are ready',
       20_000,
     )
-    await control.query(beatSql('forward', 'beat', 7n))
-    const beat = `SELECT value::text FROM pontoon.heartbeat_forward`
-    await until(async () => (await farControl.value(beat)) === '7', 'the beat arrives')
+    const marker = await sendMarker(control, 'forward', 'probe', patience)
+    await awaitMarker(farControl, marker, patience)
     t.same(await shop.query('target', 'SELECT note FROM ONLY plain'), [{ note: 'one' }])
     const state = await readSubscription(farControl, name)
     t.match(state, { owner: 'pontoon_repl', isEnabled: true, slot: name, publications: [name] })
@@ -214,12 +216,7 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
       { code: 'SQL_FAILED', sqlstate: '08006' },
     )
     await createSubscription(repl, { ...reverseSpec, conninfo: text, createSlot: true })
-    await farControl.query(beatSql('reverse', 'probe', 9n))
-    await until(
-      async () => (await repl.value('SELECT value FROM pontoon.heartbeat_reverse')) === '9',
-      'the probe arrives',
-      20_000,
-    )
+    await awaitMarker(repl, await sendMarker(farControl, 'reverse', 'probe', patience), patience)
     await pair.target.shutdown()
     t.same(await dropSubscription(repl, probe, { keepSlot: false }), {
       existed: true,

@@ -4,11 +4,14 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { PontoonError } from '../../../shared/errors.ts'
+import type { SqlOptions } from '../../../net/pg/sql-client.ts'
 import type { Route } from '../../../routing/route.ts'
+import { travelMs } from '../beats.ts'
 import { conninfo } from '../conninfo.ts'
 import { controlSchemaSql, readMark, writeMarkSql } from '../control-schema.ts'
 import { fence, isFenced } from '../fence.ts'
 import {
+  directionFrom,
   probePublicationName,
   probeSubscriptionName,
   publicationName,
@@ -19,15 +22,13 @@ import type { MigrationContext } from '../side-login.ts'
 import { dropSlot } from '../slot.ts'
 import { createSubscription, dropSubscription, enableSubscription } from '../subscription.ts'
 import { readTables } from '../tables.ts'
-import { freshValue, travelMs } from './beats.ts'
 import { findStreams, makeStream, type Stream, type StreamMode } from './stream.ts'
-import { directionFrom, fenceSpec, type SwitchSide, type SwitchSides } from './switch-sides.ts'
+import { fenceSpec, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 
 export interface ArmParts {
   readonly context: MigrationContext
   readonly sides: SwitchSides
   readonly mode: StreamMode
-  readonly wallMs: () => number
   readonly signal: AbortSignal
 }
 
@@ -70,36 +71,61 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
   }
   const name = subscriptionName(context.service, direction)
   await dropSlot(to.replication, name)
-  await createSubscription(from.replication, {
-    name,
-    publications: [publicationName(context.service, direction)],
-    conninfo: await conninfo(context, to.side, {
-      task: `sync ${direction}`,
-      subscriberMajor: from.replication.major,
-    }),
-    publisherMajor: to.control.major,
-    createSlot: true,
-    copyData: false,
-    enabled: true,
-  })
+  return await subscribeBack(parts, { name, task: 'sync', createSlot: true })
+}
+
+/**
+ * Makes a subscription of `from` to `to`, which carries nothing but what is written from now on.
+ * Rejects as createSubscription().
+ */
+export async function subscribeBack(
+  { context, sides }: Pick<ArmParts, 'context' | 'sides'>,
+  spec: {
+    readonly name: string
+    /** `sync`: all tables; `probe`: the markers alone. */
+    readonly task: 'sync' | 'probe'
+    readonly createSlot: boolean
+  },
+  options: SqlOptions = {},
+): Promise<Stream> {
+  const { from, to } = sides
+  const { name, task, createSlot } = spec
+  const direction = directionFrom(to.side)
+  const publicationOf = task === 'sync' ? publicationName : probePublicationName
+  await createSubscription(
+    from.replication,
+    {
+      name,
+      publications: [publicationOf(context.service, direction)],
+      conninfo: await conninfo(context, to.side, {
+        task: `${task} ${direction}`,
+        subscriberMajor: from.replication.major,
+      }),
+      publisherMajor: to.control.major,
+      createSlot,
+      copyData: false,
+      enabled: true,
+    },
+    options,
+  )
   return makeStream(direction, name, name)
 }
 
 /** P4: a row of the new side has come to the old one. Leaves no probe behind, however it ends. */
 export async function proveReverse(parts: ArmParts): Promise<void> {
-  const { context, sides, mode, wallMs, signal } = parts
+  const { context, sides, mode, signal } = parts
   const { from, to } = sides
   const direction = directionFrom(to.side)
   let arrivedMs = 0
   try {
-    await travelMs(to.control, from.control, direction, freshValue(wallMs()), {
+    await travelMs(to.control, from.control, direction, {
       timeoutMs: proofTimeoutMs,
       signal,
     })
     // The worker that brought it was started before; the launcher counts from then.
     arrivedMs = performance.now()
   } catch (error) {
-    if (!(error instanceof PontoonError) || error.code !== 'SQL_TIMEOUT') throw error
+    if (!(error instanceof PontoonError) || error.code !== 'SYNC_BEHIND') throw error
     throw new PontoonError(
       'MIGRATION_REFUSED',
       `the way back does not work: a row of ${to.side} has not come to ${from.side} within ` +
@@ -117,7 +143,7 @@ export async function proveReverse(parts: ArmParts): Promise<void> {
 
 /** How long sync takes; settles once it was fast enough three times in a row. */
 export async function awaitLowLag(
-  { context, sides, wallMs, signal }: ArmParts,
+  { context, sides, signal }: ArmParts,
   waitMs: number,
 ): Promise<number> {
   const { from, to } = sides
@@ -126,7 +152,7 @@ export async function awaitLowLag(
   const deadlineMs = performance.now() + waitMs
   let good = 0
   for (;;) {
-    const tookMs = await travelMs(from.control, to.control, direction, freshValue(wallMs()), {
+    const tookMs = await travelMs(from.control, to.control, direction, {
       timeoutMs: waitMs,
       signal,
     })
@@ -181,23 +207,13 @@ async function dropProbe({ service }: MigrationContext, sides: SwitchSides): Pro
 }
 
 /** A subscription of the heartbeat alone: proves network, TLS, pg_hba.conf and password. */
-async function makeProbe({ context, sides }: ArmParts): Promise<void> {
-  const { from, to } = sides
+async function makeProbe(parts: ArmParts): Promise<void> {
+  const { context, sides } = parts
+  const { to } = sides
   const { service } = context
   const direction = directionFrom(to.side)
   await ensureProbePublication(to.control, { service, direction })
   await dropProbe(context, sides)
   const name = probeSubscriptionName(service, direction)
-  await createSubscription(from.replication, {
-    name,
-    publications: [probePublicationName(service, direction)],
-    conninfo: await conninfo(context, to.side, {
-      task: `probe ${direction}`,
-      subscriberMajor: from.replication.major,
-    }),
-    publisherMajor: to.control.major,
-    createSlot: true,
-    copyData: false,
-    enabled: true,
-  })
+  await subscribeBack(parts, { name, task: 'probe', createSlot: true })
 }

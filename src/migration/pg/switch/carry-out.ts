@@ -18,6 +18,7 @@ import type { RouteStore } from '../../../store/route-store.ts'
 import type { SwitchRecord } from '../../../store/switch-record.ts'
 import { writeMarkSql } from '../control-schema.ts'
 import { unfence, unfenceSql } from '../fence.ts'
+import { directionFrom } from '../names.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { enableSubscription } from '../subscription.ts'
 import { dropOrphanSlots, dropStream } from './arm.ts'
@@ -25,13 +26,7 @@ import { endEarlier } from './earlier.ts'
 import type { HeldGate, Participant } from './model.ts'
 import type { StepLog } from './step-log.ts'
 import { findStreams, streamMode } from './stream.ts'
-import {
-  directionFrom,
-  fenceSpec,
-  openSides,
-  switchTask,
-  type SwitchSides,
-} from './switch-sides.ts'
+import { fenceSpec, openSides, switchTask, type SwitchSides } from './switch-sides.ts'
 
 export interface SwitchContext extends MigrationContext {
   readonly store: RouteStore

@@ -7,20 +7,14 @@ import { otherSide, type Side } from '../../../shared/side.ts'
 import { readMark } from '../control-schema.ts'
 import { arrayLiteral, isFenced } from '../fence.ts'
 import { findDrift } from '../drift.ts'
-import { publicationName } from '../names.ts'
+import { directionFrom, publicationName } from '../names.ts'
 import { readPublishedTables } from '../publication.ts'
 import { readable } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
 import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
-import {
-  applicationRoles,
-  directionFrom,
-  ownRoles,
-  type SwitchSide,
-  type SwitchSides,
-} from './switch-sides.ts'
+import { applicationRoles, ownRoles, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 import type { Stream } from './stream.ts'
 
 export interface GuardParts {

@@ -3,19 +3,19 @@
  * them in order; whatever rejects here leads to the undo.
  */
 import { PontoonError } from '../../../shared/errors.ts'
-import { conninfo } from '../conninfo.ts'
+import { awaitMarker, sendMarker, type Marker } from '../beats.ts'
 import { endOthers, fenceHoles, fenceSql, type FencePrior, type FenceSpec } from '../fence.ts'
-import { publicationName, subscriptionName } from '../names.ts'
+import { directionFrom, publicationName, subscriptionName } from '../names.ts'
 import { readable } from '../quote.ts'
 import { readPublishedTables } from '../publication.ts'
 import { readSequenceStates, setSequencesSql } from '../sequences.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { createSlot } from '../slot.ts'
-import { createSubscription, disableSubscription, terminateApplyWorker } from '../subscription.ts'
+import { disableSubscription, terminateApplyWorker } from '../subscription.ts'
 import { readSequences, readTables, type Sequence, type Table } from '../tables.ts'
-import { awaitBeat, freshValue, sendBeat } from './beats.ts'
-import { makeStream, type Stream } from './stream.ts'
-import { directionFrom, type SwitchSides } from './switch-sides.ts'
+import { subscribeBack } from './arm.ts'
+import type { Stream } from './stream.ts'
+import type { SwitchSides } from './switch-sides.ts'
 
 /** What was read before the pause, so that the pause need not. */
 export interface PausePlan {
@@ -28,7 +28,6 @@ export interface PausePlan {
   readonly stream: Stream
   /** apply_error_count of the stream before; null before 15. */
   readonly errors: number | null
-  readonly wallMs: () => number
 }
 
 export interface PauseOptions {
@@ -68,26 +67,23 @@ export async function checkAgain(plan: PausePlan, options: PauseOptions): Promis
 }
 
 /** C4: after this row, nothing of the old side's application is in its log. */
-export async function sendFenceRow(plan: PausePlan, options: PauseOptions): Promise<bigint> {
-  const value = freshValue(plan.wallMs())
-  await sendBeat(plan.sides.from.control, plan.stream.direction, 'fence', value, options)
-  return value
+export async function sendFenceRow(plan: PausePlan, options: PauseOptions): Promise<Marker> {
+  return await sendMarker(plan.sides.from.control, plan.stream.direction, 'fence', options)
 }
 
 /**
  * C5. Seeing the row is not enough: the apply worker commits asynchronously, and a crash would lose
  * what it has not flushed. One commit that waits for its flush takes all earlier ones along. It is
- * the probe of the way back as well; gives its value.
+ * the probe of the way back as well, and is given back.
  */
 export async function awaitApplied(
   plan: PausePlan,
-  fenceRow: bigint,
+  fenceRow: Marker,
   options: PauseOptions,
-): Promise<bigint> {
+): Promise<Marker> {
   const { from, to } = plan.sides
-  await awaitBeat(to.control, plan.stream.direction, 'fence', fenceRow, options)
-  const probe = freshValue(plan.wallMs())
-  await sendBeat(to.control, directionFrom(to.side), 'probe', probe, options)
+  await awaitMarker(to.control, fenceRow, options)
+  const probe = await sendMarker(to.control, directionFrom(to.side), 'probe', options)
   const state = await plan.stream.state(to.watch, options)
   if ((state?.errors?.apply ?? null) !== plan.errors)
     throw new PontoonError(
@@ -112,48 +108,28 @@ export async function turnRound(
   options: PauseOptions,
 ): Promise<Stream> {
   const { context, sides, stream } = plan
-  const { from, to } = sides
+  const { to } = sides
   const direction = directionFrom(to.side)
   const name = subscriptionName(context.service, direction, epoch)
   await disableSubscription(to.replication, stream.name, options)
   await terminateApplyWorker(to.replication, stream.name, options)
   await createSlot(to.replication, name, options)
-  await createSubscription(
-    from.replication,
-    {
-      name,
-      publications: [publicationName(context.service, direction)],
-      conninfo: await conninfo(context, to.side, {
-        task: `sync ${direction}`,
-        subscriberMajor: from.replication.major,
-      }),
-      publisherMajor: to.control.major,
-      createSlot: false,
-      copyData: false,
-      enabled: true,
-    },
-    options,
-  )
-  return makeStream(direction, name, name)
+  return await subscribeBack(plan, { name, task: 'sync', createSlot: false }, options)
 }
 
 const roundTripMs = 1_000
 
 /** C8: hard gate. A row that was written behind everything else has come back. */
 export async function proveBack(
-  { sides, wallMs }: Pick<PausePlan, 'sides' | 'wallMs'>,
+  { sides }: Pick<PausePlan, 'sides'>,
   back: Stream,
-  sent: bigint | null,
+  sent: Marker | null,
   { signal }: PauseOptions,
 ): Promise<void> {
   const { from, to } = sides
   const options = { timeoutMs: roundTripMs, signal }
-  let value = sent
-  if (value === null) {
-    value = freshValue(wallMs())
-    await sendBeat(to.control, back.direction, 'probe', value, options)
-  }
-  await awaitBeat(from.control, back.direction, 'probe', value, options)
+  const marker = sent ?? (await sendMarker(to.control, back.direction, 'probe', options))
+  await awaitMarker(from.control, marker, options)
   const state = await back.state(from.watch, options)
   if (state?.isEnabled !== true || state.workerPid === null)
     throw new PontoonError('MIGRATION_REFUSED', `the sync back (${back.name}) does not run`)
@@ -162,10 +138,7 @@ export async function proveBack(
 /** All that tells of a table or sequence but what changes by itself. */
 function shapeOf(tables: readonly Table[], sequences: readonly Sequence[]): string {
   return JSON.stringify(
-    [
-      tables.map((table) => ({ ...table, bytes: 0, rows: 0 })),
-      sequences.map((sequence) => ({ ...sequence, increment: String(sequence.increment) })),
-    ],
+    [tables.map((table) => ({ ...table, bytes: 0, rows: 0 })), sequences],
     (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value),
   )
 }

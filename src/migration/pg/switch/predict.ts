@@ -1,10 +1,11 @@
 /** What the pause of a switch would be, from the steps measured one by one without a pause. */
+import { sendMarker, travelMs } from '../beats.ts'
+import { directionFrom } from '../names.ts'
 import { connectAs } from '../side-login.ts'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import type { ArmParts } from './arm.ts'
-import { freshValue, sendBeat, travelMs } from './beats.ts'
 import type { StepReport } from './model.ts'
-import { directionFrom } from './switch-sides.ts'
+import { switchTask } from './switch-sides.ts'
 
 const samples = 5
 const timeoutMs = 5_000
@@ -18,27 +19,22 @@ export async function predictPauseMs(
   parts: ArmParts,
   steps: readonly StepReport[],
 ): Promise<number> {
-  const { context, sides, mode, wallMs, signal } = parts
+  const { context, sides, mode, signal } = parts
   const { from, to } = sides
-  const fresh = (): bigint => freshValue(wallMs())
   const wait = { timeoutMs, signal }
   const out = directionFrom(from.side)
   const back = directionFrom(to.side)
   const fromRtt = await median(() => elapsed(() => from.control.query('SELECT 1')))
   const toRtt = await median(() => elapsed(() => to.control.query('SELECT 1')))
-  const fromCommit = await median(() =>
-    elapsed(() => sendBeat(from.control, out, 'probe', fresh(), wait)),
-  )
-  const toCommit = await median(() =>
-    elapsed(() => sendBeat(to.control, back, 'probe', fresh(), wait)),
-  )
-  const forth = await median(() => travelMs(from.control, to.control, out, fresh(), wait))
+  const fromCommit = await median(() => elapsed(() => sendMarker(from.control, out, 'probe', wait)))
+  const toCommit = await median(() => elapsed(() => sendMarker(to.control, back, 'probe', wait)))
+  const forth = await median(() => travelMs(from.control, to.control, out, wait))
   const turn =
     mode === 'both'
-      ? await median(() => travelMs(to.control, from.control, back, fresh(), wait))
+      ? await median(() => travelMs(to.control, from.control, back, wait))
       : (steps.find(({ step }) => step === 'reverse')?.tookMs ?? 0)
   const connect = await elapsed(async () => {
-    const options = { side: to.side, purpose: 'control', task: 'switch' } as const
+    const options = { side: to.side, purpose: 'control', task: switchTask } as const
     const client: SqlClient = await connectAs(context, options)
     client.close()
   })

@@ -5,16 +5,10 @@
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import type { Side } from '../../../shared/side.ts'
 import type { FenceSpec } from '../fence.ts'
-import type { Direction } from '../names.ts'
 import { connectAs, databaseOf, purposes, roleOf, type MigrationContext } from '../side-login.ts'
 
 /** What the server shows for our connections, after `pontoon `. */
 export const switchTask = 'switch'
-
-/** Direction in which changes leave that side. */
-export function directionFrom(side: Side): Direction {
-  return side === 'source' ? 'forward' : 'reverse'
-}
 
 /** One side with its connections: `control` leads, `watch` looks beside it, `replication` owns subscriptions. */
 export interface SwitchSide {

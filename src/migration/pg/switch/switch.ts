@@ -11,6 +11,7 @@ import type { Clock } from '../../../shared/clock.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
 import type { SwitchRecord } from '../../../store/switch-record.ts'
 import { readPrior } from '../fence.ts'
+import { directionFrom } from '../names.ts'
 import { readSequences, readTables } from '../tables.ts'
 import { armReverse, awaitLowLag, makeReady, proveReverse, type ArmParts } from './arm.ts'
 import {
@@ -39,7 +40,7 @@ import {
 import { predictPauseMs } from './predict.ts'
 import { StepLog, type StepWatch } from './step-log.ts'
 import { findStreams, streamMode, type Stream, type StreamMode } from './stream.ts'
-import { directionFrom, fenceSpec, openSides, type SwitchSides } from './switch-sides.ts'
+import { fenceSpec, openSides, type SwitchSides } from './switch-sides.ts'
 
 export interface SwitchParts extends SwitchContext {
   readonly clock: Clock
@@ -130,19 +131,17 @@ class Switch {
   }
 
   #armParts(sides: SwitchSides, mode: StreamMode): ArmParts {
-    const { clock } = this.#parts
     return {
       context: this.#parts,
       sides,
       mode,
-      wallMs: () => clock.wallMs(),
       signal: this.#signal,
     }
   }
 
   /** Before the pause (P1 to P4): nothing here touches the traffic. */
   async #prepare(sides: SwitchSides): Promise<Prepared> {
-    const { service, config, clock } = this.#parts
+    const { service, config } = this.#parts
     const { from, to } = sides
     const mode = streamMode(from.control, to.control)
     const arm = this.#armParts(sides, mode)
@@ -168,7 +167,6 @@ class Switch {
       sequences: await readSequences(from.watch, exclude),
       stream,
       errors: state?.errors?.apply ?? null,
-      wallMs: () => clock.wallMs(),
     }
     this.#signal.throwIfAborted()
     return { plan, mode, back }

@@ -8,7 +8,7 @@ import { SqlClient, type SqlOptions } from '../../../net/pg/sql-client.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
 import { sides, type Side } from '../../../shared/side.ts'
 import type { Drift } from '../drift.ts'
-import { directions, publicationName, type Direction } from '../names.ts'
+import { directionFrom, directions, publicationName, type Direction } from '../names.ts'
 import { loginAs, type MigrationContext } from '../side-login.ts'
 import { readSlot } from '../slot.ts'
 import { writeBeat } from './beat.ts'
@@ -116,7 +116,7 @@ export class SyncSupervisor {
 
   async #lookAt(clients: Clients, options: SqlOptions): Promise<SyncView | null> {
     const { primary, epoch } = this.#parts.route()
-    const direction: Direction = primary === 'source' ? 'forward' : 'reverse'
+    const direction = directionFrom(primary)
     this.#seen = await this.#present(direction, clients, options)
     if (this.#seen.length === 0) return null
     const health: SyncHealth[] = []
@@ -232,7 +232,7 @@ export class SyncSupervisor {
   async #withoutSide(cause: string, options: SqlOptions): Promise<SyncView | null> {
     this.#around.forget()
     if (this.#seen.length === 0) return null
-    const direction: Direction = this.#parts.route().primary === 'source' ? 'forward' : 'reverse'
+    const direction = directionFrom(this.#parts.route().primary)
     const health: SyncHealth[] = []
     for (const one of this.#seen) {
       const sender = this.#clients.get(sendingSide(one))

@@ -4,16 +4,12 @@
  * applied in the order of commits. Callers that wait at the same time share a row.
  */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
-import { systemClock, type Clock } from '../../../shared/clock.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
-import { wait } from '../../../shared/wait.ts'
-import { beatSql, readBeatSql } from '../control-schema.ts'
-import { heartbeatTable, subscriptionName, type Direction } from '../names.ts'
+import { awaitMarker, sendMarker } from '../beats.ts'
+import { directionFrom, heartbeatTable, subscriptionName, type Direction } from '../names.ts'
 import { literal } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
-
-const pollMs = 5
 
 export interface AlignmentOptions {
   readonly context: MigrationContext
@@ -21,7 +17,6 @@ export interface AlignmentOptions {
   /** How long the other side may take to catch up. */
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
-  readonly clock?: Clock
 }
 
 /** `none`: nothing has been set up that would carry changes. */
@@ -32,16 +27,13 @@ export class Alignment {
   readonly #reader: SqlClient
   readonly #direction: Direction
   readonly #options: AlignmentOptions
-  readonly #clock: Clock
   #running: Promise<void> = Promise.resolve()
   #next: Promise<void> | null = null
-  #lastValue = 0n
 
   private constructor(writer: SqlClient, reader: SqlClient, options: AlignmentOptions) {
     this.#writer = writer
     this.#reader = reader
     this.#options = options
-    this.#clock = options.clock ?? systemClock
     this.#direction = directionFrom(options.primary)
   }
 
@@ -80,29 +72,19 @@ export class Alignment {
 
   async #round(): Promise<void> {
     const { signal, timeoutMs, primary } = this.#options
-    const deadlineMs = this.#clock.wallMs() + timeoutMs
-    const value = this.#newValue()
-    await this.#writer.run(beatSql(this.#direction, 'verify', value), { signal })
-    const question = readBeatSql(this.#direction, 'verify')
-    for (;;) {
-      const seen = await this.#reader.value(question, undefined, { signal })
-      if (seen !== null && BigInt(seen) >= value) return
-      if (this.#clock.wallMs() > deadlineMs) {
-        throw new PontoonError(
-          'SYNC_BEHIND',
-          `the ${otherSide(primary)} has not applied within ${timeoutMs} ms what the ${primary} ` +
-            'has committed: see pontoon sync',
-        )
-      }
-      await wait(pollMs, signal)
+    const options = { timeoutMs, signal }
+    const marker = await sendMarker(this.#writer, this.#direction, 'verify', options)
+    try {
+      await awaitMarker(this.#reader, marker, options)
+    } catch (error) {
+      if (!(error instanceof PontoonError) || error.code !== 'SYNC_BEHIND') throw error
+      throw new PontoonError(
+        'SYNC_BEHIND',
+        `the ${otherSide(primary)} has not applied within ${timeoutMs} ms what the ${primary} ` +
+          'has committed: see pontoon sync',
+        { cause: error },
+      )
     }
-  }
-
-  /** Larger than any before it, of this and of earlier runs. */
-  #newValue(): bigint {
-    const now = BigInt(Math.round(this.#clock.wallMs())) * 1_000n
-    this.#lastValue = now > this.#lastValue ? now : this.#lastValue + 1n
-    return this.#lastValue
   }
 }
 
@@ -123,8 +105,4 @@ export async function readSyncState(
   )
   if (rows.length === 0) return 'none'
   return rows.some(([isEnabled]) => isEnabled === 't') ? 'running' : 'stopped'
-}
-
-export function directionFrom(primary: Side): Direction {
-  return primary === 'source' ? 'forward' : 'reverse'
 }

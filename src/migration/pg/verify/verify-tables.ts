@@ -189,12 +189,12 @@ class Run {
     chosen: Chosen,
     journal: Journal,
   ): Promise<Run> {
-    const { context, signal, clock, jobs = verifyDefaults.jobs } = options
+    const { context, signal, jobs = verifyDefaults.jobs } = options
     const { primary } = setting
     const timeoutMs = options.syncTimeoutMs ?? verifyDefaults.syncTimeoutMs
     const isAligned = setting.sync === 'running' && options.asIs !== true
     const alignment = isAligned
-      ? await Alignment.open({ context, primary, timeoutMs, signal, clock })
+      ? await Alignment.open({ context, primary, timeoutMs, signal })
       : null
     try {
       // Proves that changes arrive at all, before anything is called equal.
