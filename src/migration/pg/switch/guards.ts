@@ -3,7 +3,9 @@
  * that does not hold says what to mend. `blocker` refuses the switch, `warning` is reported.
  */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import type { Route } from '../../../routing/route.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
+import { wait } from '../../../shared/wait.ts'
 import { readMark } from '../control-schema.ts'
 import { arrayLiteral, isFenced } from '../fence.ts'
 import { findDrift } from '../drift.ts'
@@ -15,7 +17,7 @@ import { isUserRelationSql, readSequences, readTables, type Table } from '../tab
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
 import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
 import { applicationRoles, ownRoles, type SwitchSide, type SwitchSides } from './switch-sides.ts'
-import type { Stream } from './stream.ts'
+import { findStreams, type Stream } from './stream.ts'
 
 export interface GuardParts {
   readonly context: MigrationContext
@@ -30,16 +32,15 @@ export interface GuardParts {
 export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> {
   const { sides } = parts
   const guards = await Promise.all([
-    marksGuard(parts),
     streamGuard(parts),
     schemaGuard(parts),
     bypassGuard(parts),
     ...[sides.from, sides.to].flatMap((side) => [
       transactionsGuard(parts.context, side),
       triggersGuard(side),
-      roomGuard(side),
       sequencesGuard(parts.context, side),
     ]),
+    roomGuard(parts),
     schedulerGuard(sides),
     unsyncedGuard(parts),
   ])
@@ -50,8 +51,8 @@ export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> 
   return [rolesGuard(parts), pinnedGuard(parts), ...guards.flat(), ...fences]
 }
 
-async function marksGuard({ sides, participant }: GuardParts): Promise<Guard> {
-  const { primary, epoch } = participant.route
+/** Alone and before all others: where it does not hold, nothing may be touched. */
+export async function marksGuard(sides: SwitchSides, { primary, epoch }: Route): Promise<Guard> {
   const wrong: string[] = []
   for (const { side, control } of [sides.from, sides.to]) {
     const mark = await readMark(control)
@@ -135,7 +136,25 @@ async function schemaGuard({ context, sides, tables }: GuardParts): Promise<read
 }
 
 /** Backends of this database that are not the proxy's: the fence would end their work. */
-async function bypassGuard({ context, sides, participant }: GuardParts): Promise<Guard> {
+async function bypassGuard(parts: GuardParts): Promise<Guard> {
+  const { side } = parts.sides.from
+  let found = await bypassing(parts)
+  // The proxy learns a server's pid a moment after the database shows it.
+  if (found.length > 0) {
+    await wait(secondLookMs)
+    found = await bypassing(parts)
+  }
+  if (found.length === 0) return ok('bypass', `nobody uses ${side} past Pontoon`)
+  return blocker(
+    'bypass',
+    `connected to ${side} past Pontoon: ${found.join('; ')}; point them at Pontoon, end them, ` +
+      'or name them in migration.allowApplications',
+  )
+}
+
+const secondLookMs = 200
+
+async function bypassing({ context, sides, participant }: GuardParts): Promise<readonly string[]> {
   const { from } = sides
   const pids = participant.backends(from.side)
   const { rows } = await from.watch.query(
@@ -151,16 +170,10 @@ async function bypassGuard({ context, sides, participant }: GuardParts): Promise
       arrayLiteral(context.config.migration.allowApplications),
     ],
   )
-  if (rows.length === 0) return ok('bypass', `nobody uses ${from.side} past Pontoon`)
-  const who = rows.map(([pid, user, application, address]) => {
+  return rows.map(([pid, user, application, address]) => {
     const called = application === '' ? '' : ` (${application})`
     return `${user}${called} from ${address}, pid ${pid}`
   })
-  return blocker(
-    'bypass',
-    `connected to ${from.side} past Pontoon: ${who.join('; ')}; point them at Pontoon, end them, ` +
-      'or name them in migration.allowApplications',
-  )
 }
 
 function pinnedGuard({ participant, pinned }: GuardParts): Guard {
@@ -218,7 +231,10 @@ async function sequencesGuard({ config }: MigrationContext, at: SwitchSide): Pro
   return rightsGuard(at, await readSequences(at.watch, config.migration.exclude))
 }
 
-async function roomGuard(at: SwitchSide): Promise<Guard> {
+/** For the slot of the way back, where it is not there already. */
+async function roomGuard({ context, sides }: GuardParts): Promise<Guard> {
+  const { from, to: at } = sides
+  const back = await findStreams(from.replication, context.service, directionFrom(at.side))
   const { rows } = await at.watch.query(
     `SELECT pg_catalog.current_setting('wal_level'),
        pg_catalog.current_setting('max_replication_slots')::int -
@@ -229,7 +245,7 @@ async function roomGuard(at: SwitchSide): Promise<Guard> {
   const [level, slots, senders] = rows[0] ?? []
   if (level !== 'logical')
     return blocker('room', `wal_level of ${at.side} is ${level}: the way back needs logical`)
-  return Number(slots) > 0 && Number(senders) > 0
+  return back.length > 0 || (Number(slots) > 0 && Number(senders) > 0)
     ? ok('room', `${at.side} has room for a slot and a WAL sender`)
     : blocker('room', `${at.side}: raise max_replication_slots and max_wal_senders`)
 }

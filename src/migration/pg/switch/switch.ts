@@ -24,7 +24,8 @@ import {
   type SwitchContext,
 } from './carry-out.ts'
 import { drain } from './drain.ts'
-import { checkGuards } from './guards.ts'
+import { checkGuards, marksGuard } from './guards.ts'
+import { lockSwitch } from './lock.ts'
 import type { Guard, HeldGate, SwitchReport, SwitchRequest } from './model.ts'
 import {
   awaitApplied,
@@ -114,7 +115,8 @@ class Switch {
       if (store.switchOf(service)?.id === this.#request.id) throw thrown
       const { message } = toPontoonError(thrown)
       const at = this.#steps.current
-      return this.#report('refused', at === null ? message : `${at}: ${message}`)
+      const outcome = this.#signal.aborted ? 'aborted' : 'refused'
+      return this.#report(outcome, at === null ? message : `${at}: ${message}`)
     } finally {
       sides?.close()
     }
@@ -131,27 +133,17 @@ class Switch {
   }
 
   #armParts(sides: SwitchSides, mode: StreamMode): ArmParts {
-    return {
-      context: this.#parts,
-      sides,
-      mode,
-      signal: this.#signal,
-    }
+    return { context: this.#parts, sides, mode, signal: this.#signal }
   }
 
   /** Before the pause (P1 to P4): nothing here touches the traffic. */
   async #prepare(sides: SwitchSides): Promise<Prepared> {
-    const { service, config } = this.#parts
+    const { config } = this.#parts
     const { from, to } = sides
     const mode = streamMode(from.control, to.control)
     const arm = this.#armParts(sides, mode)
     const { exclude } = config.migration
-    await straighten(this.#parts, sides)
-    const tables = await readTables(from.watch, exclude)
-    const streams = await findStreams(to.replication, service, directionFrom(from.side))
-    const stream = streams.at(-1) ?? null
-    await this.#steps.run('guards', () => this.#checkGuards(arm, { tables, stream }))
-    assert(stream !== null, 'the guards have seen a stream')
+    const stream = await this.#steps.run('guards', () => this.#checkGuards(sides))
     await this.#steps.run('publication', () => makeReady(arm, this.#before))
     const back = await this.#steps.run('reverse', () => armReverse(arm))
     await this.#steps.run('proof', () => proveReverse(arm))
@@ -172,13 +164,28 @@ class Switch {
     return { plan, mode, back }
   }
 
-  async #checkGuards(
-    { context, sides }: ArmParts,
-    found: Pick<Parameters<typeof checkGuards>[0], 'tables' | 'stream'>,
-  ): Promise<void> {
-    const { participant } = this.#parts
+  /** The sync that the switch waits for. */
+  async #checkGuards(sides: SwitchSides): Promise<Stream> {
+    const { service, config, participant } = this.#parts
+    const { from, to } = sides
     const { pinned } = this.#request
-    this.#guards = await checkGuards({ context, sides, participant, pinned, ...found })
+    await lockSwitch(sides, this.#signal)
+    // What is left of an earlier switch is not put straight for a route that may be out of date.
+    const marks = await marksGuard(sides, this.#before)
+    this.#guards = [marks]
+    this.#refuseBlocked()
+    await straighten(this.#parts, sides)
+    const tables = await readTables(from.watch, config.migration.exclude)
+    const streams = await findStreams(to.replication, service, directionFrom(from.side))
+    const stream = streams.at(-1) ?? null
+    const parts = { context: this.#parts, sides, participant, pinned, tables, stream }
+    this.#guards = [marks, ...(await checkGuards(parts))]
+    this.#refuseBlocked()
+    assert(stream !== null, 'the guards have seen a stream')
+    return stream
+  }
+
+  #refuseBlocked(): void {
     const failed = this.#guards.filter(({ ok, severity }) => !ok && severity === 'blocker')
     if (failed.length > 0)
       throw new PontoonError('MIGRATION_REFUSED', failed.map(({ text }) => text).join('. '))

@@ -1,10 +1,16 @@
-/** What a switch that ends early, or has ended early before, leaves behind: nothing. */
+/**
+ * What a switch that ends early, or has ended early before, leaves behind: nothing. And what one
+ * that must not begin touches: nothing.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Client } from 'pg'
 import tap from 'tap'
 import { loadConfig } from '../../../../src/config/load.ts'
 import { createLog } from '../../../../src/control/logging.ts'
-import { startRuntime } from '../../../../src/control/runtime.ts'
+import { startRuntime, type Runtime } from '../../../../src/control/runtime.ts'
 import type { Operation } from '../../../../src/control/switches.ts'
+import { connectAs } from '../../../../src/migration/pg/side-login.ts'
 import type { StepName } from '../../../../src/migration/pg/switch/model.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
@@ -21,13 +27,15 @@ await tap.test('a switch that ends early', async (whole) => {
   whole.teardown(() => pair.stop())
   const { config } = loadConfig([pair.configFile], {})
   let before: (step: StepName) => Promise<void> | void = nothing
-  const runtime = await startRuntime({
-    config,
-    configFiles: [pair.configFile],
-    log: createLog('error', { write: (line) => process.stderr.write(line) }),
-    clock: systemClock,
-    beforeStep: (step) => before(step),
-  })
+  const startSidecar = (): Promise<Runtime> =>
+    startRuntime({
+      config,
+      configFiles: [pair.configFile],
+      log: createLog('error', { write: (line) => process.stderr.write(line) }),
+      clock: systemClock,
+      beforeStep: (step) => before(step),
+    })
+  let runtime = await startSidecar()
   whole.teardown(() => runtime.stop('test', 0))
 
   const ask = async (method: string, path: string, body: object = {}): Promise<Operation> => {
@@ -67,7 +75,7 @@ await tap.test('a switch that ends early', async (whole) => {
     const started = await start()
     await reached
     await ask('POST', `/v1/operations/${started.id}/abort`)
-    t.equal((await ended(started)).state, 'refused')
+    t.equal((await ended(started)).state, 'aborted')
     before = nothing
     await holder.end()
     t.same(await pair.source.query('SELECT subname FROM pg_subscription'), [])
@@ -92,6 +100,23 @@ await tap.test('a switch that ends early', async (whole) => {
     await worker.end()
   })
 
+  await whole.test('is refused while another Pontoon switches', async (t) => {
+    const other = await connectAs(pair.context, {
+      side: 'target',
+      purpose: 'control',
+      task: 'switch',
+    })
+    await other.run('SELECT pg_advisory_lock(1886351988, 1937205620)')
+    t.match(await ended(await start()), {
+      state: 'refused',
+      report: { reason: new RegExp(`target is locked by pontoon switch, pid ${other.pid} from`) },
+    })
+    other.close()
+  })
+
+  const stateFile = join(pair.folder, 'state', 'state.json')
+  const stateBefore = readFileSync(stateFile)
+
   await whole.test('a slot that an earlier one has left is no hindrance', async (t) => {
     await pair.target.query(
       "SELECT pg_create_logical_replication_slot('pontoon_orders_reverse_2', 'pgoutput')",
@@ -103,5 +128,18 @@ await tap.test('a switch that ends early', async (whole) => {
       { slot_name: 'pontoon_orders_reverse_2', active: true },
     ])
     t.same(await pair.source.query('SELECT slot_name FROM pg_replication_slots'), [])
+  })
+
+  await whole.test('with a state file from before it is refused and touches nothing', async (t) => {
+    await runtime.stop('test', 0)
+    writeFileSync(stateFile, stateBefore)
+    runtime = await startSidecar()
+    t.match(await ended(await start()), { state: 'refused', report: { reason: /in doubt/ } })
+    t.match(await pair.source.query('SELECT subname, subenabled FROM pg_subscription'), [
+      { subname: 'pontoon_orders_reverse_2', subenabled: true },
+    ])
+    t.match(await pair.target.query('SELECT slot_name, active FROM pg_replication_slots'), [
+      { slot_name: 'pontoon_orders_reverse_2', active: true },
+    ])
   })
 })
