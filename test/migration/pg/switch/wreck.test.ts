@@ -1,0 +1,133 @@
+/**
+ * What dead processes, dead statements and dead connections leave behind, and that what follows a
+ * decision gets over it. switch-faults.soak.ts meets these by chance; here they are made.
+ */
+import { mkdirSync, rmdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import tap from 'tap'
+import { loadConfig } from '../../../../src/config/load.ts'
+import { createLog } from '../../../../src/control/logging.ts'
+import { startRuntime } from '../../../../src/control/runtime.ts'
+import { fenceSql, readPrior } from '../../../../src/migration/pg/fence.ts'
+import { connectAs } from '../../../../src/migration/pg/side-login.ts'
+import type { StepName } from '../../../../src/migration/pg/switch/model.ts'
+import { fenceSpec } from '../../../../src/migration/pg/switch/switch-sides.ts'
+import { systemClock } from '../../../../src/shared/clock.ts'
+import { runSwitch } from '../../../support/switch-operation.ts'
+import { SwitchPair } from '../../../support/switch-pair.ts'
+import { until } from '../../../support/until.ts'
+
+tap.setTimeout(170_000)
+
+const fences = 'SELECT count(*)::int AS fences FROM pontoon.fence'
+const marks = 'SELECT epoch::int, primary_side FROM pontoon.mark'
+
+await tap.test('a switch gets over', async (whole) => {
+  const pair = await SwitchPair.start({ source: 17, target: 17, relays: true })
+  whole.teardown(() => pair.stop())
+  const { config } = loadConfig([pair.configFile], {})
+  let before: (step: StepName) => Promise<void> | void
+  const runtime = await startRuntime({
+    config,
+    configFiles: [pair.configFile],
+    log: createLog('error', { write: () => undefined }),
+    clock: systemClock,
+    beforeStep: (step) => before(step),
+  })
+  whole.teardown(() => runtime.stop('test', 0))
+  const stateFolder = join(pair.folder, 'state')
+  const write = async (): Promise<void> => {
+    const client = new Client(pair.url())
+    await client.connect()
+    await client.query('INSERT INTO records (writer, number) VALUES (1, 1)')
+    await client.end()
+  }
+  whole.beforeEach(() => {
+    before = () => undefined
+  })
+
+  await whole.test('a fence of its own that comes after its undo', async (t) => {
+    const late = new Client({
+      connectionString: pair.source.url('shop', 'control', 'control'),
+      application_name: 'pontoon switch',
+    })
+    late.on('error', () => undefined)
+    const control = await connectAs(pair.context, {
+      side: 'source',
+      purpose: 'control',
+      task: 'test',
+    })
+    const spec = fenceSpec(pair.context, 'source')
+    const sql = fenceSql(spec, await readPrior(control, spec))
+    control.close()
+    before = async (step) => {
+      if (step === 'fence') throw new Error('the statement is given up')
+      if (step !== 'undo') return
+      // The server has got it all the same, and is not done with it.
+      await late.connect()
+      await late.query(`BEGIN; ${sql}`)
+    }
+    t.match(await runSwitch(pair.adminUrl, 'cutover'), { state: 'aborted' })
+    await t.rejects(late.query('COMMIT'), 'its backend was ended')
+    t.match(await pair.source.query(fences, 'shop'), [{ fences: 0 }])
+    await write()
+  })
+
+  await whole.test('a state file that cannot be written when all is undone', async (t) => {
+    const inTheWay = join(stateFolder, 'state.json.tmp')
+    before = (step) => {
+      if (step === 'fence') throw new Error('broken')
+      if (step !== 'undo') return
+      mkdirSync(inTheWay)
+      // Clients have gone on, and only the record of the switch is still there.
+      void write().finally(() => rmdirSync(inTheWay))
+    }
+    t.match(await runSwitch(pair.adminUrl, 'cutover'), { state: 'aborted' })
+  })
+
+  await whole.test('one of its connections that cannot be opened', async (t) => {
+    const switching = `SELECT pid FROM pg_stat_activity WHERE application_name = 'pontoon switch'`
+    await pair.target.query("ALTER ROLE control PASSWORD 'another'")
+    // The others are still on their way when it fails.
+    pair.network?.sides.source.delay(300)
+    t.match(await runSwitch(pair.adminUrl, 'cutover'), {
+      state: 'refused',
+      report: { reason: /password/ },
+    })
+    await until(
+      async () => (await pair.source.query(switching)).length === 0,
+      'the others are closed',
+    )
+    pair.network?.sides.source.heal()
+    await pair.target.query("ALTER ROLE control PASSWORD 'control'")
+  })
+
+  await whole.test('a crash that would take back what the roles have set', async (t) => {
+    await pair.source.query('ALTER ROLE control SET synchronous_commit = off')
+    const control = await connectAs(pair.context, {
+      side: 'source',
+      purpose: 'control',
+      task: 'test',
+    })
+    t.equal(await control.value('SHOW synchronous_commit'), 'on')
+    control.close()
+  })
+
+  await whole.test('a side that was down when it was to be told', async (t) => {
+    const done = await runSwitch(pair.adminUrl, 'cutover')
+    t.equal(done.state, 'done', done.report?.reason ?? '')
+    t.match(await pair.source.query(marks, 'shop'), [{ epoch: 2, primary_side: 'target' }])
+    await pair.source.query(
+      "BEGIN READ WRITE; UPDATE pontoon.mark SET epoch = 1, primary_side = 'source'; COMMIT",
+      'shop',
+    )
+    before = async (step) => {
+      if (step !== 'start') return
+      t.match(await pair.source.query(marks, 'shop'), [{ primary_side: 'target' }])
+    }
+    const back = await runSwitch(pair.adminUrl, 'rollback')
+    t.equal(back.state, 'done', back.report?.reason ?? '')
+    t.match(await pair.source.query(marks, 'shop'), [{ epoch: 3, primary_side: 'source' }])
+  })
+})
