@@ -224,16 +224,19 @@ export class Switches {
     }
     const update = (change: Partial<Operation>): void => {
       const kept = this.#operations.get(id)
-      if (kept === undefined) return
-      kept.operation = { ...kept.operation, ...change }
-      events.publish('operation', { ...kept.operation })
+      if (kept !== undefined) kept.operation = { ...kept.operation, ...change }
+    }
+    const tell = (change: Partial<Operation>): void => {
+      update(change)
+      events.publish('operation', { ...this.get(id) })
     }
     const watch: StepWatch = {
       beforeStep: async (step) => {
-        update({ step, stepText: stepTexts[step] })
+        tell({ step, stepText: stepTexts[step] })
         await this.#parts.beforeStep?.(step)
       },
       onStep: (report) => {
+        // The next step tells it, or the end.
         update({ steps: [...this.get(id).steps, report] })
       },
     }
@@ -248,12 +251,14 @@ export class Switches {
       clock,
       watch,
     }
-    const ended = work(parts, abort.signal).then(
-      (report) => update({ state: report.outcome, step: null, stepText: '', report }),
+    // Begins once it is listed below, so that its first step is told too.
+    const begun = Promise.resolve().then(() => work(parts, abort.signal))
+    const ended = begun.then(
+      (report) => tell({ state: report.outcome, step: null, stepText: '', report }),
       (thrown: unknown) => {
         const error = toPontoonError(thrown)
         log.error({ service: service.name, err: error, operation: id }, `${kind} failed`)
-        update({ state: 'failed', stepText: error.message })
+        tell({ state: 'failed', stepText: error.message })
       },
     )
     this.#forgetOld()

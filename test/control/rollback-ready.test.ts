@@ -12,6 +12,7 @@ import { pontoon } from '../cli/capture.ts'
 import { runSwitch } from '../support/switch-operation.ts'
 import { SwitchPair } from '../support/switch-pair.ts'
 import { until } from '../support/until.ts'
+import { subscribe } from './event-stream.ts'
 
 tap.setTimeout(120_000)
 
@@ -88,8 +89,19 @@ await tap.test('conditions of a rollback', async (whole) => {
   })
 
   await whole.test('after it a rollback is ready', async (t) => {
+    const { until: nextOf } = await subscribe(t, pair.adminUrl)
     const done = await runSwitch(pair.adminUrl, 'cutover')
     t.equal(done.state, 'done', done.report?.reason ?? '')
+    const told: unknown[] = []
+    for (let one = await nextOf('operation'); one.data['state'] === 'running';) {
+      told.push(one.data['step'])
+      one = await nextOf('operation')
+    }
+    t.same(
+      told,
+      done.steps.map(({ step }) => step),
+      'each step is told once',
+    )
     await ready()
     const text = await metrics()
     t.match(text, 'pontoon_rollback_ready{service="orders"} 1')
