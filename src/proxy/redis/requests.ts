@@ -122,6 +122,10 @@ export class Requests {
     const { context } = session
     const { book, route } = context
     let relay = session.sharedServer()
+    if (this.#mustLeave(relay)) {
+      session.drain()
+      return start
+    }
     let offset = start
     let runStart = start
     const now = context.clock.nowMs()
@@ -198,6 +202,11 @@ export class Requests {
     return offset
   }
 
+  /** Who asks without a pause would never let go of a server that is given up. */
+  #mustLeave(relay: ServerRelay | null): boolean {
+    return relay?.isRetiring === true && this.#session.outstanding > 0
+  }
+
   #send(relay: ServerRelay | null, bytes: Buffer, start: number, end: number): void {
     const session = this.#session
     if (relay === null || end === start) return
@@ -270,7 +279,8 @@ export class Requests {
     if (route.reads > 0) reads.sideOf(record, bytes, offset, next)
     const relay = session.serverAtHand()
     if (relay === null) return offset
-    if (relay.server.side !== route.primary && session.outstanding > 0) {
+    const isElsewhere = relay.server.side !== route.primary && session.outstanding > 0
+    if (isElsewhere || this.#mustLeave(relay)) {
       session.drain()
       return offset
     }

@@ -170,3 +170,26 @@ await t.test('a server held up for a client that goes elsewhere is read again', 
   test.equal(await other.ask('PING'), 'PONG')
   for (const one of [client, other]) one.destroy()
 })
+
+await t.test(
+  'a client that always owes something leaves a server that is given up',
+  async (test) => {
+    const pontoon = await serve(test)
+    const client = await pontoon.client()
+    await client.call('PING')
+    redis.pause()
+    client.send('SET', 'first', '1')
+    await until(() => pontoon.service.snapshot().clients.active === 1, 'it is under way')
+    pontoon.service.reconnect()
+    const before = pontoon.service.stats.serversOpenedTotal
+    for (const word of ['second', 'third']) client.send('ECHO', word)
+    client.send('XINFO', 'HELP')
+    await until(() => pontoon.service.stats.bytesFromClients > 100, 'they have come')
+    redis.resume()
+    for (const expected of ['OK', 'second', 'third']) test.equal(await client.value(), expected)
+    test.ok(Array.isArray(await client.value()))
+    test.equal(pontoon.service.stats.serversOpenedTotal, before + 1)
+    await until(() => pontoon.servers() === 1, 'the one that was given up is gone')
+    client.destroy()
+  },
+)
