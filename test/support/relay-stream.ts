@@ -57,6 +57,10 @@ export class RelayStream {
     })
   }
 
+  get isHolding(): boolean {
+    return this.#queue.length > 0
+  }
+
   countFromHere(): void {
     this.#passed = 0
   }

@@ -78,6 +78,11 @@ export class Relay {
     this.#change(directions, (faults) => (faults.stalled = false))
   }
 
+  /** How many connections have something waiting in that direction. */
+  holding(direction: Direction): number {
+    return [...this.#pairs].filter(({ streams }) => streams[direction].isHolding).length
+  }
+
   /** Passes `bytes` more of each connection in that direction and loses the rest silently. */
   dropAfterBytes(bytes: number | undefined, directions: Directions = 'both'): void {
     this.#changeAtOffset(directions, (faults) => (faults.dropAfterBytes = bytes))

@@ -8,9 +8,6 @@ import { readArguments, splitInline } from '../../wire/redis/arguments.ts'
 import { marker } from '../../wire/redis/protocol.ts'
 import { command } from '../../wire/redis/write.ts'
 
-/** As much of the answer as tells the id. */
-export const answerBytesMax = 64
-
 export class LatestIds {
   readonly #words: Buffer[]
   /** Which words are `$`. */

@@ -9,10 +9,10 @@ import type { RedisServer } from '../../net/redis/server.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import { unreachable } from '../../shared/assert.ts'
 import { marker } from '../../wire/redis/protocol.ts'
-import { readArgument, splitInline } from '../../wire/redis/arguments.ts'
+import { splitInline } from '../../wire/redis/arguments.ts'
 import { command } from '../../wire/redis/write.ts'
 import { Handling, type CommandRecord } from './command-book.ts'
-import { answerBytesMax, LatestIds } from './latest-ids.ts'
+import { LatestIds } from './latest-ids.ts'
 import { ServerRelay } from './server-relay.ts'
 import { heldCommandBytesMax } from './limits.ts'
 import type { Session } from './session.ts'
@@ -35,10 +35,8 @@ const namesClients = /^client\|(?:tracking|getredir)$/
 /** After these the server speaks unasked, or does not answer, in a way that no framing follows. */
 const rawInAnyVersion = /^(?:monitor|p?sync|client\|reply)$/
 
-interface Aside {
-  beginning: string
-  readonly answered: (beginning: string) => void
-}
+/** A command that is to end may not have come to block yet: how long until the server is asked again. */
+const recallAgainMs = 10
 
 export class OwnServer {
   readonly relay: ServerRelay
@@ -58,13 +56,13 @@ export class OwnServer {
   /** Where its streams ended when it was sent. */
   #latest: LatestIds | null = null
   #isRecalled = false
+  /** The server is asked to end it, or will be. */
+  #recall: 'none' | 'asked' | 'later' = 'none'
   /** A command is under way that the server may never answer. */
   #mayWait = false
   /** The subscription whose confirmation is owed; the session counts it as one reply. */
   #confirming: CommandRecord | null = null
   #isRefused = false
-  /** What was sent aside and wants the beginning of its reply. */
-  readonly #asides: Aside[] = []
   /** Where the bytes begin that were taken and are not sent yet. */
   #takenFrom = 0
   /** What SELECT or HELLO asked for, once it succeeds. */
@@ -219,7 +217,7 @@ export class OwnServer {
     this.#latest = LatestIds.of(this.#blocking)
     if (this.#latest === null) return
     this.#forward(bytes, at)
-    for (const [request, answered] of this.#latest.questions()) this.#sendAside(request, answered)
+    for (const [request, answered] of this.#latest.questions()) this.relay.ask(request, answered)
   }
 
   /**
@@ -230,9 +228,28 @@ export class OwnServer {
   recall(): void {
     const session = this.#session
     const { clientId, side } = this.relay.server
-    if (this.#blocking === null || session.outstanding !== 1 || clientId === null) return
+    if (this.#blocking === null || clientId === null || this.#recall !== 'none') return
+    if (session.outstanding !== 1) {
+      // Replies ahead of it are to come, and one of those may be of a WAIT.
+      this.#recallLater()
+      return
+    }
+    const recalled = this.#blocking
+    this.#recall = 'asked'
     this.#isRecalled = true
-    session.groups[side].ask(command('CLIENT', 'UNBLOCK', clientId, 'TIMEOUT'))
+    session.groups[side].ask(command('CLIENT', 'UNBLOCK', clientId, 'TIMEOUT'), (answer) => {
+      this.#recall = 'none'
+      // It has taken another way than the command, and may have been faster.
+      if (answer !== ':1\r\n' && this.#blocking === recalled) this.#recallLater()
+    })
+  }
+
+  #recallLater(): void {
+    this.#recall = 'later'
+    setTimeout(() => {
+      this.#recall = 'none'
+      if (!this.#session.context.gate.isOpen) this.recall()
+    }, recallAgainMs)
   }
 
   /** A reply of this type is the error of a subscription: its confirmation is still to come. */
@@ -314,34 +331,14 @@ export class OwnServer {
    * a shared one; any command brings this one to the same place in the replication stream.
    */
   #catchUp(): void {
-    this.#sendAside(command('PING'))
+    this.relay.ask(command('PING'))
   }
 
   /** False where an AUTH would be in the way: in a MULTI, a stream, or a command that passes. */
   logInAgain(request: Buffer): boolean {
     if (this.mustFinish || this.relay.isRaw) return false
-    this.#sendAside(request)
+    this.relay.ask(request)
     return true
-  }
-
-  /** A command whose reply is nobody's; `answered` gets the beginning of it. */
-  #sendAside(request: Buffer, answered: (beginning: string) => void = () => undefined): void {
-    const { book, clock } = this.#session.context
-    const name = readArgument(request, 0, request.length, 0) ?? request
-    this.relay.owed.push(null, book.find(name, 0, name.length), clock.nowMs())
-    this.#asides.push({ beginning: '', answered })
-    this.relay.server.transport.sendOwned(request)
-  }
-
-  /** A part of the reply to what was sent aside. */
-  asideReplied(bytes: Buffer, start: number, end: number, isLast: boolean): void {
-    const [aside] = this.#asides
-    if (aside === undefined) return
-    const room = answerBytesMax - aside.beginning.length
-    if (room > 0) aside.beginning += bytes.toString('latin1', start, Math.min(end, start + room))
-    if (!isLast) return
-    this.#asides.shift()
-    aside.answered(aside.beginning)
   }
 
   /** The command at `at` is not complete: small ones are held, of large ones the bytes pass. */
@@ -424,6 +421,8 @@ export class OwnServer {
     const { server } = this.relay
     this.#session.own = null
     this.relay.owner = null
+    // What is still to come must not end what the next client waits for.
+    if (this.#recall === 'asked') server.spoil()
     server.rest()
     this.#pool.give(server)
   }
@@ -431,6 +430,7 @@ export class OwnServer {
   /** The client has left, or has reset itself: the server is closed behind what was sent. */
   abandon(): void {
     this.#session.own = null
+    this.#blocking = null
     const { server } = this.relay
     this.relay.owner = null
     server.spoil()
@@ -441,6 +441,7 @@ export class OwnServer {
 
   #gone(relay: ServerRelay, error: PontoonError): void {
     this.#pool.lost(relay.server)
+    this.#blocking = null
     if (relay.owner === null) return
     relay.owner = null
     this.#session.own = null

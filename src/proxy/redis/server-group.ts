@@ -120,17 +120,17 @@ export class ServerGroup {
     })
   }
 
-  /** Asks one of the shared servers something whose answer nobody needs. */
-  ask(request: Buffer): void {
+  /** Asks one of the shared servers; `answered` gets the beginning of the reply, or nothing. */
+  ask(request: Buffer, answered: (beginning: string) => void): void {
     const relay = this.pick()
-    if (relay !== null) relay.ask(request)
+    if (relay !== null) relay.ask(request, answered)
     else
       this.sharedPool.wait({
         onServer: (server) => {
-          this.adopt(server).ask(request)
+          this.adopt(server).ask(request, answered)
           return true
         },
-        onRefused: () => undefined,
+        onRefused: () => answered(''),
       })
   }
 

@@ -6,6 +6,7 @@
 import type { RedisServer } from '../../net/redis/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
+import { readArgument } from '../../wire/redis/arguments.ts'
 import { marker } from '../../wire/redis/protocol.ts'
 import { ReplyFramer } from '../../wire/redis/reply-framer.ts'
 import { BatchWriter } from './batch-writer.ts'
@@ -14,6 +15,16 @@ import type { RedisContext } from './context.ts'
 import { OwedReplies } from './owed-replies.ts'
 import type { OwnServer } from './own-server.ts'
 import type { Session } from './session.ts'
+
+/** As much of the answer to a question of Pontoon's own as it gets to see. */
+const answerBytesMax = 64
+
+interface Aside {
+  beginning: string
+  readonly answered: (beginning: string) => void
+}
+
+const toNobody = (): void => undefined
 
 export class ServerRelay implements TransportHandler {
   readonly server: RedisServer
@@ -34,6 +45,8 @@ export class ServerRelay implements TransportHandler {
   lastUsedMs: number
   readonly #context: RedisContext
   readonly #framer = new ReplyFramer()
+  /** What Pontoon has asked itself, in order. */
+  readonly #asides: Aside[] = []
   readonly #onGone: (relay: ServerRelay, error: PontoonError) => void
   /** Others may come again. */
   readonly #onOpen: () => void
@@ -104,8 +117,8 @@ export class ServerRelay implements TransportHandler {
         run = receiver
         runStart = offset
       }
-      if (own !== null && receiver === null && !isWithheld && !isUnasked)
-        own.asideReplied(bytes, offset, next < 0 ? end : next, next >= 0)
+      if (receiver === null && !isWithheld && !isUnasked)
+        this.#asideReplied(bytes, offset, next < 0 ? end : next, next >= 0)
       if (next < 0) break
       if (!isUnasked) {
         const record = owed.record
@@ -152,11 +165,27 @@ export class ServerRelay implements TransportHandler {
     if (this.owed.length === 0) whenAtRest(this)
   }
 
-  /** Sends a command of Pontoon's own and drops its reply. */
-  ask(request: Buffer): void {
+  /**
+   * Sends a command of Pontoon's own; nobody gets its reply but `answered`, the beginning of it,
+   * or nothing when the server is lost.
+   */
+  ask(request: Buffer, answered: (beginning: string) => void = toNobody): void {
     const { book, clock } = this.#context
-    this.owed.push(null, book.unknown, clock.nowMs())
-    this.batch.append(request, 0, request.length)
+    const name = readArgument(request, 0, request.length, 0) ?? request
+    this.owed.push(null, book.find(name, 0, name.length), clock.nowMs())
+    this.#asides.push({ beginning: '', answered })
+    if (this.owner === null) this.batch.append(request, 0, request.length)
+    else this.server.transport.sendOwned(request)
+  }
+
+  #asideReplied(bytes: Buffer, start: number, end: number, isLast: boolean): void {
+    const [aside] = this.#asides
+    if (aside === undefined) return
+    const room = answerBytesMax - aside.beginning.length
+    if (room > 0) aside.beginning += bytes.toString('latin1', start, Math.min(end, start + room))
+    if (!isLast) return
+    this.#asides.shift()
+    aside.answered(aside.beginning)
   }
 
   /** A reply begins: is it one that somebody waits for? */
@@ -216,6 +245,7 @@ export class ServerRelay implements TransportHandler {
       this,
       new PontoonError('SERVER_LOST', words, error === null ? {} : { cause: error }),
     )
+    for (const { answered } of this.#asides.splice(0)) answered('')
   }
 }
 

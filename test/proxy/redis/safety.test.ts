@@ -1,6 +1,7 @@
 /** What must not go wrong when servers fail, pauses come or routes change in the middle of something. */
 import t from 'tap'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import { startRelay } from '../../support/relay.ts'
 import { startRedis } from '../../support/redis.ts'
 import { RespError } from '../../support/resp.ts'
 import { until } from '../../support/until.ts'
@@ -125,7 +126,46 @@ await t.test('the rest of a large value is never taken for commands', async (tes
   test.equal(await dying.call('EXISTS', 'smuggled'), 0)
 })
 
+await t.test('a pause ends a blocking command that has not come to block yet', async (test) => {
+  const relay = await startRelay({ to: source })
+  test.teardown(() => relay.close())
+  const pontoon = await serve(test, { source: relay })
+  const client = await pontoon.client()
+  await client.call('PING')
+  await client.call('BLPOP', 'none', '0.01')
+  // What was connected first flows first: the shared server, over which the end is asked for.
+  relay.stall('up')
+  client.send('BLPOP', 'overtaken', '0')
+  await until(() => pontoon.service.snapshot().clients.active === 1, 'it is under way')
+  const drained = pontoon.service.pause(30_000, 5_000, 'a test')
+  await until(() => relay.holding('up') === 2, 'the command and its end are on their way')
+  relay.resume('up')
+  test.equal((await drained).drained, true)
+  test.equal(await source.info('blocked_clients'), '0')
+  pontoon.service.resume()
+  await untilBlocked(1)
+  await source.call('RPUSH', 'overtaken', 'one')
+  test.same(await client.value(), ['overtaken', 'one'])
+  client.destroy()
+})
+
 for (const mode of ['multiplexed', 'pinned'] as const) {
+  await t.test(`${mode}: a pause ends a blocking command behind others`, async (test) => {
+    const pontoon = await serve(test, { mode })
+    const client = await pontoon.client()
+    await client.call('WATCH', 'x')
+    source.pause()
+    client.send('ECHO', 'ahead')
+    client.send('BLPOP', 'behind', '0')
+    await until(() => pontoon.service.stats.bytesFromClients > 70, 'they have come')
+    const drained = pontoon.service.pause(30_000, 5_000, 'a test')
+    source.resume()
+    test.equal(await client.value(), 'ahead')
+    test.equal((await drained).drained, true)
+    test.equal(await source.info('blocked_clients'), '0')
+    client.destroy()
+  })
+
   await t.test(
     `${mode}: a client that leaves while it blocks behind a read takes nothing`,
     async (test) => {
