@@ -83,7 +83,7 @@ const moments: Readonly<Record<string, Fault['run']>> = {
 
 /** By name; the longer outages end in ` for 20 s` and the like. */
 export const faults: ReadonlyMap<string, Fault> = new Map([
-  ...Object.entries(moments).map(([name, run]) => [name, { outageMs: 0, run }] as const),
+  ...Object.entries(moments).map(([name, run]) => [name, { outageMs: shortMs, run }] as const),
   ...outagesMs.flatMap((forMs) =>
     Object.entries(outages).map(([name, run]) => {
       const length = forMs === shortMs ? '' : ` for ${forMs / 1_000} s`
