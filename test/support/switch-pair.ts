@@ -89,6 +89,8 @@ export class SwitchPair {
       max_connections: '150',
       max_replication_slots: '20',
       max_wal_senders: '20',
+      // 5 s by default, which a server of 15 would make each switch wait for.
+      wal_retrieve_retry_interval: '500ms',
     }
     const servers = await Promise.all(
       [options.source ?? 15, options.target ?? 15].map((major) =>

@@ -32,8 +32,10 @@ export interface ArmParts {
   readonly signal: AbortSignal
 }
 
-/** Before 16 the launcher starts workers 5 s apart (wal_retrieve_retry_interval). */
-const launcherSpacingMs = 5_100
+/** Before 16 the launcher starts workers so far apart, in milliseconds. */
+const launcherSpacingSql =
+  "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_retrieve_retry_interval'"
+const launcherMarginMs = 100
 const proofTimeoutMs = 15_000
 const workerPollMs = 20
 
@@ -137,8 +139,9 @@ export async function proveReverse(parts: ArmParts): Promise<void> {
     if (mode === 'turns') await dropProbe(context, sides)
   }
   if (mode === 'both' || from.control.major > 15) return
+  const spacingMs = Number(await from.control.value(launcherSpacingSql)) + launcherMarginMs
   const spentMs = performance.now() - arrivedMs
-  await delay(Math.max(0, launcherSpacingMs - spentMs), undefined, { signal })
+  await delay(Math.max(0, spacingMs - spentMs), undefined, { signal })
 }
 
 /** How long sync takes; settles once it was fast enough three times in a row. */
