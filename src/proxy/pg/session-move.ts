@@ -34,7 +34,7 @@ export function mayLoseServer(session: Session): boolean {
 export function recallWaiting(sessions: Iterable<Session>, logins: Iterable<ClientLogin>): void {
   const waiting = [...sessions].filter(({ state }) => state === 'waiting')
   for (const session of waiting.toSorted((a, b) => a.stateSinceMs - b.stateSinceMs))
-    session.recall()
+    session.wait.recall()
   for (const underWay of logins) underWay.recall?.()
 }
 

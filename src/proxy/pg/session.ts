@@ -12,7 +12,6 @@ import type { StatementTag } from '../../net/pg/prepared.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
-import type { Route } from '../../routing/route.ts'
 import { effect } from '../../routing/session-effects.ts'
 import { assert } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
@@ -33,6 +32,7 @@ import { SessionListening } from './session-listening.ts'
 import { mayLoseServer, sideLeft } from './session-move.ts'
 import { undoneByDiscard } from './session-truth.ts'
 import { snapshotOf } from './session-view.ts'
+import { SessionWait } from './session-wait.ts'
 import { settingsKey, settingsReading, type Settings } from './settings.ts'
 
 /** Kinds of sessions remembered per statement. */
@@ -60,11 +60,7 @@ export class Session {
   #state: SessionState = 'idle'
   #stateSinceMs: number
   #pool: Pool<PgServer> | null = null
-  #leaveQueue: (() => void) | null = null
-  /** The request at hand was parked before it came to a pool. */
-  #wasParked = false
   #linkedAtMs = 0
-  #waitSinceMs = 0
   /** What it does; an errand is Pontoon's own and counts as no transaction. */
   #kind: 'read' | 'write' | 'errand' = 'write'
   /** Why the server cannot be given back, '' when it can. */
@@ -89,6 +85,7 @@ export class Session {
   /** Clock milliseconds of the last transaction that may have written, or -Infinity. */
   lastWriteMs = Number.NEGATIVE_INFINITY
   readonly errands: SessionErrands
+  readonly wait: SessionWait
   /** Its LISTENs, from the first one on. */
   listening: SessionListening | null = null
   #parseKey = ''
@@ -118,6 +115,7 @@ export class Session {
     this.#stateSinceMs = this.openedAtMs
     this.#linkedAtMs = this.openedAtMs
     this.errands = new SessionErrands(this)
+    this.wait = new SessionWait(this)
     this.frontend = new FrontendRelay(this)
     this.backend = new BackendRelay(this)
     client.handler = this.frontend
@@ -157,7 +155,7 @@ export class Session {
   begin(choice: SideChoice | null): boolean {
     assert(this.#state === 'idle', 'a request starts from idle')
     if (!this.context.gate.admits(this.identity.kinds.place)) {
-      this.#park()
+      this.wait.park()
       return false
     }
     this.#kind = choice?.access ?? 'write'
@@ -178,82 +176,15 @@ export class Session {
     this.#pool = pool
     const server = pool.take()
     if (server !== null) {
-      this.#link(server, 0)
+      this.link(server, 0)
       return !this.errands.isUnderWay
     }
-    this.#wait(pool)
+    this.wait.queue(pool)
     return false
   }
 
-  #park(): void {
-    this.#move('parked')
-    this.#wasParked = true
-    this.#leaveQueue = this.context.gate.park(() => {
-      this.#leaveQueue = null
-      this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
-      this.#move('idle')
-      this.frontend.resume()
-    }, this.identity.kinds.place)
-  }
-
-  /** The gate was shut while it waits for a server: it waits there instead, without a deadline. */
-  recall(): void {
-    if (this.#state !== 'waiting') return
-    this.#leaveQueue?.()
-    this.#leaveQueue = null
-    this.totals.waitedMs += this.context.clock.nowMs() - this.#stateSinceMs
-    this.#move('idle')
-    this.frontend.resume()
-  }
-
-  #wait(pool: Pool<PgServer>): void {
-    this.#move('waiting')
-    this.#waitSinceMs = this.context.clock.nowMs()
-    const { route } = this.context
-    this.#leaveQueue = pool.wait(
-      {
-        onServer: (server) => {
-          this.#leaveQueue = null
-          if (this.#startsOver(route)) return false
-          this.#link(server, this.context.clock.nowMs() - this.#waitSinceMs)
-          this.frontend.resume()
-          return true
-        },
-        onRefused: (error) => {
-          this.#leaveQueue = null
-          if (error.code !== 'SHUTTING_DOWN' && this.#startsOver(route)) return
-          this.#move('idle')
-          this.#refused(error)
-        },
-      },
-      this.#wasParked,
-    )
-  }
-
-  /**
-   * Paused while it waited, to start now would be after the drain was reported; under another
-   * route, it could be on a side that is primary no more. So it parks, or is routed anew.
-   */
-  #startsOver(route: Route): boolean {
-    if (this.context.gate.isOpen && this.context.route === route) return false
-    this.#move('idle')
-    this.frontend.resume()
-    return true
-  }
-
-  /** No server is to be had. A read finds its way to the primary; anything else fails. */
-  #refused(error: PontoonError): void {
-    const { context, identity } = this
-    if (this.onPrimary || error.code === 'SHUTTING_DOWN') {
-      this.fail(error)
-      return
-    }
-    countIn(context.stats.ownErrors, error.code)
-    const slot = identity.kinds[context.route.primary].write
-    if (this.begin({ slot, access: 'read', onPrimary: true })) this.frontend.resume()
-  }
-
-  #link(server: PgServer, waitedMs: number): void {
+  /** A server was found for the request, `waitedMs` after it was asked for. */
+  link(server: PgServer, waitedMs: number): void {
     assert(this.server === null, 'a session links one server')
     assert(server.isAtRest, 'a linked server owes nothing')
     this.server = server
@@ -273,9 +204,9 @@ export class Session {
 
   #start(nowMs: number): void {
     this.#linkedAtMs = nowMs
-    this.#wasParked = false
+    this.wait.over()
     this.mayHaveEnded = false
-    this.#move('active')
+    this.move('active')
   }
 
   /** Tells the client which reported parameters differ on this server. */
@@ -302,7 +233,7 @@ export class Session {
   }
 
   #finish(server: PgServer, now: number): void {
-    this.#move('idle')
+    this.move('idle')
     if (this.#kind === 'errand') return
     const { stats } = this.context
     stats.transactions[server.side] += 1
@@ -456,9 +387,8 @@ export class Session {
   /** Ends the session from either side, at most once. */
   close(): void {
     if (this.#state === 'closed') return
-    this.#move('closed')
-    this.#leaveQueue?.()
-    this.#leaveQueue = null
+    this.move('closed')
+    this.wait.leave()
     const server = this.server
     if (server !== null) this.#dropServer(server)
     this.statements.leave()
@@ -490,7 +420,8 @@ export class Session {
     return snapshotOf(this, now)
   }
 
-  #move(to: SessionState): void {
+  /** The only way from one state to another. */
+  move(to: SessionState): void {
     assertMove(this.#state, to)
     if (this.#state === 'active') this.context.activeCount -= 1
     if (to === 'active') this.context.activeCount += 1
