@@ -11,14 +11,12 @@ import { startPontoon } from '../control/sidecar.ts'
 import { runSwitch } from '../support/switch-operation.ts'
 import { balanceEach, SwitchPair } from '../support/switch-pair.ts'
 import { TransferClients } from '../support/transfer-clients.ts'
-import type { PostgresMajor } from '../support/postgres.ts'
+import { majorOf } from '../support/postgres-binaries.ts'
 import { until } from '../support/until.ts'
 
 const count = Number(process.env['PONTOON_SOAK_SWITCHES'] ?? 20)
 const clients = Number(process.env['PONTOON_SOAK_CLIENTS'] ?? 50)
-const [source, target] = (process.env['PONTOON_SOAK_MAJORS'] ?? '15 15')
-  .split(' ')
-  .map((major): PostgresMajor => (major === '17' ? 17 : major === '18' ? 18 : 15))
+const [source, target] = (process.env['PONTOON_SOAK_MAJORS'] ?? '15 15').split(' ').map(majorOf)
 const accounts = 10_000
 
 tap.setTimeout(3_600_000)

@@ -1,5 +1,5 @@
 /**
- * Where the programs of each PostgreSQL major lie. 15 is the Debian package; 16 to 18 come as npm
+ * Where the programs of each PostgreSQL major lie. 15 is the Debian package; the others come as npm
  * packages, whose library links npm cannot carry and whose folder an unprivileged user may not be
  * able to read, so a repaired copy is made once per machine. Neighbour: postgres.ts.
  */
@@ -10,13 +10,19 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 
-export type PostgresMajor = 15 | 16 | 17 | 18
+const postgresMajors = [10, 11, 12, 13, 14, 15, 16, 17, 18] as const
 
-export const postgresMajors: readonly PostgresMajor[] = [15, 16, 17, 18]
+export type PostgresMajor = (typeof postgresMajors)[number]
 
 const manifestSchema = z.object({ version: z.string() })
 const linksSchema = z.array(z.object({ source: z.string(), target: z.string() }))
 const debianFolder = '/usr/lib/postgresql/15/bin'
+
+export function majorOf(text: string): PostgresMajor {
+  const major = postgresMajors.find((known) => String(known) === text)
+  if (major === undefined) throw new Error(`no major of PostgreSQL that is tested: ${text}`)
+  return major
+}
 
 /** The folder with initdb and postgres; for 15 also the client programs (psql, pg_dump, pgbench). */
 export function postgresBinFolder(major: PostgresMajor): string {
@@ -43,6 +49,7 @@ function repairedCopy(major: PostgresMajor): string {
   const native = join(draft, 'native')
   cpSync(join(root, 'native'), native, { recursive: true, verbatimSymlinks: true })
   linkLibraries(draft)
+  removeForeignExtensions(native, major)
   makeReadable(native)
   try {
     renameSync(native, copy)
@@ -60,6 +67,20 @@ function linkLibraries(folder: string): void {
     const link = join(folder, target)
     mkdirSync(dirname(link), { recursive: true })
     if (!existsSync(link)) symlinkSync(basename(source), link)
+  }
+}
+
+/**
+ * The packages of old majors also hold extensions of a newer one, whose control file the server
+ * cannot read: pg_available_extensions would fail.
+ */
+function removeForeignExtensions(native: string, major: PostgresMajor): void {
+  const firstMajorWithTrusted = 13
+  if (major >= firstMajorWithTrusted) return
+  const folder = join(native, 'share', 'postgresql', 'extension')
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (name.endsWith('.control') && /^trusted/m.test(readFileSync(path, 'utf8'))) rmSync(path)
   }
 }
 

@@ -4,9 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { postgresBinFolder, postgresMajors } from './postgres-binaries.ts'
+import { majorOf, postgresBinFolder } from './postgres-binaries.ts'
 
-const major = postgresMajors.find((known) => String(known) === process.argv[2])
-if (major === undefined) throw new Error('which major?')
-const server = join(postgresBinFolder(major), 'postgres')
+const server = join(postgresBinFolder(majorOf(process.argv[2] ?? '')), 'postgres')
 process.stdout.write(execFileSync(server, ['--version'], { encoding: 'utf8' }))
