@@ -9,6 +9,7 @@ import { identifier, literal } from '../quote.ts'
 import type { DumpEntry } from './archive.ts'
 import type { Compare } from './compare.ts'
 import { hasOwner, qualifiedName } from './entry-name.ts'
+import { grantsFor, isGrants } from './grants.ts'
 import type { ObjectReport } from './report.ts'
 import type { TargetFacts } from './target-facts.ts'
 
@@ -35,10 +36,6 @@ SET default_tablespace = '';`
 /** An index or a refresh may take long; the signal ends it. */
 const statementTimeoutMs = 86_400_000
 
-function isLast({ kind }: DumpEntry): boolean {
-  return kind === 'ACL' || kind === 'DEFAULT ACL'
-}
-
 /** Grants come last, so that none of them hinders what is still to be made (as pg_restore). */
 export async function applyEntries(
   entries: readonly DumpEntry[],
@@ -46,7 +43,7 @@ export async function applyEntries(
 ): Promise<readonly ObjectReport[]> {
   const { client, isDryRun, signal, progress } = options
   if (!isDryRun) await client.run(sessionSql)
-  const order = [...entries.filter((entry) => !isLast(entry)), ...entries.filter(isLast)]
+  const order = [...entries.filter((entry) => !isGrants(entry)), ...entries.filter(isGrants)]
   const reports: ObjectReport[] = []
   const failed = new Map<number, string>()
   const created = new Set<number>()
@@ -133,26 +130,4 @@ export function statementsOf(
   const name = /^DROP ([\s\S]*);\s*$/.exec(drop)?.[1]
   if (!hasOwner(entry) || name === undefined) return [...before, definition]
   return [...before, definition, `ALTER ${name} OWNER TO ${identifier(ownerOnTarget(owner))};`]
-}
-
-/**
- * One statement a line, as pg_dump writes them. Roles that the target does not have get nothing.
- * SET SESSION AUTHORIZATION, around grants by others than the owner, is for superusers.
- */
-function grantsFor(definition: string, facts: TargetFacts): readonly string[] {
-  const role = /\b(?:TO|FROM) (?:"((?:[^"]|"")+)"|([a-z_][a-z0-9_$]*))(?: WITH GRANT OPTION)?;$/
-  return definition
-    .split(/(?<=;)\n/)
-    .map((line) =>
-      facts.isSuperuser
-        ? line
-        : line
-            .replace(/^SET SESSION AUTHORIZATION /, 'SET ROLE ')
-            .replace(/^RESET SESSION AUTHORIZATION/, 'RESET ROLE'),
-    )
-    .filter((line) => {
-      const match = role.exec(line.trim())
-      const name = match?.[1]?.replaceAll('""', '"') ?? match?.[2]
-      return name === undefined ? line.trim() !== '' : facts.roles.has(name)
-    })
 }

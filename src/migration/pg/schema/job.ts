@@ -14,11 +14,13 @@ import { literal } from '../quote.ts'
 import { connectAs, databaseOf, purposes, roleOf, type MigrationContext } from '../side-login.ts'
 import { accessTo, connectTo, type Admins } from './access.ts'
 import { hasOwner } from './entry-name.ts'
+import { withoutGrantsTo } from './grants.ts'
 import { applyEntries } from './apply.ts'
-import type { Dump, DumpEntry } from './archive.ts'
+import type { DumpEntry } from './archive.ts'
 import { compareByDump, compareByName, type Compare } from './compare.ts'
 import {
   createRoleSql,
+  laterStatements,
   membershipStatements,
   ownRoles as namesOf,
   privilegeStatements,
@@ -28,9 +30,9 @@ import {
 } from './own-roles.ts'
 import { canDump, dumpDefinitions, requireDumpOf, type PgDump } from './pg-dump.ts'
 import type { ObjectReport, RefusedStatement, SchemaReport } from './report.ts'
-import { mapRoles, type RoleMap } from './role-map.ts'
+import { mapRoles, openPublicSchema, type RoleMap } from './role-map.ts'
 import { selectEntries } from './select.ts'
-import { readSourceRoles } from './source-roles.ts'
+import { readSourceRoles, type SourceRoles } from './source-roles.ts'
 import { readTargetFacts } from './target-facts.ts'
 
 export interface SchemaJob {
@@ -69,21 +71,19 @@ async function withClients(job: SchemaJob, clients: Clients): Promise<SchemaRepo
     job.signal.throwIfAborted()
     refused.push(...(await prepareSide(job, clients[side], side)))
   }
-  const dump = await dumpDefinitions(
-    job.pgDump,
-    accessTo(job.context, job.admins, 'source'),
-    job.signal,
-  )
-  const owners = new Set(dump.entries.filter(hasOwner).map(({ owner }) => owner))
-  const roles = await readAndMapRoles(job, clients, owners)
+  const entries = await dumpOf(job, 'source')
+  const owners = new Set(entries.filter(hasOwner).map(({ owner }) => owner))
+  const sourceRoles = await readSourceRoles(clients.source, applicationRoles(job.context, 'source'))
+  const roles = await mapApplicationRoles(job, clients.target, sourceRoles, owners)
   const notes: string[] = []
   const { exclude } = job.context.config.migration
   const findings =
     job.part === 'pre-data' ? await readFindings(clients.source, clients.target, exclude) : []
-  const objects = await moveDefinitions(job, clients, dump, roles, notes)
+  const objects = await moveDefinitions(job, clients, entries, roles, notes)
+  const { isDryRun } = job
+  const opened = await openPublicSchema({ target: clients.target, source: sourceRoles, isDryRun })
   if (!job.isDryRun) {
-    // The owners of the new tables are known only now.
-    const statements = membershipStatements(sideRoles(job.context, 'target'))
+    const statements = laterStatements(sideRoles(job.context, 'target'))
     refused.push(...(await runStatements(clients.target, 'target', statements)))
     if (job.part === 'pre-data' && refused.length === 0) notes.push(...(await fenceTarget(job)))
   }
@@ -91,7 +91,7 @@ async function withClients(job: SchemaJob, clients: Clients): Promise<SchemaRepo
     service: job.context.service,
     part: job.part,
     isDryRun: job.isDryRun,
-    objects: [...roles.reports, ...objects],
+    objects: [...roles.reports, ...objects, ...opened],
     refused,
     findings,
     notes,
@@ -198,21 +198,31 @@ async function runStatements(
   return refused
 }
 
-async function readAndMapRoles(
-  job: SchemaJob,
-  { source, target }: Clients,
+async function dumpOf(job: SchemaJob, side: Side): Promise<readonly DumpEntry[]> {
+  const { context, admins, pgDump, signal } = job
+  const { entries } = await dumpDefinitions(pgDump, accessTo(context, admins, side), signal)
+  return withoutGrantsTo(rolesOfPontoon(context), entries)
+}
+
+/** On either side. One that is also the application's is not among them. */
+function rolesOfPontoon(context: MigrationContext): ReadonlySet<string> {
+  const own = new Set(sides.flatMap((side) => namesOf(sideRoles(context, side))))
+  for (const name of sides.flatMap((side) => applicationRoles(context, side))) own.delete(name)
+  return own
+}
+
+async function mapApplicationRoles(
+  { context, isDryRun }: SchemaJob,
+  target: SqlClient,
+  source: SourceRoles,
   owners: ReadonlySet<string>,
 ): Promise<RoleMap> {
-  const { context, isDryRun } = job
-  const own = new Set(sides.flatMap((side) => namesOf(sideRoles(context, side))))
-  const application = applicationRoles(context, 'source')
-  for (const name of [...application, ...applicationRoles(context, 'target')]) own.delete(name)
   return await mapRoles({
     target,
     facts: await readTargetFacts(target),
-    source: await readSourceRoles(source, application),
+    source,
     owners,
-    own,
+    own: rolesOfPontoon(context),
     database: databaseOf(context, 'target'),
     isDryRun,
   })
@@ -221,12 +231,12 @@ async function readAndMapRoles(
 async function moveDefinitions(
   job: SchemaJob,
   clients: Clients,
-  dump: Dump,
+  entries: readonly DumpEntry[],
   roles: RoleMap,
   notes: string[],
 ): Promise<readonly ObjectReport[]> {
   const { context, part, signal } = job
-  const { kept, leftOut } = selectEntries(dump.entries, {
+  const { kept, leftOut } = selectEntries(entries, {
     section: part,
     exclude: new Set(context.config.migration.exclude),
     target: roles.facts,
@@ -253,7 +263,7 @@ async function comparison(
   kept: readonly DumpEntry[],
   notes: string[],
 ): Promise<Compare> {
-  const { context, admins, pgDump, signal } = job
+  const { pgDump } = job
   if (!canDump(pgDump, target.major)) {
     notes.push(
       `pg_dump ${pgDump.major} cannot read the target, which is ${target.major}: of objects that ` +
@@ -262,9 +272,8 @@ async function comparison(
     )
     return await compareByName(source, target, kept)
   }
-  const dump = await dumpDefinitions(pgDump, accessTo(context, admins, 'target'), signal)
   return compareByDump({
-    target: dump.entries,
+    target: await dumpOf(job, 'target'),
     isSameMajor: source.major === target.major,
     ownerOnTarget: roles.ownerOnTarget,
   })

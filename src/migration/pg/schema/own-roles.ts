@@ -51,7 +51,6 @@ export function privilegeStatements(roles: SideRoles): readonly RoleStatement[] 
   ]
 }
 
-/** To be run again when the application's tables and roles have come. */
 export function membershipStatements(roles: SideRoles): readonly RoleStatement[] {
   const { control, replication, application } = roles
   const names = [...application.map((role) => literal(role)), 'NULL'].join(', ')
@@ -90,6 +89,11 @@ export function membershipStatements(roles: SideRoles): readonly RoleStatement[]
         ]),
     ...readAsStatements(roles, names),
   ]
+}
+
+/** Once the application's tables have come, also those who own them are known. */
+export function laterStatements(roles: SideRoles): readonly RoleStatement[] {
+  return [...membershipStatements(roles), ...readStatements(roles)]
 }
 
 /** The right to become them is all it needs, so from 16 on it does not inherit what they may. */

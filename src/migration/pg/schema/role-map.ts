@@ -208,19 +208,30 @@ async function mapGrants(
     if (has === 't') reports.push({ kind: 'PRIVILEGE', name: sql, state: 'equal', reason: '' })
     else reports.push(await attempt(options, 'PRIVILEGE', sql, '', sql))
   }
-  if (!source.mayAllCreateInPublic) return reports
+  return reports
+}
+
+/**
+ * After the grants of the dump: a pg_dump from 15 on has this one among those of the schema, and a
+ * schema that has got it already would count as different there.
+ */
+export async function openPublicSchema(
+  options: Pick<RoleMapOptions, 'target' | 'source' | 'isDryRun'>,
+): Promise<readonly ObjectReport[]> {
+  const { target, source } = options
+  if (!source.mayAllCreateInPublic) return []
   const open = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n
     CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
     WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE')`
   const sql = 'GRANT CREATE ON SCHEMA public TO PUBLIC'
   const why = 'as on the source, where it is the default until PostgreSQL 14'
   if ((await target.value(open)) === 't')
-    return [...reports, { kind: 'PRIVILEGE', name: sql, state: 'equal', reason: '' }]
-  return [...reports, await attempt(options, 'PRIVILEGE', sql, why, sql)]
+    return [{ kind: 'PRIVILEGE', name: sql, state: 'equal', reason: '' }]
+  return [await attempt(options, 'PRIVILEGE', sql, why, sql)]
 }
 
 async function attempt(
-  { target, isDryRun }: RoleMapOptions,
+  { target, isDryRun }: Pick<RoleMapOptions, 'target' | 'isDryRun'>,
   kind: string,
   name: string,
   reason: string,
