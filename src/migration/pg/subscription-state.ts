@@ -2,7 +2,7 @@
 import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
 import { lsnOf, type Lsn } from './lsn.ts'
 import type { QualifiedName } from './quote.ts'
-import { isNamedSql } from './subscription.ts'
+import { isNamedSql, subscriptionsSql } from './subscription.ts'
 
 /** Of pg_subscription_rel.srsubstate. */
 export type TableSyncState = 'init' | 'copying' | 'copied' | 'synced' | 'ready'
@@ -68,7 +68,7 @@ export async function readSubscription(
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE r.srsubid = s.oid),
        ${statistics}
-     FROM pg_catalog.pg_subscription s
+     FROM ${subscriptionsSql(client.major)} s
      LEFT JOIN pg_catalog.pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL
        AND to_jsonb(w)->>'leader_pid' IS NULL
      WHERE ${isNamedSql(name)}`,

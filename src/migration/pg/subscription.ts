@@ -184,11 +184,25 @@ export async function terminateApplyWorker(
     `SELECT pg_catalog.pg_terminate_backend(w.pid)
      FROM pg_catalog.pg_stat_subscription w
      WHERE w.pid IS NOT NULL AND w.subid IN (
-       SELECT s.oid FROM pg_catalog.pg_subscription s WHERE ${isNamedSql(name)})`,
+       SELECT s.oid FROM ${subscriptionsSql(client.major)} s WHERE ${isNamedSql(name)})`,
     undefined,
     options,
   )
   return rows.length
+}
+
+/**
+ * pg_subscription with its oid, which only a superuser may read before 14: there the view of the
+ * workers has it, by a name that another database may use too, so only those that this database has
+ * tables of count. Pontoon's have the heartbeat at least.
+ */
+export function subscriptionsSql(major: number): string {
+  if (major >= 14) return 'pg_catalog.pg_subscription'
+  return `(SELECT DISTINCT v.subid AS oid, p.subdbid, p.subname, p.subowner, p.subenabled,
+      p.subslotname, p.subpublications
+    FROM pg_catalog.pg_subscription p
+    JOIN pg_catalog.pg_stat_subscription v ON v.subname = p.subname
+    WHERE v.subid IN (SELECT r.srsubid FROM pg_catalog.pg_subscription_rel r))`
 }
 
 /** Names of subscriptions are unique within a database only. */
