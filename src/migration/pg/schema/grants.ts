@@ -43,7 +43,7 @@ export function withoutGrantsTo(
   })
 }
 
-function linesOf(definition: string): readonly string[] {
+export function linesOf(definition: string): readonly string[] {
   return definition.split(/(?<=;)\n/)
 }
 
