@@ -3,6 +3,7 @@
  * whatever happens to the database, the balances must add up, and each acknowledged record must
  * be there once. Nothing is repeated; an error counts. Neighbour: record-check.ts.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { checkRecords } from './record-check.ts'
 import type { Attempt, RecordReport, StoredRecord } from './record-check.ts'
@@ -11,6 +12,8 @@ export interface TransferOptions {
   readonly url: string
   readonly clients: number
   readonly accounts: number
+  /** Pause after each transfer. Default 0. */
+  readonly intervalMs?: number
 }
 
 export class TransferClients {
@@ -68,9 +71,15 @@ export class TransferClients {
       }
       attempt.acknowledged = true
       this.#noteAck(writer)
+      await this.#pause()
     }
     this.#lastAckMs[writer] = Number.POSITIVE_INFINITY
     await client.end()
+  }
+
+  async #pause(): Promise<void> {
+    const { intervalMs = 0 } = this.#options
+    if (intervalMs > 0) await sleep(intervalMs)
   }
 
   async #transfer(client: Client, writer: number, number: number): Promise<void> {
