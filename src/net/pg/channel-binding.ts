@@ -4,7 +4,7 @@
  * (scram-client.ts, scram-server.ts); the choice between the mechanisms is made here.
  */
 import { createHash } from 'node:crypto'
-import { TLSSocket } from 'node:tls'
+import { TLSSocket, type PeerCertificate } from 'node:tls'
 import { PontoonError } from '../../shared/errors.ts'
 
 export const scramMechanism = 'SCRAM-SHA-256'
@@ -64,7 +64,9 @@ const nothing = Buffer.alloc(0)
 /** DER of the certificate that the other end of a TLS socket showed; null for other sockets. */
 export function peerCertificate(socket: unknown): Buffer | null {
   if (!(socket instanceof TLSSocket)) return null
-  return socket.getPeerX509Certificate()?.raw ?? null
+  // getPeerX509Certificate() of Node.js 20 takes it from a client's socket: nobody sees it again.
+  const certificate: Partial<PeerCertificate> = socket.getPeerCertificate()
+  return certificate.raw ?? null
 }
 
 /** The binding that clients of this socket must prove; null when there is none to prove. */

@@ -23,6 +23,7 @@ import {
 import { readSubscription } from '../../../src/migration/pg/subscription-state.ts'
 import { readTables } from '../../../src/migration/pg/tables.ts'
 import { readable } from '../../../src/migration/pg/quote.ts'
+import { probeSide } from '../../../src/net/pg/probe.ts'
 import { createAuthority } from '../../support/certificates.ts'
 import { startPair } from '../../support/migration-pair.ts'
 import { until } from '../../support/until.ts'
@@ -96,6 +97,14 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
     copyData: true,
     enabled: true,
   }
+
+  await whole.test('what is checked of a side knows when its certificate expires', async (t) => {
+    const login = { user: 'app', password: 'app', database: 'shop' }
+    const { ok, steps, certificateExpires } = await probeSide(context.config.target, login)
+    t.ok(ok)
+    t.match(steps, [{}, {}, { name: 'tls', text: /certificate verified, expires .* GMT$/ }])
+    t.ok((certificateExpires?.getTime() ?? 0) > Date.now(), String(certificateExpires))
+  })
 
   await whole.test('a publication is made and mended', async (t) => {
     const tables = await readTables(control)
