@@ -96,8 +96,22 @@ async function checkSide(place: Place): Promise<SideReport> {
     warnings: [
       ...certificateWarnings(report.certificateExpires),
       ...connectionWarnings(service, report.connectionsMax),
+      ...roleWarnings(place, steps),
     ],
   }
+}
+
+/** Before the first pontoon schema they are not there, and the server calls that a wrong password. */
+function roleWarnings({ service, side }: Place, steps: readonly ProbeStep[]): readonly string[] {
+  if (service.protocol !== 'postgres') return []
+  const { controlUser, replicationUser, readUser } = service[side]
+  const own = [controlUser, replicationUser, readUser].flatMap((role) => role?.user ?? [])
+  const missing = own.filter((user) =>
+    steps.some(({ code, text }) => code === 'SERVER_AUTH_FAILED' && text.includes(`"${user}"`)),
+  )
+  return missing.length === 0
+    ? []
+    : [`pontoon schema makes the roles of Pontoon's own that are missing: ${missing.join(', ')}`]
 }
 
 /** Roles that the fence of that side has to refuse; none where there is no fence, or nobody to ask. */

@@ -12,7 +12,7 @@ const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
   USAGE: 'See pontoon help, or pontoon COMMAND --help.',
   ADMIN_UNREACHABLE:
     'Start a sidecar with: pontoon serve --config config/database.yml\n' +
-    'or say where it runs: --admin http://HOST:PORT (also in PONTOON_ADMIN).',
+    'or say where it runs (admin.listen there): --admin http://HOST:PORT, also in PONTOON_ADMIN.',
   UNAUTHENTICATED: 'Put one of admin.tokens of the configuration into PONTOON_TOKEN.',
   FORBIDDEN: 'Use a token whose role is operator (admin.tokens in the configuration).',
   STATE_LOCKED: 'Stop the other one, or give this one its own folder under state.file.',

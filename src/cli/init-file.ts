@@ -61,6 +61,12 @@ ${tls(source.tls)}
         mode: verify-full
         ca: aws-rds
 
+    # For the migration: roles of Pontoon's own on both sides, which pontoon schema makes. Take the
+    # comment signs away, put a copy under source, and set MIGRATION_PASSWORD.
+    #  controlUser: { user: pontoon_control, password: '\${MIGRATION_PASSWORD}' }
+    #  replicationUser: { user: pontoon_repl, password: '\${MIGRATION_PASSWORD}' }
+    #  readUser: { user: pontoon_read, password: '\${MIGRATION_PASSWORD}' }
+
     # Where the service starts; pontoon shift and pontoon phase move it.
     route:
       phase: self-hosted

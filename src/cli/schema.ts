@@ -9,13 +9,13 @@ import { findPgDump } from '../migration/pg/schema/pg-dump.ts'
 import { isWhole, type SchemaReport } from '../migration/pg/schema/report.ts'
 import type { Mark } from '../migration/pg/control-schema.ts'
 import { PontoonError } from '../shared/errors.ts'
-import { sides, type Side } from '../shared/side.ts'
+import { isSide, sides, type Side } from '../shared/side.ts'
 import { systemErrorCode } from '../shared/system-error.ts'
 import { replaceFile } from '../store/durable-file.ts'
 import { FolderLock } from '../store/folder-lock.ts'
 import { parseState } from '../store/state-format.ts'
 import { dryRunOption, exitCodes } from './command.ts'
-import type { Command, CommandInput, ExitCode } from './command.ts'
+import type { Command, CommandInput, ExitCode, ParsedArgs } from './command.ts'
 import { configOption } from './config-files.ts'
 import { parseDatabaseUrl } from './database-url.ts'
 import { Progress } from './progress.ts'
@@ -36,6 +36,7 @@ export const schema: Command = {
     ...configOption,
     'post-data': { help: 'What comes after the data.' },
     'print-sql': { help: "Print the SQL of Pontoon's roles and tables per side; connect nowhere." },
+    side: { value: 'SIDE', help: 'With --print-sql: that of the source or the target only.' },
     'source-admin': {
       value: 'URL',
       help: 'Who may make roles on the source (or PONTOON_SOURCE_ADMIN; default: controlUser).',
@@ -50,10 +51,17 @@ export const schema: Command = {
   examples: [
     'pontoon schema orders --dry-run',
     'pontoon schema orders --source-admin postgres://postgres@db.internal/orders',
-    'pontoon schema orders --print-sql',
+    'pontoon schema orders --print-sql --side target > target.sql',
     'pontoon schema orders --post-data',
   ],
   run,
+}
+
+function sidesOf(args: ParsedArgs): readonly Side[] {
+  const side = args.value('side')
+  if (side === undefined) return sides
+  if (isSide(side)) return [side]
+  throw new PontoonError('USAGE', `--side ${side}: give source or target.`)
 }
 
 async function run(input: CommandInput): Promise<ExitCode> {
@@ -61,7 +69,7 @@ async function run(input: CommandInput): Promise<ExitCode> {
   const service = serviceJobOf(input)
   const mark = await firstMark(service)
   if (args.has('print-sql')) {
-    const printed = sides.map((side) => printSql(sideRoles(service, side), mark))
+    const printed = sidesOf(args).map((side) => printSql(sideRoles(service, side), mark))
     output.result({ service: service.service, sides: printed }, () =>
       printed.map(({ sql }) => sql).join('\n\n'),
     )
