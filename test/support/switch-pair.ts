@@ -157,7 +157,12 @@ export class SwitchPair {
     await fence(target, fenceSpec(context, 'target'))
     const { service } = context
     const tables = await readTables(source)
-    await ensurePublication(source, { service, direction: 'forward', tables })
+    await ensurePublication(source, {
+      service,
+      direction: 'forward',
+      tables,
+      receiverMajor: target.major,
+    })
     const owner = await connect('target', 'replication')
     const name = subscriptionName(service, 'forward')
     await createSubscription(owner, {

@@ -37,6 +37,7 @@ export async function migrateThereAndBack(
   if (isThorough) await succeed('sync')
   if (isThorough) await succeed('verify')
   for (const kind of ['cutover', 'rollback', 'cutover'] as const) {
+    if (majors.source < 11) await refusesAfterTruncate(t, migration, kind)
     const done = await runSwitch(migration.adminUrl, kind)
     t.equal(done.state, 'done', `${kind}: ${done.report?.reason ?? ''}`)
     if (done.state !== 'done') break
@@ -48,4 +49,25 @@ export async function migrateThereAndBack(
   t.equal(report.balance, accountsCount * balanceEach)
   t.same(clients.errors, [], 'no client met an error')
   await succeed('verify')
+}
+
+/** PostgreSQL 10 carries none over, in either direction. */
+async function refusesAfterTruncate(
+  t: Test,
+  migration: WholeMigration,
+  kind: 'cutover' | 'rollback',
+): Promise<void> {
+  const { source, target } = migration
+  const [primary, other] = kind === 'cutover' ? [source, target] : [target, source]
+  await primary.query('TRUNCATE notes', 'shop')
+  const refused = await runSwitch(migration.adminUrl, kind)
+  t.match(
+    [refused.state, refused.report?.reason],
+    ['refused', /public\.notes.*pontoon verify orders/],
+    `${kind} after TRUNCATE`,
+  )
+  t.equal((await migration.run('verify')).exit, 1, 'verify finds the rows')
+  await other.query('BEGIN READ WRITE; TRUNCATE notes; COMMIT', 'shop')
+  t.equal((await migration.run('verify')).exit, 0, 'verify proves that they are gone')
+  await primary.query('INSERT INTO notes SELECT generate_series(1, 5)', 'shop')
 }

@@ -4,6 +4,7 @@
  * - `pontoon.mark`: which side takes the writes, since which epoch. Every new server connection
  *   reads it, so that a lost or restored state file cannot quietly choose the wrong side.
  * - `pontoon.fence`: a row while this side is fenced (fence.ts), with what was there before.
+ * - `pontoon.table_file`: what tells that a table was truncated (truncations.ts), where a side is 10.
  * - `pontoon.heartbeat_forward`, `…_reverse`: rows that travel with the changes of that direction
  *   only: the beat of the lag, and markers (beats.ts).
  */
@@ -27,6 +28,10 @@ export function controlSchemaSql(): string {
     '  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),',
     '  prior json NOT NULL,',
     '  since timestamptz NOT NULL DEFAULT pg_catalog.now()',
+    ');',
+    'CREATE TABLE IF NOT EXISTS pontoon.table_file (',
+    '  relation oid PRIMARY KEY,',
+    '  file oid NOT NULL',
     ');',
     ...directions.flatMap((direction) => [
       `CREATE TABLE IF NOT EXISTS pontoon.${heartbeatTable(direction)} (`,

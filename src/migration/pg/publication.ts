@@ -14,13 +14,18 @@ import {
 } from './names.ts'
 import { identifier, literal, qualified, readable, type QualifiedName } from './quote.ts'
 import { hasIdentity, type Table } from './tables.ts'
+import { carriesTruncate, noteFilesSql, noteNewFilesSql } from './truncations.ts'
 
 export interface PublicationSpec {
   readonly service: string
   readonly direction: Direction
   /** Of the sending side, all that are synced; those without rows of their own are left out here. */
   readonly tables: readonly Table[]
+  /** Of the side that subscribes. */
+  readonly receiverMajor: number
 }
+
+type ProbeSpec = Pick<PublicationSpec, 'service' | 'direction' | 'receiverMajor'>
 
 export interface PublicationChange {
   readonly name: string
@@ -47,10 +52,11 @@ export async function ensurePublication(
 /** The publication of the heartbeat alone: proves the way before it carries data. */
 export async function ensureProbePublication(
   client: SqlClient,
-  { service, direction }: Pick<PublicationSpec, 'service' | 'direction'>,
+  { service, direction, receiverMajor }: ProbeSpec,
 ): Promise<PublicationChange> {
   const name = probePublicationName(service, direction)
-  return apply(client, await planMembers(client, name, [heartbeatOf(direction)]))
+  const members = [heartbeatOf(direction)]
+  return apply(client, await planMembers(client, { name, members, receiverMajor }))
 }
 
 /**
@@ -59,7 +65,7 @@ export async function ensureProbePublication(
  */
 export async function planPublication(
   client: SqlClient,
-  { service, direction, tables }: PublicationSpec,
+  { service, direction, tables, receiverMajor }: PublicationSpec,
 ): Promise<PublicationChange> {
   const published = tables.filter(isPublishable)
   const without = published.filter((table) => !hasIdentity(table))
@@ -72,10 +78,12 @@ export async function planPublication(
         'ALTER TABLE … REPLICA IDENTITY FULL, or list it in migration.exclude.',
     )
   }
-  return planMembers(client, publicationName(service, direction), [
-    ...published,
-    heartbeatOf(direction),
-  ])
+  const name = publicationName(service, direction)
+  const members = [...published, heartbeatOf(direction)]
+  const change = await planMembers(client, { name, members, receiverMajor })
+  if (change.statements.length === 0 || carriesTruncate(client.major, receiverMajor)) return change
+  const note = change.isNew ? noteFilesSql : noteNewFilesSql
+  return { ...change, statements: [note, ...change.statements] }
 }
 
 /** Whether rows of the table can be sent: partitioned ones have none, unlogged ones leave no WAL. */
@@ -112,22 +120,32 @@ const membersSql = `SELECT n.nspname, c.relname,
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE p.pubname = $1 ORDER BY 1, 2`
 
-/** pubtruncate came with 11, pubviaroot with 13. */
-const settingsSql = (name: string): string => `SELECT
+/**
+ * pubtruncate came with 11, pubviaroot with 13. A subscriber that is 10 fails at a TRUNCATE, for
+ * ever.
+ */
+const settingsSql = (name: string, withTruncate: boolean): string => `SELECT
     p.pubinsert AND p.pubupdate AND p.pubdelete
-      AND COALESCE((to_jsonb(p)->>'pubtruncate')::boolean, true)
+      AND COALESCE((to_jsonb(p)->>'pubtruncate')::boolean, ${withTruncate}) = ${withTruncate}
       AND NOT COALESCE((to_jsonb(p)->>'pubviaroot')::boolean, false),
     p.puballtables
   FROM pg_catalog.pg_publication p WHERE p.pubname = ${literal(name)}`
 
+interface Members {
+  readonly name: string
+  readonly members: readonly QualifiedName[]
+  readonly receiverMajor: number
+}
+
 async function planMembers(
   client: SqlClient,
-  name: string,
-  members: readonly QualifiedName[],
+  { name, members, receiverMajor }: Members,
 ): Promise<PublicationChange> {
   const { rows } = await client.query(membersSql, [name])
+  const withTruncate = carriesTruncate(client.major, receiverMajor)
   if (rows.length === 0) {
-    const made = `CREATE PUBLICATION ${identifier(name)} FOR TABLE ${listOf(members)}`
+    const settings = withTruncate ? '' : ` WITH (publish = '${rowChanges}')`
+    const made = `CREATE PUBLICATION ${identifier(name)} FOR TABLE ${listOf(members)}${settings}`
     return { name, isNew: true, added: members, dropped: [], isPartial: false, statements: [made] }
   }
   const present = rows.flatMap(([schema, table, isPartial]) =>
@@ -140,15 +158,21 @@ async function planMembers(
   const kept = new Set(present.filter(({ isPartial }) => !isPartial).map(qualified))
   const added = members.filter((table) => !kept.has(qualified(table)))
   const alter = `ALTER PUBLICATION ${identifier(name)}`
-  const statements = await mendSettings(client, name, alter)
+  const statements = await mendSettings(client, name, withTruncate)
   const isPartial = statements.length > 0
   if (dropped.length > 0) statements.push(`${alter} DROP TABLE ${listOf(dropped)}`)
   if (added.length > 0) statements.push(`${alter} ADD TABLE ${listOf(added)}`)
   return { name, isNew: false, added, dropped, isPartial, statements }
 }
 
-async function mendSettings(client: SqlClient, name: string, alter: string): Promise<string[]> {
-  const { rows } = await client.query(settingsSql(name))
+const rowChanges = 'insert, update, delete'
+
+async function mendSettings(
+  client: SqlClient,
+  name: string,
+  withTruncate: boolean,
+): Promise<string[]> {
+  const { rows } = await client.query(settingsSql(name, withTruncate))
   const [isWhole, isForAll] = rows[0] ?? []
   if (isForAll === 't') {
     throw new PontoonError(
@@ -158,9 +182,10 @@ async function mendSettings(client: SqlClient, name: string, alter: string): Pro
     )
   }
   if (isWhole === 't') return []
-  const truncate = client.major >= 11 ? ', truncate' : ''
+  const truncate = withTruncate ? ', truncate' : ''
   const viaRoot = client.major >= 13 ? ', publish_via_partition_root = false' : ''
-  return [`${alter} SET (publish = 'insert, update, delete${truncate}'${viaRoot})`]
+  const settings = `publish = '${rowChanges}${truncate}'${viaRoot}`
+  return [`ALTER PUBLICATION ${identifier(name)} SET (${settings})`]
 }
 
 /** ONLY: tables that inherit are listed themselves. */

@@ -87,7 +87,7 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
     await client.run(controlSchemaSql())
     await client.run('GRANT ALL ON ALL TABLES IN SCHEMA pontoon TO pontoon_repl')
   }
-  const forward = { service: 'shop', direction: 'forward' } as const
+  const forward = { service: 'shop', direction: 'forward', receiverMajor: 18 } as const
   const name = 'pontoon_shop_forward'
   const spec = {
     name,
@@ -212,7 +212,7 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
   })
 
   await whole.test('the way back: source verifies the target', async (t) => {
-    const reverse = { service: 'shop', direction: 'reverse' } as const
+    const reverse = { service: 'shop', direction: 'reverse', receiverMajor: 15 } as const
     const probe = 'pontoon_shop_reverse_probe'
     t.match(await ensureProbePublication(farControl, reverse), { name: probe, isNew: true })
     t.match(await ensureProbePublication(farControl, reverse), { statements: [] })

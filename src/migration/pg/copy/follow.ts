@@ -51,11 +51,13 @@ export async function follow(work: CopyWork, source: SqlClient): Promise<void> {
     purpose: 'replication',
     task: 'copy: subscription',
   })
+  const receiverMajor = subscriber.major
+  const publication = { service, direction: 'forward', receiverMajor } as const
   try {
     if ((await readSubscription(subscriber, job.slot)) === undefined) {
       // What is published when it is made counts as copied. The rest is published after.
       const copied = tables.filter((table) => !left.has(qualified(table)))
-      await ensurePublication(source, { service, direction: 'forward', tables: copied })
+      await ensurePublication(source, { ...publication, tables: copied })
       await createSubscription(subscriber, {
         name: job.slot,
         publications: [publicationName(service, 'forward')],
@@ -70,7 +72,7 @@ export async function follow(work: CopyWork, source: SqlClient): Promise<void> {
       })
     } else await enableSubscription(subscriber, job.slot)
     if (left.size === 0) return
-    await ensurePublication(source, { service, direction: 'forward', tables })
+    await ensurePublication(source, { ...publication, tables })
     await refreshSubscription(subscriber, job.slot, { copyData: true })
   } finally {
     subscriber.close()

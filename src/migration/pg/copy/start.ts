@@ -45,7 +45,8 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   await Promise.all([ensureControlSchema(source), ensureControlSchema(target)])
   await ensureChunkMarks(target)
   await emptyTarget(options, tables)
-  await ensurePublication(source, { service, direction: 'forward', tables })
+  const receiverMajor = target.major
+  await ensurePublication(source, { service, direction: 'forward', tables, receiverMajor })
   // Without a subscription it belongs to nobody: left by a copy that ended before it began.
   await dropSourceSlot(context, name)
   const { startedAtMs } = options
@@ -73,7 +74,8 @@ export async function rehearseStart(
   const { context, source, target, exclude } = options
   await refuseUnfit(source, target, subscriptionName(context.service, 'forward'))
   const tables = await readTables(source, exclude)
-  await planPublication(source, { service: context.service, direction: 'forward', tables })
+  const spec = { service: context.service, direction: 'forward', tables } as const
+  await planPublication(source, { ...spec, receiverMajor: target.major })
   return filledOf(target, tables)
 }
 
@@ -93,7 +95,7 @@ async function refuseUnfit(source: SqlClient, target: SqlClient, name: string): 
 }
 
 async function planInSnapshot(options: StartOptions, snapshot: string): Promise<CopyJob['tables']> {
-  const { context, source, exclude } = options
+  const { context, source, target, exclude } = options
   await source.run(
     'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ' +
       `SET TRANSACTION SNAPSHOT ${literal(snapshot)}`,
@@ -105,6 +107,7 @@ async function planInSnapshot(options: StartOptions, snapshot: string): Promise<
       service: context.service,
       direction: 'forward',
       tables: await readTables(source, exclude),
+      receiverMajor: target.major,
     })
     if (statements.length > 0)
       throw new PontoonError(

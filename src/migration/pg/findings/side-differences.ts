@@ -1,6 +1,7 @@
 /** How the two servers differ in what the same data means on them: encoding, order, features. */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import type { Finding, Severity } from '../findings.ts'
+import { carriesTruncate } from '../truncations.ts'
 
 interface DatabaseFacts {
   readonly encoding: string
@@ -36,6 +37,17 @@ export async function sideDifferences(
     ...walLevels(ours, theirs),
     ...(await collationVersions(source, target)),
     ...(await extensions(source, target)),
+    ...(carriesTruncate(source.major, target.major)
+      ? []
+      : [
+          finding(
+            'TRUNCATE_NOT_CARRIED',
+            'warning',
+            'database',
+            'PostgreSQL 10 carries no TRUNCATE over: the other side keeps the rows, and no switch is made',
+            'DELETE instead from the copy on; after a TRUNCATE, pontoon verify --repair.',
+          ),
+        ]),
     ...(target.major < source.major
       ? [
           finding(

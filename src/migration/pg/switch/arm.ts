@@ -22,6 +22,7 @@ import type { MigrationContext } from '../side-login.ts'
 import { dropSlot } from '../slot.ts'
 import { createSubscription, dropSubscription, enableSubscription } from '../subscription.ts'
 import { readTables } from '../tables.ts'
+import { carriesTruncate, noteFilesSql } from '../truncations.ts'
 import { findStreams, makeStream, type Stream, type StreamMode } from './stream.ts'
 import { fenceSpec, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 
@@ -51,7 +52,11 @@ export async function makeReady({ context, sides, signal }: ArmParts, route: Rou
   if (!(await isFenced(to.control))) await fence(to.control, spec, { signal })
   const { service, config } = context
   const tables = await readTables(to.control, config.migration.exclude)
-  await ensurePublication(to.control, { service, direction: directionFrom(to.side), tables })
+  const direction = directionFrom(to.side)
+  const receiverMajor = from.control.major
+  await ensurePublication(to.control, { service, direction, tables, receiverMajor })
+  // What was truncated while it took the writes before has been carried over since.
+  if (!carriesTruncate(to.control.major, receiverMajor)) await to.control.run(noteFilesSql)
 }
 
 /** P3: the sync back; null where it is made in the pause. */
@@ -212,10 +217,11 @@ async function dropProbe({ service }: MigrationContext, sides: SwitchSides): Pro
 /** A subscription of the heartbeat alone: proves network, TLS, pg_hba.conf and password. */
 async function makeProbe(parts: ArmParts): Promise<void> {
   const { context, sides } = parts
-  const { to } = sides
+  const { from, to } = sides
   const { service } = context
   const direction = directionFrom(to.side)
-  await ensureProbePublication(to.control, { service, direction })
+  const receiverMajor = from.replication.major
+  await ensureProbePublication(to.control, { service, direction, receiverMajor })
   await dropProbe(context, sides)
   const name = probeSubscriptionName(service, direction)
   await subscribeBack(parts, { name, task: 'probe', createSlot: true })

@@ -14,6 +14,7 @@ import { readPublishedTables } from '../publication.ts'
 import { readable } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
+import { truncatedTables, truncatedText } from '../truncations.ts'
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
 import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
 import { applicationRoles, ownRoles, type SwitchSide, type SwitchSides } from './switch-sides.ts'
@@ -43,6 +44,7 @@ export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> 
     roomGuard(parts),
     schedulerGuard(sides),
     unsyncedGuard(parts),
+    truncateGuard(parts),
   ])
   // In transactions of their own: nothing else may be asked of these connections meanwhile.
   const fences = await Promise.all(
@@ -275,6 +277,14 @@ async function unsyncedGuard({ sides, tables }: GuardParts): Promise<Guard> {
   return parts.length === 0
     ? ok('unsynced', 'no large objects or unlogged tables')
     : warning('unsynced', `not kept equal on ${to}: ${parts.join('; ')}`)
+}
+
+async function truncateGuard({ context, sides }: GuardParts): Promise<Guard> {
+  const { from, to } = sides
+  const tables = await truncatedTables(from.watch, to.watch.major)
+  return tables.length === 0
+    ? ok('truncate', `every TRUNCATE on ${from.side} has been carried over`)
+    : blocker('truncate', truncatedText(tables, context.service))
 }
 
 async function countLargeObjects(client: SqlClient): Promise<number> {

@@ -13,6 +13,7 @@ import type { MigrationContext } from '../side-login.ts'
 import { createSlot } from '../slot.ts'
 import { disableSubscription, terminateApplyWorker } from '../subscription.ts'
 import { readSequences, readTables, type Sequence, type Table } from '../tables.ts'
+import { truncatedTables, truncatedText } from '../truncations.ts'
 import { subscribeBack } from './arm.ts'
 import type { Stream } from './stream.ts'
 import type { SwitchSides } from './switch-sides.ts'
@@ -59,6 +60,9 @@ export async function checkAgain(plan: PausePlan, options: PauseOptions): Promis
   )
   if (shapeOf(tables, sequences) !== shapeOf(plan.tables, plan.sequences))
     throw new PontoonError('MIGRATION_REFUSED', 'tables or sequences were changed since the check')
+  const truncated = await truncatedTables(watch, plan.sides.to.watch.major, options)
+  if (truncated.length > 0)
+    throw new PontoonError('MIGRATION_REFUSED', truncatedText(truncated, plan.context.service))
   if (unpublished.length > 0)
     throw new PontoonError(
       'MIGRATION_REFUSED',

@@ -6,6 +6,7 @@ import { publicationName } from '../names.ts'
 import { planPublication, readPublishedTables } from '../publication.ts'
 import { qualified, readable } from '../quote.ts'
 import { hasIdentity, readSequences, readTables, type Table } from '../tables.ts'
+import { truncatedTables } from '../truncations.ts'
 import type { SyncPlace, SyncSides } from './health.ts'
 
 export interface SchemaPicture {
@@ -17,6 +18,8 @@ export interface SchemaPicture {
   /** `isWhole`: it is there and sends every change of the tables that are in it. */
   readonly publication: { readonly name: string; readonly isWhole: boolean }
   readonly hasLargeObjects: boolean
+  /** Tables of the sending side whose TRUNCATE the receiving side may not have seen. */
+  readonly truncated: readonly string[]
 }
 
 export async function readSchemas(
@@ -48,19 +51,21 @@ export async function readSchemas(
     drift,
     missingSequences: drift.map(({ table }) => table).filter((table) => sequences.has(table)),
     tables,
-    publication: { name, isWhole: await isWhole(sender, place, synced) },
+    publication: { name, isWhole: await isWhole(sender, receiver.major, place, synced) },
     hasLargeObjects: large === 't',
+    truncated: await truncatedTables(sender, receiver.major, options),
   }
 }
 
 /** Members that need not be in it do no harm. */
 async function isWhole(
   sender: SqlClient,
+  receiverMajor: number,
   { service, direction }: SyncPlace,
   tables: readonly Table[],
 ): Promise<boolean> {
   try {
-    const plan = await planPublication(sender, { service, direction, tables })
+    const plan = await planPublication(sender, { service, direction, tables, receiverMajor })
     return !plan.isNew && !plan.isPartial && plan.added.length === 0
   } catch (error) {
     // It is none that Pontoon made.

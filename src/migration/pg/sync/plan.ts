@@ -51,7 +51,12 @@ export async function planSync(job: SyncJob): Promise<SyncPlan> {
   const synced = tables.filter(
     (table) => receiver.has(qualified(table)) || members.has(qualified(table)),
   )
-  const change = await planPublication(job.sender, { service, direction, tables: synced })
+  const change = await planPublication(job.sender, {
+    service,
+    direction,
+    tables: synced,
+    receiverMajor: job.receiver.major,
+  })
   const publication: readonly SyncStep[] =
     change.statements.length === 0
       ? []

@@ -2,11 +2,12 @@
 import { readable } from '../quote.ts'
 import type { Drift } from '../drift.ts'
 import { hasIdentity } from '../tables.ts'
+import { truncatedText } from '../truncations.ts'
 import { condition, list, type Condition } from './condition.ts'
 import type { SchemaPicture } from './drift-of.ts'
 
 export function schemaConditions(schemas: SchemaPicture): readonly Condition[] {
-  const { drift, missingSequences, tables, publication, hasLargeObjects } = schemas
+  const { drift, missingSequences, tables, publication, hasLargeObjects, truncated } = schemas
   const ofTables = drift.filter(({ table }) => !missingSequences.includes(table))
   const stops = ofTables.filter(({ effect }) => effect === 'stops')
   const loses = ofTables.filter(({ effect }) => effect === 'loses')
@@ -50,6 +51,12 @@ export function schemaConditions(schemas: SchemaPicture): readonly Condition[] {
       'there are no unlogged tables',
       `unlogged, so their rows do not travel: ${list(unlogged)}. ALTER TABLE … SET LOGGED, or ` +
         'list them in migration.exclude',
+    ),
+    condition(
+      'truncate',
+      truncated.length === 0,
+      'every TRUNCATE has been carried over',
+      truncatedText(truncated, 'SERVICE'),
     ),
     condition(
       'large-objects',

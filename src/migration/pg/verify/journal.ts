@@ -132,6 +132,11 @@ export class Journal {
   }
 }
 
+/** Whether a run may go on from an earlier one. */
+export async function hasJournal(folder: string): Promise<boolean> {
+  return (await contentOf(join(folder, 'journal.jsonl'))) !== ''
+}
+
 /** After the report is written. */
 export async function removeJournal(folder: string): Promise<void> {
   await rm(join(folder, 'journal.jsonl'), { force: true })

@@ -7,10 +7,11 @@ import { join } from 'node:path'
 import { replaceFile } from '../../../store/durable-file.ts'
 import { FolderLock } from '../../../store/folder-lock.ts'
 import { systemClock } from '../../../shared/clock.ts'
-import { removeJournal } from './journal.ts'
+import { hasJournal, removeJournal } from './journal.ts'
 import { verifyFolder, type LastVerify, type VerifyResult } from './last-verify.ts'
 import { totalOf, type TablesReport } from './report.ts'
 import { checkSchema, type SchemaReport } from './schema-check.ts'
+import { filesBefore, noteEqual } from './table-files.ts'
 import { verifyTables, type VerifyTablesOptions } from './verify-tables.ts'
 
 export interface VerifyServiceOptions extends Omit<VerifyTablesOptions, 'folder'> {
@@ -38,6 +39,7 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
   try {
     if (options.restart === true) await removeJournal(folder)
     const startedAt = new Date(clock.wallMs()).toISOString()
+    const files = (await hasJournal(folder)) ? null : await filesBefore(context)
     const { data, unlogged } = await verifyTables({ ...options, folder, clock })
     const schema = options.withSchema
       ? await checkSchema({
@@ -48,6 +50,7 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
           signal: options.signal,
         })
       : null
+    if (files !== null && areRowsEqual(data, options)) await noteEqual(context, data.primary, files)
     const endedAt = new Date(clock.wallMs()).toISOString()
     const result = resultOf(data, schema)
     const name = `report-${startedAt.replaceAll(':', '-')}.json`
@@ -61,6 +64,13 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
   } finally {
     await lock.release()
   }
+}
+
+function areRowsEqual(data: TablesReport, { only = [] }: VerifyServiceOptions): boolean {
+  const { differing, repaired, unsettled } = totalOf(data.tables)
+  const isLeftOut = data.leftOut.some((one) => one.isDifference)
+  const isWhole = !data.isSample && only.length === 0 && !isLeftOut
+  return isWhole && differing <= repaired && unsettled === 0
 }
 
 async function writeLast(
