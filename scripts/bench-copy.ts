@@ -42,7 +42,11 @@ await runScript(usage, async (argv, signal) => {
         const result = await runPeer(bench, peer, options.jobs, signal)
         results.push(result)
         const memory = `${result.peakMegabytes.toFixed(0)} MB`
-        console.log(`round ${round + 1}: ${peer} ${result.seconds.toFixed(1)} s, peak ${memory}`)
+        const { peer: own, source, target } = result.cpuSeconds
+        const cpu = [own, source, target].map((one) => one.toFixed(1)).join(' + ')
+        console.log(
+          `round ${round + 1}: ${peer} ${result.seconds.toFixed(1)} s, CPU ${cpu} s, peak ${memory}`,
+        )
       }
     }
   } finally {
@@ -65,16 +69,22 @@ function tableOf({ sourceBytes }: CopyBench, results: readonly CopyResult[]): st
     const seconds = secondsOf(peer)
     const middle = median(seconds)
     const ratios = seconds.map((own, round) => ratio(theirs[round], own) ?? Number.NaN)
-    const memory = results.filter((one) => one.peer === peer).map((one) => one.peakMegabytes)
+    const own = results.filter((one) => one.peer === peer)
+    const memory = own.map((one) => one.peakMegabytes)
+    const cpu = (['peer', 'source', 'target'] as const).map((whose) =>
+      digits(median(own.map((one) => one.cpuSeconds[whose])), 1),
+    )
     return [
       peer,
       digits(middle, 1),
       digits(middle === undefined ? undefined : sourceBytes / 1e6 / middle, 0),
       digits(median(ratios), 2),
+      ...cpu,
       digits(Math.max(...memory), 0),
     ]
   })
-  return alignColumns([['peer', 's', 'MB/s', 'of pgcopydb', 'peak MB'], ...rows], new Set([0]))
+  const head = ['peer', 's', 'MB/s', 'of pgcopydb', 'CPU s', 'source', 'target', 'peak MB']
+  return alignColumns([head, ...rows], new Set([0]))
 }
 
 function parse(argv: readonly string[]) {

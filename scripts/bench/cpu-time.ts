@@ -18,9 +18,9 @@ export function cpuTimeUs(pid: number): number {
   return parseCpuTimeUs(readFileSync(`/proc/${pid}/stat`, 'latin1'))
 }
 
-/** What our own children have spent that have ended. */
-export function endedChildrenTimeUs(): number {
-  const stat = readFileSync('/proc/self/stat', 'latin1')
+/** What children have spent that have ended: of ours, or of the process. */
+export function endedChildrenTimeUs(pid: number | 'self' = 'self'): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
   return sumUs(stat, childUserTimeIndex, childSystemTimeIndex)
 }
 

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { processTree, startChild } from '../../../test/support/child-processes.ts'
 import type { PostgresServer } from '../../../test/support/postgres.ts'
 import { execute } from '../../processes.ts'
+import { cpuTimeUs, endedChildrenTimeUs } from '../cpu-time.ts'
 import { resetTarget, sourceDatabase, targetDatabase, type CopyBench } from './databases.ts'
 
 export type CopyPeer = 'pontoon' | 'pgcopydb'
@@ -15,6 +16,14 @@ export interface CopyResult {
   readonly seconds: number
   /** The largest resident memory of all its processes together, shared pages counted each time. */
   readonly peakMegabytes: number
+  /** CPU seconds of its own processes and of the two servers. */
+  readonly cpuSeconds: CpuSeconds
+}
+
+export interface CpuSeconds {
+  readonly peer: number
+  readonly source: number
+  readonly target: number
 }
 
 const main = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
@@ -29,15 +38,26 @@ export async function runPeer(
   await resetTarget(bench)
   const folder = mkdtempSync(join(tmpdir(), 'pontoon-bench-copy-'))
   try {
+    const cpuBefore = cpuSeconds(bench)
     const startMs = performance.now()
     const peakMegabytes =
       peer === 'pontoon'
         ? await runPontoon(bench, jobs, folder, signal)
         : await runPgcopydb(bench, jobs, folder, signal)
     const seconds = (performance.now() - startMs) / 1_000
+    const cpuAfter = cpuSeconds(bench)
     await checkCopy(bench)
     if (peer === 'pontoon') await forgetPontoon(bench)
-    return { peer, seconds, peakMegabytes }
+    return {
+      peer,
+      seconds,
+      peakMegabytes,
+      cpuSeconds: {
+        peer: cpuAfter.peer - cpuBefore.peer,
+        source: cpuAfter.source - cpuBefore.source,
+        target: cpuAfter.target - cpuBefore.target,
+      },
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -111,6 +131,33 @@ async function checkCopy({ source, target }: CopyBench): Promise<void> {
   const want = JSON.stringify(await source.query(sql, sourceDatabase))
   const got = JSON.stringify(await target.query(sql, targetDatabase))
   if (want !== got) throw new Error(`the copy is not whole: ${got} instead of ${want}`)
+}
+
+/**
+ * So far. The peer's processes have ended and are ours; a server's backends have ended or still run.
+ * Pontoon's keeper of the snapshot ends after it and is left out: it does nothing but wait.
+ */
+function cpuSeconds({ source, target }: CopyBench): CpuSeconds {
+  return {
+    peer: endedChildrenTimeUs() / 1e6,
+    source: serverCpuSeconds(source),
+    target: serverCpuSeconds(target),
+  }
+}
+
+function serverCpuSeconds({ pid }: PostgresServer): number {
+  if (pid === undefined) throw new Error('the server is gone')
+  const alive = processTree(pid).reduce((sum, one) => sum + aliveCpuTimeUs(one), 0)
+  return (alive + endedChildrenTimeUs(pid)) / 1e6
+}
+
+/** One that ended since it was listed is among its parent's children by now. */
+function aliveCpuTimeUs(pid: number): number {
+  try {
+    return cpuTimeUs(pid)
+  } catch {
+    return 0
+  }
 }
 
 const lookEveryMs = 100
