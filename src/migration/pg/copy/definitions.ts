@@ -22,6 +22,8 @@ export interface IndexDefinition {
   readonly isValid: boolean
   readonly isClustered: boolean
   readonly isIdentity: boolean
+  /** ANALYZE gathers statistics of the expressions, once the index is there. */
+  readonly hasExpressions: boolean
   readonly constraint: KeyConstraint | null
   /** Index of the partitioned table above, that this one is a part of. */
   readonly parent: QualifiedName | null
@@ -63,6 +65,7 @@ const indexesSql = `SELECT json_agg(json_build_object(
     'schema', n.nspname, 'name', ic.relname,
     'definition', pg_catalog.pg_get_indexdef(i.indexrelid),
     'isValid', i.indisvalid, 'isClustered', i.indisclustered, 'isIdentity', i.indisreplident,
+    'hasExpressions', i.indexprs IS NOT NULL,
     'constraint', (
       SELECT json_build_object('name', k.conname, 'type', k.contype,
         'definition', pg_catalog.pg_get_constraintdef(k.oid),

@@ -3,7 +3,13 @@ export const copyLimits = {
   /** Tables, or parts of them, copied at once; and as many indexes built at once. */
   jobsDefault: 4,
   jobsMax: 64,
-  /** A table is split where it would keep one job busy long after the others are done. */
+  /**
+   * A table up to this size is one piece, so that its rows are born frozen: else its pages are all
+   * written once more by the first index build, and again by VACUUM. A crash costs one such piece
+   * per job at most.
+   */
+  wholeBytesMax: 4_000_000_000,
+  /** A larger one would keep one job busy long after the others are done. */
   chunkBytesMin: 64_000_000,
   chunkBytesMax: 1_000_000_000,
   /** The largest table must not be more than this share of a job's fair load in one piece. */

@@ -39,7 +39,9 @@ export async function planCopy(options: PlanOptions): Promise<CopyPlan> {
   const [binary, binaryThere] = await Promise.all([binaryTables(source), binaryTables(target)])
   const heaps = await readHeaps(source)
   const total = leaves.reduce((sum, { bytes }) => sum + bytes, 0)
-  const chunkBytes = options.chunkBytes ?? fairChunk(total, options.jobs)
+  const chunkBytesOf = (bytes: number): number =>
+    options.chunkBytes ??
+    (bytes <= copyLimits.wholeBytesMax ? bytes : fairChunk(total, options.jobs))
   const planned = leaves.map((table): PlannedTable => {
     const key = qualified(table)
     const { filenode, pages } = heaps.get(table.oid) ?? { filenode: '', pages: 0 }
@@ -54,7 +56,8 @@ export async function planCopy(options: PlanOptions): Promise<CopyPlan> {
       rows: Math.max(0, table.rows),
       columns: table.columns.filter(({ isGenerated }) => !isGenerated).map(({ name }) => name),
       format: isBinary ? 'binary' : 'text',
-      chunkPages: source.major < tidRangeMajor ? [0] : split(pages, table.bytes, chunkBytes),
+      chunkPages:
+        source.major < tidRangeMajor ? [0] : split(pages, table.bytes, chunkBytesOf(table.bytes)),
       isLeftToSync: false,
     }
   })
@@ -92,7 +95,7 @@ function fairChunk(totalBytes: number, jobs: number): number {
 
 /** First pages of even chunks. A little more than one chunk stays one. */
 function split(pages: number, bytes: number, chunkBytes: number): number[] {
-  const chunks = Math.max(1, Math.min(pages, Math.round(bytes / chunkBytes)))
+  const chunks = Math.max(1, Math.min(pages, Math.round(bytes / Math.max(1, chunkBytes))))
   return Array.from({ length: chunks }, (_, chunk) => Math.floor((pages * chunk) / chunks))
 }
 

@@ -150,6 +150,10 @@ await tap.test('a copy, 15 to 15', async (t) => {
   if (end.exit !== 0) throw new Error(end.err)
   t.same(await db.query('target', shape), await db.query('source', shape), 'the same objects')
   t.same(await db.query('target', contents), await db.query('source', contents), 'the same rows')
+  const frozen = `SELECT relallvisible = relpages AS whole, relpages > 1 AS "hasPages"
+    FROM pg_class WHERE relname IN ('portable', 'Ta"ble')`
+  const all = { whole: true, hasPages: true }
+  t.same(await db.query('target', frozen), [all, all], 'tables of one piece are born frozen')
 
   await db.query(
     'source',
