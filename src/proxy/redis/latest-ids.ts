@@ -2,7 +2,7 @@
  * XREAD BLOCK with `$` for an id: entries that come after it is sent. If a pause ends it and it is
  * sent again, `$` would mean a later moment, and what was added between would be missed. So the last
  * entries are asked for right ahead of it, on the same connection, and their ids take the place of
- * `$` when it is sent again. Neighbour: own-server.ts, which sends both.
+ * `$` when it is sent again. Neighbour: blocking-command.ts.
  */
 import { readArguments, splitInline } from '../../wire/redis/arguments.ts'
 import { marker } from '../../wire/redis/protocol.ts'

@@ -8,11 +8,11 @@ import type { Pool } from '../../net/pool.ts'
 import type { RedisServer } from '../../net/redis/server.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import { unreachable } from '../../shared/assert.ts'
-import { marker } from '../../wire/redis/protocol.ts'
+import { marker, minus } from '../../wire/redis/protocol.ts'
 import { splitInline } from '../../wire/redis/arguments.ts'
 import { command } from '../../wire/redis/write.ts'
+import { BlockingCommand } from './blocking-command.ts'
 import { Handling, type CommandRecord } from './command-book.ts'
-import { LatestIds } from './latest-ids.ts'
 import { ServerRelay } from './server-relay.ts'
 import { heldCommandBytesMax } from './limits.ts'
 import type { Session } from './session.ts'
@@ -27,6 +27,10 @@ const subscriptions = /^[ps]?(?:un)?subscribe$/
  */
 const confirmation = command('HELLO')
 
+/** The beginning of the answer to it. */
+const confirmed = /^%\d+\r\n\$6\r\nserver\r\n/
+const confirmedBytes = '%7\r\n$6\r\nserver\r\n'.length
+
 const waits = /^wait(?:aof)?$/
 
 /** client-commands.ts has them. */
@@ -35,9 +39,6 @@ const namesClients = /^client\|(?:tracking|getredir)$/
 /** After these the server speaks unasked, or does not answer, in a way that no framing follows. */
 const rawInAnyVersion = /^(?:monitor|p?sync|client\|reply)$/
 
-/** A command that is to end may not have come to block yet: how long until the server is asked again. */
-const recallAgainMs = 10
-
 export class OwnServer {
   readonly relay: ServerRelay
   readonly reason: string
@@ -45,19 +46,15 @@ export class OwnServer {
   readonly #pool: Pool<RedisServer>
   readonly #isPinned: boolean
   readonly #transaction = new TransactionState()
-  /** From EXEC on messages come, whatever is asked. */
+  /** With EXEC its subscriptions begin to speak. */
   #subscribesAtExec = false
+  /** That EXEC was sent: what it says must be known before anything is sent behind it. */
+  #isSubscribing = false
   /** Why it stays with the client, '' when it need not. */
   #sticky: string
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
-  /** The blocking command under way, to be sent again after a pause; null when none is. */
-  #blocking: Buffer | null = null
-  /** Where its streams ended when it was sent. */
-  #latest: LatestIds | null = null
-  #isRecalled = false
-  /** The server is asked to end it, or will be. */
-  #recall: 'none' | 'asked' | 'later' = 'none'
+  readonly #blocking: BlockingCommand
   /** A command is under way that the server may never answer. */
   #mayWait = false
   /** The subscription whose confirmation is owed; the session counts it as one reply. */
@@ -78,6 +75,7 @@ export class OwnServer {
       this.#gone(relay, error),
     )
     this.relay.owner = session
+    this.#blocking = new BlockingCommand(session, this.relay)
   }
 
   /** In the middle of something that a pause lets end. */
@@ -180,7 +178,8 @@ export class OwnServer {
     if (record.handling === Handling.Session) return this.#acceptSession(record, bytes, at, next)
     if (this.relay.isRaw) return true
     // Behind one that may be recalled nothing is sent, or its reply would come too early.
-    if ((!this.#isHeld || this.#blocking !== null) && session.outstanding > 0) {
+    const isLast = this.#blocking.isUnderWay || this.#isSubscribing
+    if ((!this.#isHeld || isLast) && session.outstanding > 0) {
       session.drain()
       return false
     }
@@ -199,6 +198,7 @@ export class OwnServer {
         return true
       case Handling.Transaction:
         this.#transaction.sent(record.name)
+        this.#isSubscribing = record.name === 'exec' && this.#subscribesAtExec
         return true
       case Handling.Stream:
         return this.#acceptStream(record)
@@ -208,54 +208,33 @@ export class OwnServer {
   }
 
   #noteBlocking(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
-    this.#blocking = null
-    this.#latest = null
+    this.#blocking.end()
     this.#mayWait = record.facts.blocking && !this.#transaction.isOpen
     if (!this.#mayWait || waits.test(record.name) || next < 0) return
-    this.#blocking = Buffer.from(bytes.subarray(at, next))
-    if (record.name !== 'xread' || this.relay.server.clientId === null) return
-    this.#latest = LatestIds.of(this.#blocking)
-    if (this.#latest === null) return
+    const ahead = this.#blocking.begin(record.name, Buffer.from(bytes.subarray(at, next)))
+    if (ahead === null) return
     this.#forward(bytes, at)
-    for (const [request, answered] of this.#latest.questions()) this.relay.ask(request, answered)
+    for (const [request, answered] of ahead.questions()) this.relay.ask(request, answered)
+  }
+
+  /** A pause is to end what may wait for ever. */
+  recall(): void {
+    this.#blocking.recall()
   }
 
   /**
-   * A pause is to end what may wait for ever. The server is asked to answer as if the time were
-   * over; that answer is kept from the client and the command sent again when the gate opens. What
-   * has been popped meanwhile is delivered: the socket is never closed on it.
+   * What begins at `start` comes ahead of a confirmation: the error of a subscription, or what
+   * subscriptions say beyond the length that the reply to their EXEC has announced.
    */
-  recall(): void {
-    const session = this.#session
-    const { clientId, side } = this.relay.server
-    if (this.#blocking === null || clientId === null || this.#recall !== 'none') return
-    if (session.outstanding !== 1) {
-      // Replies ahead of it are to come, and one of those may be of a WAIT.
-      this.#recallLater()
-      return
-    }
-    const recalled = this.#blocking
-    this.#recall = 'asked'
-    this.#isRecalled = true
-    session.groups[side].ask(command('CLIENT', 'UNBLOCK', clientId, 'TIMEOUT'), (answer) => {
-      this.#recall = 'none'
-      // It has taken another way than the command, and may have been faster.
-      if (answer !== ':1\r\n' && this.#blocking === recalled) this.#recallLater()
-    })
-  }
-
-  #recallLater(): void {
-    this.#recall = 'later'
-    setTimeout(() => {
-      this.#recall = 'none'
-      if (!this.#session.context.gate.isOpen) this.recall()
-    }, recallAgainMs)
-  }
-
-  /** A reply of this type is the error of a subscription: its confirmation is still to come. */
-  isRefusal(type: number, isAside: boolean): boolean {
+  isAheadOfConfirmation(type: number, bytes: Buffer, start: number, end: number): boolean {
     const record = this.#confirming
-    if (record === null || this.#isRefused || isAside) return false
+    if (record === null) return false
+    if (record.name === 'exec') {
+      if (type !== marker.map) return true
+      const isShort = end - start < confirmedBytes
+      return !isShort && !confirmed.test(bytes.toString('latin1', start, start + confirmedBytes))
+    }
+    if (this.#isRefused) return false
     this.#isRefused = type === marker.error || type === marker.bulkError
     if (this.#isRefused) record.errors += 1
     return this.#isRefused
@@ -264,9 +243,7 @@ export class OwnServer {
   /** What the client is owed next is not for it: a confirmation, or the null of a recall. */
   withholds(bytes: Buffer, start: number, end: number, isBegin: boolean): boolean {
     if (this.#confirming !== null) return true
-    if (!this.#isRecalled || !isBegin || end < 0) return false
-    this.#isRecalled = false
-    return end - start <= 5 && /^(?:[*$]-1|_)\r\n$/.test(bytes.toString('latin1', start, end))
+    return isBegin && end >= 0 && this.#blocking.withholds(bytes, start, end)
   }
 
   /** It has come whole. A blocking command waits at the gate again. */
@@ -276,10 +253,8 @@ export class OwnServer {
       this.#isRefused = false
       return
     }
-    const again = this.#latest?.request() ?? this.#blocking
-    this.#blocking = null
     this.#mayWait = false
-    if (again !== null) this.#session.requests.putBack(again)
+    this.#blocking.putBack()
   }
 
   #acceptStream(record: CommandRecord): boolean {
@@ -293,7 +268,7 @@ export class OwnServer {
     if (this.#sticky === '') this.#sticky = record.name
     const isSubscription = subscriptions.test(record.name)
     if (this.#transaction.isOpen) {
-      this.#subscribesAtExec ||= isSubscription && session.version === 2
+      this.#subscribesAtExec ||= isSubscription
       return true
     }
     this.relay.isRaw =
@@ -396,7 +371,7 @@ export class OwnServer {
     }
     // What was sent ahead of a blocking command answers first; behind it nothing is sent.
     if (this.#session.outstanding > 0) return
-    this.#blocking = null
+    this.#blocking.end()
     this.#mayWait = false
     if (!this.relay.isRaw) this.#transaction.rest()
   }
@@ -408,8 +383,25 @@ export class OwnServer {
     if (isRefused && this.#sticky === '') this.#sticky = `error of ${name}`
     if (name !== 'exec' && name !== 'discard') return
     this.#session.context.reads.noteExec()
-    if (name === 'exec' && type !== marker.error && this.#subscribesAtExec) this.relay.isRaw = true
+    this.#isSubscribing = false
+    if (isRefused) return
+    const isNull = at >= 0 && bytes[at + 1] === minus
+    const hasRun = name === 'exec' && type === marker.array && !isNull
+    if (hasRun && this.#subscribesAtExec) this.#subscribed(record)
     this.#subscribesAtExec = false
+  }
+
+  /** An EXEC has subscribed. A subscription to several channels says more than one thing in there. */
+  #subscribed(record: CommandRecord): void {
+    const session = this.#session
+    if (session.version === 2) {
+      this.relay.isRaw = true
+      return
+    }
+    this.#confirming = record
+    this.relay.owed.push(session, record, session.context.clock.nowMs())
+    session.outstanding += 1
+    this.relay.server.transport.sendOwned(confirmation)
   }
 
   /** Nothing is owed to the client: the server goes back if nothing of the client is on it. */
@@ -422,7 +414,7 @@ export class OwnServer {
     this.#session.own = null
     this.relay.owner = null
     // What is still to come must not end what the next client waits for.
-    if (this.#recall === 'asked') server.spoil()
+    if (this.#blocking.isBeingEnded) server.spoil()
     server.rest()
     this.#pool.give(server)
   }
@@ -430,7 +422,7 @@ export class OwnServer {
   /** The client has left, or has reset itself: the server is closed behind what was sent. */
   abandon(): void {
     this.#session.own = null
-    this.#blocking = null
+    this.#blocking.end()
     const { server } = this.relay
     this.relay.owner = null
     server.spoil()
@@ -441,7 +433,7 @@ export class OwnServer {
 
   #gone(relay: ServerRelay, error: PontoonError): void {
     this.#pool.lost(relay.server)
-    this.#blocking = null
+    this.#blocking.end()
     if (relay.owner === null) return
     relay.owner = null
     this.#session.own = null

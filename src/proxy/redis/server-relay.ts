@@ -104,7 +104,7 @@ export class ServerRelay implements TransportHandler {
       const isBegin = !this.#framer.isInside
       const next = this.#framer.next(bytes, offset, end)
       const own = this.owner?.own ?? null
-      if (isBegin) this.#begins(own)
+      if (isBegin) this.#begins(own, bytes, offset, next < 0 ? end : next)
       const isUnasked = this.#isUnasked
       const isWithheld =
         own !== null &&
@@ -189,11 +189,12 @@ export class ServerRelay implements TransportHandler {
   }
 
   /** A reply begins: is it one that somebody waits for? */
-  #begins(own: OwnServer | null): void {
+  #begins(own: OwnServer | null, bytes: Buffer, start: number, end: number): void {
     const { type } = this.#framer
     const isPush = type === marker.push
     if (isPush) this.#isDropping = this.owner === null
-    this.#isUnasked = isPush || (own?.isRefusal(type, this.owed.session === null) ?? false)
+    const isOwed = own !== null && this.owed.session !== null
+    this.#isUnasked = isPush || (isOwed && own.isAheadOfConfirmation(type, bytes, start, end))
   }
 
   #receiver(): Session | null {

@@ -1,6 +1,7 @@
 /** What the server refuses, or never answers, leaves neither client nor server in a wrong state. */
 import t from 'tap'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import { connectRedis } from '../../support/redis-wire.ts'
 import { startRedis } from '../../support/redis.ts'
 import { RespError, RespPush, type RespValue } from '../../support/resp.ts'
 import { until } from '../../support/until.ts'
@@ -132,6 +133,35 @@ for (const mode of modes) {
     for (const one of [client, other]) one.destroy()
   })
 }
+
+const subscribing: readonly (readonly string[])[] = [
+  ['MULTI', 'SUBSCRIBE a b', 'ECHO in', 'EXEC', 'PING', 'PUBLISH a 1', 'PING end'],
+  ['SUBSCRIBE a b', 'MULTI', 'UNSUBSCRIBE', 'HSET h f 1', 'EXEC', 'HGETALL h', 'PING end'],
+  ['MULTI', 'PSUBSCRIBE a* b* c*', 'HGETALL h', 'LPUSH h x', 'EXEC', 'PING end'],
+  ['MULTI', 'SUBSCRIBE a', 'EXEC x', 'SUBSCRIBE b c', 'EXEC', 'PING', 'PING end'],
+  ['WATCH k', 'SET k 1', 'MULTI', 'SUBSCRIBE a b', 'EXEC', 'SET k 2', 'PING end'],
+]
+
+for (const mode of modes)
+  for (const version of [2, 3])
+    await t.test(`${mode}, RESP${version}: what an EXEC subscribes to`, async (test) => {
+      const pontoon = await serve(test, { mode })
+      await redis.call('HSET', 'h', 'f', '1')
+      for (const lines of subscribing) {
+        const said: string[] = []
+        for (const port of [redis.port, pontoon.port]) {
+          const client = await connectRedis({ port })
+          if (version === 3) await client.call('HELLO', 3)
+          client.raw(`${lines.join('\r\n')}\r\n`)
+          const isAll = (): boolean => client.unread.toString().endsWith('end\r\n')
+          await until(isAll, `all of ${lines.join()}`)
+          said.push(client.unread.toString())
+          client.destroy()
+        }
+        test.equal(said[1], said[0])
+        await until(() => pontoon.service.snapshot().clients.active === 0, 'nothing is owed')
+      }
+    })
 
 await t.test('databases that nobody uses are forgotten', async (test) => {
   const pontoon = await serve(test)
