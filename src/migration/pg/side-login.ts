@@ -38,13 +38,27 @@ export interface MigrationContext {
   readonly secrets: Secrets
 }
 
-/** Rejects as login() does. */
+/** Rejects as login() does, and with MIGRATION_REFUSED where the server is too old. */
 export async function connectAs(
   context: MigrationContext,
   options: ConnectOptions,
 ): Promise<SqlClient> {
-  const client = await SqlClient.connect(loginAs(context, options))
-  return client
+  return await connectWith(loginAs(context, options))
+}
+
+/** Logical replication came with it. */
+const majorMin = 10
+
+/** As connectAs(), for a login of the caller's own. */
+export async function connectWith(login: LoginOptions): Promise<SqlClient> {
+  const client = await SqlClient.connect(login)
+  if (!(client.major < majorMin)) return client
+  client.close()
+  throw new PontoonError(
+    'MIGRATION_REFUSED',
+    `${client.where} is PostgreSQL ${client.serverVersion}, which has no logical replication: ` +
+      `upgrade it to ${majorMin} or later first (pg_upgrade)`,
+  )
 }
 
 export function loginAs(context: MigrationContext, options: ConnectOptions): LoginOptions {

