@@ -131,6 +131,10 @@ function sessionOptions(purpose: Purpose): string {
     // A fence or mark that a crash takes back after it was reported would be believed all the same.
     synchronous_commit: 'on',
     idle_in_transaction_session_timeout: '0',
+    // The server notices within half a minute that our host is gone, and with it what we have locked.
+    tcp_keepalives_idle: '10',
+    tcp_keepalives_interval: '5',
+    tcp_keepalives_count: '3',
   }
   return Object.entries(settings)
     .map(([name, value]) => `-c ${name}=${value}`)

@@ -111,6 +111,11 @@ await tap.test('a switch gets over', async (whole) => {
       task: 'test',
     })
     t.equal(await control.value('SHOW synchronous_commit'), 'on')
+    const { rows } = await control.query(
+      `SELECT current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_interval'),
+         current_setting('tcp_keepalives_count')`,
+    )
+    t.same(rows, [['10', '5', '3']], 'nor would the locks of a host that dies stay for two hours')
     control.close()
   })
 
