@@ -13,7 +13,7 @@ import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import type { Route } from '../../../routing/route.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
 import type { Log } from '../../../shared/log.ts'
-import type { Side } from '../../../shared/side.ts'
+import { otherSide, type Side } from '../../../shared/side.ts'
 import type { RouteStore } from '../../../store/route-store.ts'
 import type { SwitchRecord } from '../../../store/switch-record.ts'
 import { writeMarkSql } from '../control-schema.ts'
@@ -23,6 +23,7 @@ import { connectAs, type MigrationContext } from '../side-login.ts'
 import { enableSubscription } from '../subscription.ts'
 import { dropOrphanSlots, dropStream } from './arm.ts'
 import { endEarlier } from './earlier.ts'
+import { lockSwitch } from './lock.ts'
 import type { HeldGate, Participant } from './model.ts'
 import type { StepLog } from './step-log.ts'
 import { findStreams, streamMode } from './stream.ts'
@@ -44,8 +45,9 @@ const retryMsMax = 2_000
 const forEver = Number.POSITIVE_INFINITY
 /** Of each statement of them; one that hangs is tried on another connection. */
 const statementMs = 5_000
-/** What is only tidied up is given up after this long; `pontoon sync` names what is left. */
+/** The end of a switch does not wait longer for what is only tidied up. */
 const tidyMsMax = 60_000
+const laterMs = 10_000
 
 export interface Decided {
   readonly record: SwitchRecord
@@ -93,10 +95,9 @@ export async function carryOut(
         await client.run(writeMarkSql(mark))
       })
     })
-    await tidy(context, 'the sync of the old direction is removed', () =>
-      dropOldDirection(context, record),
-    )
+    const isStraight = await tidySync(context, record.to)
     await forgetSwitch(context, record.id)
+    if (!isStraight) void straightenLater(context, record.to)
   })
 }
 
@@ -113,8 +114,9 @@ export async function undo(
       ),
     )
     letOn()
-    await tidy(context, 'the sync is as it was', () => restoreDirection(context, record))
+    const isStraight = await tidySync(context, record.from)
     await forgetSwitch(context, record.id)
+    if (!isStraight) void straightenLater(context, record.from)
   })
 }
 
@@ -165,17 +167,57 @@ async function withGateHeld(
   }
 }
 
-/** For what may also be done later. */
+/** For what may also be done later; whether it is done. */
 async function tidy(
   context: SwitchContext,
   what: string,
   work: () => Promise<void>,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await retried(context, tidyMsMax, what, work)
+    return true
   } catch (error) {
     const { code, message } = toPontoonError(error)
     context.log.warn({ service: context.service, code }, `not so yet: ${what}: ${message}`)
+    return false
+  }
+}
+
+/** Where only one direction may run, the other one would hold WAL and echo changes. */
+async function tidySync(context: SwitchContext, primary: Side): Promise<boolean> {
+  return await tidy(context, `sync runs from the ${primary} only`, async () => {
+    const sides = await openSides(context, primary, otherSide(primary))
+    try {
+      await straighten(context, sides)
+    } finally {
+      sides.close()
+    }
+  })
+}
+
+/**
+ * Behind an ended switch, for a database that was away too long; nobody else would make sync run
+ * again. The lock keeps it out of any later switch, which puts sync straight itself.
+ */
+async function straightenLater(context: SwitchContext, primary: Side): Promise<void> {
+  const { store, service, stopping, log } = context
+  while (!stopping.aborted && store.get(service)?.primary === primary) {
+    try {
+      await delay(laterMs, undefined, { signal: stopping })
+      const sides = await openSides(context, primary, otherSide(primary))
+      try {
+        await lockSwitch(sides, stopping)
+        if (store.get(service)?.primary !== primary || store.switchOf(service) !== undefined)
+          continue
+        await straighten(context, sides)
+      } finally {
+        sides.close()
+      }
+      log.warn({ service }, `sync runs from the ${primary} only, at last`)
+      return
+    } catch {
+      // Still away, or a switch has the lock: it was said that this is not so yet.
+    }
   }
 }
 
@@ -218,32 +260,9 @@ async function onSide(
   }
 }
 
-/** Where only one direction may run, the one that led here would hold WAL and echo changes. */
-async function dropOldDirection(context: SwitchContext, record: SwitchRecord): Promise<void> {
-  const sides = await openSides(context, record.from, record.to)
-  try {
-    if (streamMode(sides.from.control, sides.to.control) === 'both') return
-    const old = directionFrom(record.from)
-    for (const stream of await findStreams(sides.to.replication, context.service, old))
-      await dropStream(sides, stream)
-    await dropOrphanSlots(context.service, sides.from, sides.to)
-  } finally {
-    sides.close()
-  }
-}
-
-async function restoreDirection(context: SwitchContext, record: SwitchRecord): Promise<void> {
-  const sides = await openSides(context, record.from, record.to)
-  try {
-    await straighten(context, sides)
-  } finally {
-    sides.close()
-  }
-}
-
 /**
  * Where only one direction may run: no sync back, and the one from the side that takes the writes
- * runs. Also before a switch, since an undo gives up what it cannot put back soon enough.
+ * runs. Also before a switch, since the one before it may have ended without that.
  */
 export async function straighten(context: MigrationContext, sides: SwitchSides): Promise<void> {
   const { from, to } = sides
