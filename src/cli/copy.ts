@@ -1,7 +1,7 @@
 /** pontoon copy SERVICE: the rows of a PostgreSQL service, from its source to its target. */
 import { startCopyProgress } from './copy-progress.ts'
 import { abandonCopy } from '../migration/pg/copy/abandon.ts'
-import { copyFolder, makeCopyFolder, readJob } from '../migration/pg/copy/journal.ts'
+import { copyFolder, makeCopyFolder, readJob, type CopyJob } from '../migration/pg/copy/journal.ts'
 import { keepSnapshot } from '../migration/pg/copy/keeper.ts'
 import { copyLimits } from '../migration/pg/copy/limits.ts'
 import { forgetOrders, giveOrder, orders, watchOrders } from '../migration/pg/copy/orders.ts'
@@ -9,7 +9,9 @@ import type { Order } from '../migration/pg/copy/orders.ts'
 import { watchLag } from '../migration/pg/copy/lag-watch.ts'
 import { runCopy, type CopyReport } from '../migration/pg/copy/run.ts'
 import { Throttle } from '../migration/pg/copy/throttle.ts'
+import { subscriptionName } from '../migration/pg/names.ts'
 import { connectAs } from '../migration/pg/side-login.ts'
+import { readSubscription } from '../migration/pg/subscription-state.ts'
 import { systemClock } from '../shared/clock.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { FolderLock } from '../store/folder-lock.ts'
@@ -75,6 +77,8 @@ async function run(input: CommandInput): Promise<ExitCode> {
   const lock = await FolderLock.acquire(folder)
   try {
     await forgetOrders(folder)
+    const ended = args.has('restart') ? undefined : await endedBefore(job, folder)
+    if (ended !== undefined) return tellEnded(input, job.service, ended)
     const report = await copyLocked(input, job, folder, stop)
     input.output.result({ service: job.service, ...report }, () => describe(job.service, report))
     return exitCodes.ok
@@ -84,6 +88,34 @@ async function run(input: CommandInput): Promise<ExitCode> {
     process.removeListener('SIGINT', onSignal)
     process.removeListener('SIGTERM', onSignal)
   }
+}
+
+/** A copy that is over and followed: then there is nothing to do. */
+async function endedBefore(job: ServiceJob, folder: string): Promise<CopyJob | undefined> {
+  const found = await readJob(folder)
+  if (found?.stage !== 'done') return undefined
+  const target = await connectAs(job, { side: 'target', purpose: 'control', task: 'copy' })
+  try {
+    const name = subscriptionName(job.service, 'forward')
+    return (await readSubscription(target, name)) === undefined ? undefined : found
+  } finally {
+    target.close()
+  }
+}
+
+function tellEnded(
+  { output }: CommandInput,
+  service: string,
+  { slot, endedAtMs = 0 }: CopyJob,
+): ExitCode {
+  const endedAt = new Date(endedAtMs).toISOString()
+  output.result(
+    { service, slot, endedAt },
+    () =>
+      `The copy of ${service} ended at ${endedAt}, and the subscription ${slot} follows the source ` +
+      `since. Next: pontoon schema ${service} --post-data`,
+  )
+  return exitCodes.ok
 }
 
 async function copyLocked(

@@ -90,7 +90,7 @@ async function jobToRun(
   if (found?.stage === 'done')
     throw new PontoonError(
       'MIGRATION_REFUSED',
-      `This copy ended at ${new Date(found.endedAtMs ?? 0).toISOString()}. ` +
+      `This copy ended at ${new Date(found.endedAtMs ?? 0).toISOString()}, and its subscription is gone. ` +
         '--restart empties the target and copies all again.',
     )
   if (found?.stage !== 'copying' && found?.stage !== 'following')
