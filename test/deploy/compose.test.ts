@@ -104,10 +104,10 @@ void t.test('.env.example has every variable, and no other', async (test) => {
     .filter((path) => path.endsWith('.ts'))
     .flatMap((path) => [
       ...readFileSync(join(projectRoot, 'src', path), 'utf8').matchAll(
-        /\benv\['([A-Z][A-Z0-9_]*)'\]/g,
+        /(?<=\benv\[')[A-Z][A-Z0-9_]*(?='\])|\bPONTOON_[A-Z]+(?:_[A-Z]+)*\b/g,
       ),
     ])
-    .map(([, name]) => name ?? '')
+    .map(([name]) => name)
   // Those that init has in common with libpq and every shell.
   const usual = new Set(['PGDATABASE', 'PGPASSWORD', 'PGUSER', 'USER', 'LOGNAME', 'NAME'])
   const wanted = new Set([...named, ...read].filter((name) => !usual.has(name)))

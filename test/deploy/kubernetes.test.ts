@@ -30,7 +30,7 @@ const modules: Readonly<Record<string, string>> = {
 
 void t.test('every overlay is of the types of Kubernetes', async (test) => {
   const all = [...rendered.values()].flat()
-  test.equal(all.length, 3 * 8)
+  test.equal(all.length, 3 * 9)
   const place = mkdtempSync(join(projectRoot, 'node_modules/.kubernetes-types-'))
   test.teardown(() => rmSync(place, { recursive: true, force: true }))
   const file = join(place, 'manifests.ts')
@@ -178,6 +178,9 @@ void t.test('the configuration in them is valid, and names what is unset', async
       'source-password',
       'client-redis-password',
       'source-redis-password',
+      'control-password',
+      'replication-password',
+      'read-password',
     ]
     const place = test.testdir({
       ...Object.fromEntries(
