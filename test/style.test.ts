@@ -27,12 +27,7 @@ const everything = [...sources, ...scripts, ...tests]
 const written = readSources(root, '.', (path) => /\.(?:ts|mjs|js|md|ya?ml|sh|tf)$/.test(path))
 
 /** Where programs begin: the product, and the generators of documentation. */
-const entries = [
-  'src/main.ts',
-  'scripts/docs-config.ts',
-  'scripts/redis-commands.ts',
-  'src/migration/pg/fingerprint.ts',
-]
+const entries = ['src/main.ts', 'scripts/docs-config.ts', 'scripts/redis-commands.ts']
 
 /** Names in documentation that look like metrics and are database objects: replication and roles. */
 const databaseObjects = new Set<string>(['pontoon_owner'])

@@ -1,14 +1,12 @@
 /** Schemas that grow apart, on a real server: two databases of it are the two sides. */
 import tap from 'tap'
 import { findDrift } from '../../../src/migration/pg/drift.ts'
-import { schemaFingerprint } from '../../../src/migration/pg/fingerprint.ts'
 import { readSequences, readTables } from '../../../src/migration/pg/tables.ts'
-import type { SqlClient } from '../../../src/net/pg/sql-client.ts'
 import { startPair } from '../../support/migration-pair.ts'
 
 tap.setTimeout(120_000)
 
-await tap.test('fingerprints and drift, 15 and 17', async (whole) => {
+await tap.test('drift, 15 and 17', async (whole) => {
   const pair = await startPair({ source: 15, target: 17 })
   whole.teardown(() => pair.stop())
   const schema = `
@@ -21,8 +19,6 @@ await tap.test('fingerprints and drift, 15 and 17', async (whole) => {
   const shop = await pair.database('shop', { schema })
   const source = await shop.connect('source', 'control')
   const target = await shop.connect('target', 'control')
-  const publication = 'p'
-  await shop.query('source', 'CREATE PUBLICATION p FOR TABLE a, b, c')
 
   const drift = async (): Promise<readonly string[]> => {
     const found = findDrift({
@@ -34,49 +30,15 @@ await tap.test('fingerprints and drift, 15 and 17', async (whole) => {
     })
     return found.map(({ table, effect, text }) => `${table} ${effect}: ${text}`)
   }
-  const print = async (client: SqlClient): Promise<string> =>
-    (await schemaFingerprint(client, await readTables(source), { publication })).hash
-
-  await whole.test('the same schema has the same fingerprint on every major', async (t) => {
-    const tables = await readTables(source)
-    const [one, other] = await Promise.all(
-      [source, target].map((client) => schemaFingerprint(client, tables)),
-    )
-    t.equal(one?.shapes.size, 3)
-    t.same(one, other)
+  await whole.test('the same schema has none, on whatever majors', async (t) => {
     t.same(await drift(), [])
-    const published = await schemaFingerprint(source, tables, { publication })
-    t.same([...published.published], ['"public"."a"', '"public"."b"', '"public"."c"'])
-    t.not(published.hash, one?.hash)
-  })
-
-  await whole.test('every kind of change changes it', async (t) => {
-    for (const ddl of [
-      'ALTER TABLE a ADD COLUMN x int',
-      'ALTER TABLE a DROP COLUMN x',
-      'ALTER TABLE a ALTER n TYPE numeric(12,2)',
-      'ALTER TABLE b ALTER v DROP NOT NULL',
-      'ALTER TABLE b ALTER id SET GENERATED ALWAYS',
-      'ALTER TABLE b RENAME v TO w',
-      'ALTER TABLE c REPLICA IDENTITY FULL',
-      'ALTER TABLE b DROP CONSTRAINT b_pkey',
-      'ALTER PUBLICATION p DROP TABLE c',
-      'ALTER TABLE c RENAME TO d',
-    ]) {
-      const tables = await readTables(source)
-      const before = await schemaFingerprint(source, tables, { publication })
-      await shop.query('source', ddl)
-      const after = await schemaFingerprint(source, tables, { publication })
-      if (ddl.includes('DROP COLUMN x')) t.equal(after.hash, await print(source), ddl)
-      t.not(after.hash, before.hash, ddl)
-    }
-    await shop.query('source', 'ALTER TABLE d RENAME TO c')
   })
 
   await whole.test('what has grown apart is told with its effect', async (t) => {
     await shop.query(
       'source',
-      `ALTER TABLE a ADD COLUMN added text; CREATE TABLE fresh (id int PRIMARY KEY);
+      `ALTER TABLE a ALTER n TYPE numeric(12,2), ADD COLUMN added text;
+       ALTER TABLE b RENAME v TO w; CREATE TABLE fresh (id int PRIMARY KEY);
        CREATE UNLOGGED TABLE fleeting (id int); CREATE TABLE keyless (v int); CREATE SEQUENCE more`,
     )
     await shop.query(
