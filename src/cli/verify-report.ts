@@ -129,7 +129,6 @@ function conclusion(service: string, { result, data, schema }: ServiceReport): s
   const seconds = Math.max(0.001, data.elapsedMs / 1_000)
   const speed = `${rows} rows in ${formatDuration(data.elapsedMs)} (${Math.round(rows / seconds)}/s)`
   const scope = [
-    data.isSample ? 'of a sample' : '',
     data.keysOnly ? 'by their keys only' : '',
     schema === null ? 'without the schema' : '',
   ].filter((one) => one !== '')

@@ -17,15 +17,13 @@ export interface ChunkLineOptions {
   readonly tables: readonly ComparedTable[]
   readonly form: HashForm
   readonly journal: Journal
-  /** Of each table, spread over it; null for all. */
-  readonly sampleChunks: number | null
   /** Where the journal has none yet. */
   readonly plan: (table: ComparedTable) => Promise<ChunkPlan>
 }
 
 /** Chunks that the journal has are left out. May be asked for the next one at any time. */
 export async function* chunkLine(options: ChunkLineOptions): AsyncGenerator<Chunk, void> {
-  const { tables, form, journal, sampleChunks, plan } = options
+  const { tables, form, journal, plan } = options
   for (const table of tables) {
     let planned = journal.planOf(table.label)
     if (planned === null) {
@@ -33,19 +31,9 @@ export async function* chunkLine(options: ChunkLineOptions): AsyncGenerator<Chun
       await journal.planned(table.label, planned)
     }
     const reader = new RowReader(table, form)
-    for (const at of chosenChunks(planned.ranges.length, sampleChunks)) {
-      const range = planned.ranges[at]
-      if (range === undefined || journal.isCompared(table.label, at)) continue
-      yield { reader, at, range }
-    }
+    for (const [at, range] of planned.ranges.entries())
+      if (!journal.isCompared(table.label, at)) yield { reader, at, range }
   }
-}
-
-/** Evenly spread, the last one included: that is where new rows are. */
-function chosenChunks(count: number, sample: number | null): readonly number[] {
-  const all = [...Array(count).keys()]
-  if (sample === null || sample >= count) return all
-  return [...new Set(all.slice(0, sample).map((at) => Math.floor(((at + 1) * count) / sample) - 1))]
 }
 
 /** Keeps the rows compared per second below a limit. */

@@ -1,4 +1,4 @@
-/** When a service was verified last and how it ended: what the guards of a switch ask for. */
+/** When a service was verified last and how it ended. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'

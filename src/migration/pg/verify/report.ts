@@ -43,8 +43,6 @@ export const tablesReportSchema = z.object({
   /** Whether changes were carried over while the sides were compared. */
   isAligned: z.boolean(),
   keysOnly: z.boolean(),
-  /** Whether only some chunks of each table were compared. */
-  isSample: z.boolean(),
   tables: z.array(tableReportSchema),
   leftOut: z.array(z.object({ table: z.string(), reason: z.string(), isDifference: z.boolean() })),
   warnings: z.array(z.string()),

@@ -1,6 +1,6 @@
 /**
- * The whole of `pontoon verify` in its folder: schema, rows, report, and `last.json` for the guards
- * of a switch. Only one at a time for a service; one that was killed is gone on with.
+ * The whole of `pontoon verify` in its folder: schema, rows, report, and `last.json`, which sums it
+ * up. Only one at a time for a service; one that was killed is gone on with.
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -69,7 +69,7 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
 function areRowsEqual(data: TablesReport, { only = [] }: VerifyServiceOptions): boolean {
   const { differing, repaired, unsettled } = totalOf(data.tables)
   const isLeftOut = data.leftOut.some((one) => one.isDifference)
-  const isWhole = !data.isSample && only.length === 0 && !isLeftOut
+  const isWhole = only.length === 0 && !isLeftOut
   return isWhole && differing <= repaired && unsettled === 0
 }
 
@@ -86,7 +86,7 @@ async function writeLast(
     startedAt,
     endedAt,
     primary: data.primary,
-    isComplete: !data.isSample && !data.keysOnly && only.length === 0 && schema !== null,
+    isComplete: !data.keysOnly && only.length === 0 && schema !== null,
     isAligned: data.isAligned,
     tables: data.tables.length,
     rows: total.rows,

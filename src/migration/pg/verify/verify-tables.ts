@@ -43,8 +43,6 @@ export interface VerifyTablesOptions {
   /** Rows that are listed of each table; all are counted. */
   readonly listedMax?: number
   readonly showValues?: boolean
-  /** Only so many chunks of each table; null for all. */
-  readonly sampleChunks?: number | null
   /** Compares without waiting for sync, although there is one. */
   readonly asIs?: boolean
   readonly repair?: boolean
@@ -116,14 +114,6 @@ export async function verifyTables(options: VerifyTablesOptions): Promise<Verifi
   }
 }
 
-/** A few chunks of each table, for a last look before a switch. */
-export async function sampleVerify(
-  options: VerifyTablesOptions & { readonly sampleChunks: number },
-): Promise<TablesReport> {
-  const { data } = await verifyTables({ ...options, folder: null })
-  return data
-}
-
 async function openJournal(
   options: VerifyTablesOptions,
   setting: Setting,
@@ -141,9 +131,9 @@ async function openJournal(
       primaryKey,
     })),
   )
-  const { only = [], keysOnly = false, sampleChunks = null, asIs = false } = options
+  const { only = [], keysOnly = false, asIs = false } = options
   const { repair = false, showValues = false, listedMax = 0 } = options
-  const asked = { only, keysOnly, sampleChunks, asIs, repair, showValues, listedMax }
+  const asked = { only, keysOnly, asIs, repair, showValues, listedMax }
   return await Journal.open(folder, { primary, form, tables, asked }, clock.wallMs())
 }
 
@@ -233,7 +223,6 @@ class Run {
       tables: this.#chosen.compared,
       form: this.#setting.form,
       journal: this.#journal,
-      sampleChunks: this.#options.sampleChunks ?? null,
       plan: (table) => this.#plan(table),
     })
     const work = async (): Promise<void> => {
@@ -359,7 +348,7 @@ class Run {
 
   #report(): TablesReport {
     const { primary, sync } = this.#setting
-    const { keysOnly = false, sampleChunks = null } = this.#options
+    const { keysOnly = false } = this.#options
     const isAligned = this.#sides.alignment !== null
     const tables: TableReport[] = this.#chosen.compared.map((table) => ({
       ...this.#sum(table.label),
@@ -376,7 +365,6 @@ class Run {
       primary,
       isAligned,
       keysOnly,
-      isSample: sampleChunks !== null,
       tables: tables.toSorted((one, two) => (one.table < two.table ? -1 : 1)),
       leftOut: this.#chosen.leftOut.map((one) => ({ ...one })),
       warnings: isAligned ? [] : [unaligned],
