@@ -95,7 +95,7 @@ export function rowTextSql(form: HashForm, columns: readonly HashColumn[]): stri
   return joined([
     ...maskOfNulls(nullable),
     ...plain,
-    ...measured.map(({ name }) => `pg_catalog.octet_length(${identifier(name)})`),
+    ...measured.map((column) => lengthSql(form, column)),
     ...texts.map(({ name }) => identifier(name)),
     ...row,
   ])
@@ -115,6 +115,14 @@ function valueSql(form: HashForm, column: HashColumn): string {
   if (column.baseType === 'char') return `${name}::integer`
   const sender = form.floatsAsBytes ? floatSenders[column.baseType] : undefined
   return sender === undefined ? name : `pg_catalog.${sender}(${name})`
+}
+
+/** Where encodings differ, so do the lengths; `concat` keeps the blanks that a cast would trim. */
+function lengthSql(form: HashForm, column: HashColumn): string {
+  const name = identifier(column.name)
+  if (!form.asUtf8) return `pg_catalog.octet_length(${name})`
+  const bytes = `pg_catalog.convert_to(pg_catalog.concat(${name}), 'UTF8')`
+  return `CASE WHEN ${name} IS NOT NULL THEN pg_catalog.octet_length(${bytes}) END`
 }
 
 /** '' for a row without NULLs, which is most rows of most tables. */
