@@ -28,7 +28,11 @@ export const verify: Command = {
   positionals: [{ name: 'SERVICE', help: 'Name of the service.' }],
   options: {
     ...configOption,
-    table: { value: 'NAME', multiple: true, help: 'Only this table (schema.table); repeatable.' },
+    table: {
+      value: 'NAME',
+      multiple: true,
+      help: 'Only this table (schema.table) with its partitions; repeatable.',
+    },
     'keys-only': { help: 'Compare which rows there are, not what is in them.' },
     repair: { help: 'Make rows of the other side equal to the primary side.' },
     jobs: {

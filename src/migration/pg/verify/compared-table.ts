@@ -53,6 +53,8 @@ export interface Chosen {
   readonly leftOut: readonly LeftOut[]
   /** Their rows are not replicated; only counted. */
   readonly unlogged: readonly QualifiedName[]
+  /** Names of `only` that stand for no table. */
+  readonly unknown: readonly string[]
 }
 
 export interface ChooseOptions {
@@ -60,39 +62,47 @@ export interface ChooseOptions {
   readonly other: SideCatalogue
   readonly form: HashForm
   readonly keysOnly: boolean
-  /** `schema.table`; all when empty. */
+  /** `schema.table`; all when empty. A partitioned table stands for its partitions. */
   readonly only: readonly string[]
 }
 
+type TablesByName = ReadonlyMap<string, Table>
+
 /** Largest tables first, so that the last ones to end are short. */
 export function chooseTables(options: ChooseOptions): Chosen {
-  const { primary, other } = options
-  const wanted = (table: Table): boolean =>
-    options.only.length === 0 ||
-    options.only.some((name) => name === readable(table) || name === plainName(table))
-  const others = new Map(other.tables.map((table) => [plainName(table), table]))
-  const here = new Set(primary.tables.map(plainName))
-  const whole = wholePartitioned(primary.tables, other.tables)
+  const { primary, other, only } = options
+  const here = byName(primary.tables)
+  const there = byName(other.tables)
+  const whole = wholePartitioned(here, there)
+  const known = new Set<string>()
+  const isMeant = (table: Table, tables: TablesByName): boolean => {
+    const root = rootOf(table, tables)
+    if (root !== undefined && whole.has(plainName(root))) return false
+    if (table.kind === 'partitioned' && !(root === undefined && whole.has(plainName(table))))
+      return false
+    const names = namesOf(table, tables).filter((name) => only.includes(name))
+    for (const name of names) known.add(name)
+    return only.length === 0 || names.length > 0
+  }
   const compared: ComparedTable[] = []
   const leftOut: LeftOut[] = []
   const unlogged: QualifiedName[] = []
-  for (const table of primary.tables.filter(wanted)) {
-    const root = rootOf(table, primary.tables)
-    const isRoot = table.kind === 'partitioned' && root === undefined
-    if (table.kind === 'partitioned' && !(isRoot && whole.has(plainName(table)))) continue
-    if (root !== undefined && whole.has(plainName(root))) continue
-    const opposite = others.get(plainName(table))
+  for (const table of primary.tables) {
+    if (!isMeant(table, here)) continue
+    const opposite = there.get(plainName(table))
     if (opposite === undefined) leftOut.push(missing(table, 'the side that is not primary'))
     else if (table.isUnlogged) unlogged.push({ schema: table.schema, name: table.name })
     else choose(table, opposite, options, compared, leftOut)
   }
-  for (const table of other.tables.filter(wanted)) {
-    const root = rootOf(table, other.tables)
-    if (here.has(plainName(table)) || table.kind === 'partitioned') continue
-    if (root !== undefined && whole.has(plainName(root))) continue
-    leftOut.push(missing(table, 'the primary side'))
+  for (const table of other.tables)
+    if (isMeant(table, there) && !here.has(plainName(table)))
+      leftOut.push(missing(table, 'the primary side'))
+  return {
+    compared: compared.toSorted((a, b) => b.bytes - a.bytes),
+    leftOut,
+    unlogged,
+    unknown: only.filter((name) => !known.has(name)),
   }
-  return { compared: compared.toSorted((a, b) => b.bytes - a.bytes), leftOut, unlogged }
 }
 
 function choose(
@@ -125,8 +135,8 @@ function comparedTable(table: Table, opposite: Table, options: ChooseOptions): C
       isBuiltin: own?.isBuiltin === true && otherFacts?.get(column.name)?.isBuiltin === true,
     }
   })
-  const byName = new Map(columns.map((column) => [column.name, column]))
-  const keyColumns = keyOf(table).flatMap((name) => byName.get(name) ?? [])
+  const named = new Map(columns.map((column) => [column.name, column]))
+  const keyColumns = keyOf(table).flatMap((name) => named.get(name) ?? [])
   const hasFloats = form.floatsAsBytes && keyColumns.some(isFloatMade)
   const method =
     keyColumns.length === 0 || hasFloats
@@ -135,12 +145,13 @@ function comparedTable(table: Table, opposite: Table, options: ChooseOptions): C
         ? 'ranges'
         : 'buckets'
   const key = method === 'multiset' ? [] : keyColumns
+  const isPartitioned = [table, opposite].some(({ kind }) => kind === 'partitioned')
   return {
     schema: table.schema,
     name: table.name,
     label: readable(table),
     method,
-    from: `${table.kind === 'partitioned' ? '' : 'ONLY '}${qualified(table)}`,
+    from: `${isPartitioned ? '' : 'ONLY '}${qualified(table)}`,
     key: key.map(({ name }) => ({ name, type: typeOf(table, name) })),
     keyHashColumns: method === 'multiset' ? columns : key,
     columns: keysOnly && key.length > 0 ? key : columns,
@@ -196,17 +207,16 @@ function missing(table: Table, where: string): LeftOut {
  * Partitioned tables whose partitions are not the same on both sides, by name of the root: they
  * are compared through it. The others partition by partition.
  */
-function wholePartitioned(tables: readonly Table[], others: readonly Table[]): Set<string> {
+function wholePartitioned(tables: TablesByName, others: TablesByName): Set<string> {
   const leaves = leavesByRoot(tables)
   const otherLeaves = leavesByRoot(others)
-  return new Set(
-    [...leaves].filter(([root, names]) => names !== otherLeaves.get(root)).map(([root]) => root),
-  )
+  const roots = [...leaves.keys(), ...otherLeaves.keys()]
+  return new Set(roots.filter((root) => leaves.get(root) !== otherLeaves.get(root)))
 }
 
-function leavesByRoot(tables: readonly Table[]): ReadonlyMap<string, string> {
+function leavesByRoot(tables: TablesByName): ReadonlyMap<string, string> {
   const found = new Map<string, string[]>()
-  for (const table of tables) {
+  for (const table of tables.values()) {
     const root = rootOf(table, tables)
     if (table.kind === 'partitioned' && root === undefined)
       found.set(plainName(table), found.get(plainName(table)) ?? [])
@@ -217,11 +227,24 @@ function leavesByRoot(tables: readonly Table[]): ReadonlyMap<string, string> {
 }
 
 /** The partitioned table at the top, undefined for what is no partition. */
-function rootOf(table: Table, tables: readonly Table[]): Table | undefined {
-  if (!table.isPartition || table.parent === null) return undefined
-  const name = plainName(table.parent)
-  const parent = tables.find((one) => plainName(one) === name)
+function rootOf(table: Table, tables: TablesByName): Table | undefined {
+  const parent = parentOf(table, tables)
   return parent === undefined ? undefined : (rootOf(parent, tables) ?? parent)
+}
+
+/** As people and as the catalogue write it, and the same of the tables that it is a partition of. */
+function namesOf(table: Table, tables: TablesByName): readonly string[] {
+  const parent = parentOf(table, tables)
+  const above = parent === undefined ? [] : namesOf(parent, tables)
+  return [readable(table), plainName(table), ...above]
+}
+
+function parentOf({ isPartition, parent }: Table, tables: TablesByName): Table | undefined {
+  return isPartition && parent !== null ? tables.get(plainName(parent)) : undefined
+}
+
+function byName(tables: readonly Table[]): TablesByName {
+  return new Map(tables.map((table) => [plainName(table), table]))
 }
 
 function plainName({ schema, name }: QualifiedName): string {

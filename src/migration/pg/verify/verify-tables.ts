@@ -99,6 +99,13 @@ export async function verifyTables(options: VerifyTablesOptions): Promise<Verifi
     keysOnly: options.keysOnly === true,
     only: options.only ?? [],
   })
+  if (chosen.unknown.length > 0) {
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `no such table to compare: ${chosen.unknown.join(', ')}. Names are schema.table; excluded ` +
+        'tables are none, and partitions that are not the same on both sides go with their table',
+    )
+  }
   const journal = await openJournal(options, setting, clock)
   if (journal.isResumed) options.onResume?.()
   const stop = new AbortController()

@@ -196,14 +196,17 @@ await tap.test('corruption', async (whole) => {
        CREATE TABLE doubled (id int, v text, CONSTRAINT k PRIMARY KEY (id));
        INSERT INTO doubled VALUES (1, 'a'), (2, 'b');
        CREATE TABLE ordered (id int PRIMARY KEY, a int, b text);
-       CREATE TABLE unlike (id int PRIMARY KEY, a int);`,
+       CREATE TABLE unlike (id int PRIMARY KEY, a int);
+       CREATE TABLE split (id int PRIMARY KEY) PARTITION BY RANGE (id);
+       CREATE TABLE s1 PARTITION OF split DEFAULT; INSERT INTO split VALUES (1), (2)`,
     )
     await database.query(
       'source',
       `CREATE TABLE p1 PARTITION OF parted FOR VALUES FROM (0) TO (100);
        CREATE TABLE p2 PARTITION OF parted FOR VALUES FROM (100) TO (200);
        INSERT INTO parted SELECT i, 'v' FROM generate_series(0, 199) i;
-       INSERT INTO ordered VALUES (1, 2, 'x')`,
+       INSERT INTO ordered VALUES (1, 2, 'x');
+       CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (1), (2)`,
     )
     await database.query(
       'target',
@@ -211,7 +214,11 @@ await tap.test('corruption', async (whole) => {
        INSERT INTO parted SELECT i, 'v' FROM generate_series(0, 198) i;
        ALTER TABLE doubled DROP CONSTRAINT k; INSERT INTO doubled VALUES (2, 'b');
        ALTER TABLE ordered DROP a; ALTER TABLE ordered ADD a int; INSERT INTO ordered VALUES (1, 'x', 2);
-       ALTER TABLE unlike ALTER a TYPE bigint`,
+       ALTER TABLE unlike ALTER a TYPE bigint; DELETE FROM s1 WHERE id = 2;
+       CREATE TABLE later (id int PRIMARY KEY) PARTITION BY RANGE (id);
+       CREATE TABLE l1 PARTITION OF later DEFAULT; INSERT INTO later VALUES (1);
+       CREATE TABLE alone (id int PRIMARY KEY) PARTITION BY RANGE (id);
+       CREATE TABLE a1 PARTITION OF alone DEFAULT`,
     )
     const { data } = await verifyTables({ context: database.context })
     const found = data.tables.map(({ table, differing }) => [table, differing])
@@ -219,10 +226,21 @@ await tap.test('corruption', async (whole) => {
       ['public.base', 0],
       ['public.derived', 0],
       ['public.doubled', 1],
+      ['public.later', 1],
       ['public.ordered', 0],
       ['public.parted', 1],
+      ['public.s1', 1],
     ])
-    t.match(data.leftOut, [{ table: 'public.unlike', isDifference: true }])
+    t.match(data.leftOut, [
+      { table: 'public.unlike', isDifference: true },
+      { table: 'public.alone', isDifference: true },
+    ])
+    const part = await compare(database, { only: ['public.split', 'public.base'] })
+    t.same([...part.keys()], ['public.base', 'public.s1'], 'a partitioned table has its partitions')
+    for (const name of ['public.nothing', 'base', 'public.p1']) {
+      const asked = verifyTables({ context: database.context, only: ['public.base', name] })
+      await t.rejects(asked, { code: 'MIGRATION_REFUSED', message: `to compare: ${name}.` })
+    }
     await database.query(
       'source',
       `CREATE ROLE reader LOGIN PASSWORD 'reader'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
@@ -304,10 +322,14 @@ await tap.test('corruption', async (whole) => {
     await pair.servers.source.query(
       `CREATE DATABASE encodings TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`,
     )
-    await database.both(`CREATE TABLE t (k text PRIMARY KEY); INSERT INTO t VALUES ('é'), ('ü')`)
+    await database.both(
+      `CREATE TABLE t (k text PRIMARY KEY, b char(4), v varchar(9));
+       INSERT INTO t VALUES ('é', 'ö', 'ä'), ('ü', NULL, 'ß')`,
+    )
     t.equal((await compare(database)).get('public.t')?.differing, 0)
     await database.query('target', `UPDATE t SET k = 'û' WHERE k = 'ü'`)
-    t.equal((await compare(database)).get('public.t')?.differing, 2)
+    await database.query('target', `UPDATE t SET b = 'ö ö' WHERE k = 'é'`)
+    t.equal((await compare(database)).get('public.t')?.differing, 3)
   })
 })
 
