@@ -135,10 +135,14 @@ function conclusion(service: string, { result, data, schema }: ServiceReport): s
   const how = scope.length === 0 ? '' : `, ${scope.join(', ')}`
   const mended = repaired === 0 ? '' : `; ${repaired} rows were repaired`
   const objects = schema?.differences.length ?? 0
+  const open = [
+    unsettled === 0 ? '' : `${unsettled} rows changed all the time`,
+    data.leftOut.length === 0 ? '' : `${data.leftOut.length} tables were changed meanwhile`,
+  ]
   const found = {
     equal: `both sides are equal${how}`,
     different: `the sides differ${how}: ${differing - repaired} rows, ${objects} objects`,
-    unsettled: `no difference was found${how}, but ${unsettled} rows changed all the time`,
+    unsettled: `no difference was found${how}, but ${open.filter(Boolean).join(' and ')}`,
   }[result]
   return `${service}: ${found}${mended}; ${speed}.`
 }

@@ -7,7 +7,7 @@ import { wait } from '../../../shared/wait.ts'
 import type { SwitchSides } from './switch-sides.ts'
 
 /** 'pont' and 'swit': two keys make a clash with the application's own locks unlikely. */
-const keys = '1886351988, 1937205620'
+export const switchLockKeys = '1886351988, 1937205620'
 /** The session of a switch that has just ended, or was killed, may be there for a moment. */
 const patienceMs = 3_000
 const pollMs = 100
@@ -21,7 +21,7 @@ export async function lockSwitch({ from, to }: SwitchSides, signal: AbortSignal)
   const [first, second] = from.side === 'source' ? [from, to] : [to, from]
   const deadlineMs = performance.now() + patienceMs
   for (const { side, control } of [first, second]) {
-    const take = `SELECT pg_catalog.pg_try_advisory_lock(${keys})`
+    const take = `SELECT pg_catalog.pg_try_advisory_lock(${switchLockKeys})`
     while ((await control.value(take, undefined, { signal })) !== 't') {
       if (performance.now() > deadlineMs)
         throw new PontoonError(
@@ -41,7 +41,7 @@ async function holderOn(control: SwitchSides['from']['control']): Promise<string
      WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
        AND l.database = (SELECT oid FROM pg_catalog.pg_database
          WHERE datname = pg_catalog.current_database())
-       AND (l.classid::int8, l.objid::int8) = (${keys})`,
+       AND (l.classid::int8, l.objid::int8) = (${switchLockKeys})`,
   )
   const [pid, application, address] = rows[0] ?? []
   return pid === undefined

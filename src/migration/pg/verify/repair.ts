@@ -8,12 +8,17 @@
  * 4. lets the rows on the primary side go.
  *
  * A row that is not on the primary side cannot be locked. Should it be inserted there meanwhile,
- * the insert cannot be applied before the surplus row is gone, so no insert is lost.
+ * the insert cannot be applied before the surplus row is gone, so no insert is lost; what is found
+ * on the other side and was inserted is seen by a second look at the primary side.
+ *
+ * Meanwhile no switch may begin, since the side that is written may not become the primary one.
  */
 import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
 import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
 import { wait } from '../../../shared/wait.ts'
+import { readMark } from '../control-schema.ts'
+import { switchLockKeys } from '../switch/lock.ts'
 import { identifier, identifiers, literal } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import type { Alignment } from './alignment.ts'
@@ -35,9 +40,14 @@ export interface RepairedRow {
 
 /** Rows of the primary side that are locked at once. */
 const batchRows = 20
+/** Longest that they wait for sync. */
+const syncMsMax = 5_000
 /** Longest that they are locked for. */
-const lockedMsMax = 5_000
-const lockTimeout = '2s'
+const lockedMsMax = 10_000
+/** The server lets them go by itself where Pontoon is lost, or stands still, in the middle. */
+const beginSql = `BEGIN; SET LOCAL lock_timeout = '2s';
+  SET LOCAL idle_in_transaction_session_timeout = '15s'`
+const lockSql = `SELECT pg_catalog.pg_try_advisory_xact_lock(${switchLockKeys})`
 
 export interface RepairOptions {
   readonly context: MigrationContext
@@ -52,14 +62,17 @@ export class Repair {
   readonly #primary: SqlClient
   readonly #other: SqlClient
   readonly #alignment: Alignment | null
-  readonly #statement: SqlOptions
+  readonly #side: Side
+  readonly #signal: AbortSignal | undefined
+  #deadlineMs = 0
   #last: Promise<unknown> = Promise.resolve()
 
   private constructor(primary: SqlClient, other: SqlClient, options: RepairOptions) {
     this.#primary = primary
     this.#other = other
     this.#alignment = options.alignment
-    this.#statement = { signal: options.signal }
+    this.#side = options.primary
+    this.#signal = options.signal
   }
 
   /** Throws MIGRATION_REFUSED where the control role may not write without being carried back. */
@@ -104,7 +117,7 @@ export class Repair {
     const done: RepairedRow[] = []
     for (let at = 0; at < keys.length; at += batchRows) {
       const batch = keys.slice(at, at + batchRows)
-      this.#statement.signal?.throwIfAborted()
+      this.#signal?.throwIfAborted()
       done.push(...(await this.#batch(reader, batch)))
     }
     return done
@@ -114,30 +127,65 @@ export class Repair {
     reader: RowReader,
     keys: readonly (readonly string[])[],
   ): Promise<readonly RepairedRow[]> {
+    this.#deadlineMs = performance.now() + lockedMsMax
     try {
-      await this.#primary.run(`BEGIN; SET LOCAL lock_timeout = '${lockTimeout}'`, this.#statement)
+      await this.#begin()
       const values = await this.#lockedValues(reader, keys)
-      const wanted = await reader.lookup(this.#primary, keys, this.#statement)
+      const wanted = await reader.lookup(this.#primary, keys, this.#statement())
       await this.#caughtUp()
-      await this.#other.run(`BEGIN; SET LOCAL lock_timeout = '${lockTimeout}'`, this.#statement)
-      const found = await reader.lookup(this.#other, keys, this.#statement)
+      const found = await reader.lookup(this.#other, keys, this.#statement())
+      const surplus = keys.filter((key) => !wanted.has(keyId(key)) && found.has(keyId(key)))
+      const late = await reader.lookup(this.#primary, surplus, this.#statement())
       const done: RepairedRow[] = []
-      for (const key of keys) done.push(await this.#row(reader, key, values, wanted, found))
-      await this.#other.query('COMMIT', undefined, this.#statement)
+      for (const key of keys) {
+        const isLate = late.has(keyId(key))
+        done.push(
+          isLate
+            ? { key, action: 'none', reason: 'it was inserted just now' }
+            : await this.#row(reader, key, values, wanted, found),
+        )
+      }
+      await this.#other.query('COMMIT', undefined, this.#statement())
       return done
     } catch (thrown) {
       const error = toPontoonError(thrown)
       if (error.code !== 'SQL_FAILED' && error.code !== 'SYNC_BEHIND') throw error
-      if (keys.length === 1)
+      if (keys.length === 1 || error.code === 'SYNC_BEHIND')
         return keys.map((key) => ({ key, action: 'failed', reason: error.message }))
     } finally {
       for (const client of [this.#other, this.#primary])
-        if (client.isOpen) await client.query('ROLLBACK').catch(() => undefined)
+        if (client.isOpen)
+          await client
+            .query('ROLLBACK', undefined, { timeoutMs: lockedMsMax })
+            .catch(() => undefined)
     }
     // One of them cannot be written: each by itself.
     const done: RepairedRow[] = []
     for (const key of keys) done.push(...(await this.#batch(reader, [key])))
     return done
+  }
+
+  /** On both sides, with no switch under way, and none while it lasts. */
+  async #begin(): Promise<void> {
+    for (const client of [this.#primary, this.#other]) {
+      await client.run(beginSql, this.#statement())
+      const isLocked = (await client.value(lockSql, undefined, this.#statement())) === 't'
+      const mark = await readMark(client)
+      if (isLocked && (mark === undefined || mark.primary === this.#side)) continue
+      throw new PontoonError(
+        'MIGRATION_REFUSED',
+        isLocked
+          ? `the ${mark?.primary} takes the writes now: run pontoon verify again`
+          : `${client.where}: a switch, or another repair, is under way: run pontoon verify again when it is over`,
+      )
+    }
+  }
+
+  /** Throws SYNC_BEHIND once the rows have been locked for long enough. */
+  #statement(): SqlOptions {
+    const timeoutMs = Math.ceil(this.#deadlineMs - performance.now())
+    if (timeoutMs > 0) return { timeoutMs, signal: this.#signal }
+    throw new PontoonError('SYNC_BEHIND', `it took more than ${lockedMsMax} ms`)
   }
 
   async #row(
@@ -166,7 +214,7 @@ export class Repair {
   }
 
   async #write(sql: string, action: RepairAction): Promise<RepairAction> {
-    await this.#other.run(sql, this.#statement)
+    await this.#other.run(sql, this.#statement())
     return action
   }
 
@@ -179,7 +227,7 @@ export class Repair {
        WHERE ${reader.isAmongSql(keys)} ORDER BY ${identifiers(table.key.map(({ name }) => name))}
        FOR SHARE`,
       undefined,
-      this.#statement,
+      this.#statement(),
     )
     return new Map(
       rows.map((row) => [
@@ -191,10 +239,15 @@ export class Repair {
 
   async #caughtUp(): Promise<void> {
     if (this.#alignment === null) return
-    const late = wait(lockedMsMax, this.#statement.signal).then(() => {
-      throw new PontoonError('SYNC_BEHIND', `sync needs more than ${lockedMsMax} ms`)
+    const done = new AbortController()
+    const late = wait(syncMsMax, done.signal).then(() => {
+      throw new PontoonError('SYNC_BEHIND', `sync needs more than ${syncMsMax} ms`)
     })
-    await Promise.race([this.#alignment.caughtUp(), late])
+    try {
+      await Promise.race([this.#alignment.caughtUp(), late])
+    } finally {
+      done.abort()
+    }
   }
 }
 

@@ -1,8 +1,11 @@
 /** What a verification starts from: the primary side, the two catalogues, what both can hash alike. */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import type { Side } from '../../../shared/side.ts'
 import { readMark } from '../control-schema.ts'
+import { directionFrom, publicationName } from '../names.ts'
+import { readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { readTables } from '../tables.ts'
 import { readSyncState, type SyncState } from './alignment.ts'
@@ -13,7 +16,11 @@ import { readColumnFacts } from './table-columns.ts'
 export interface Setting {
   readonly primary: Side
   readonly sync: SyncState
+  /** Tables whose rows the server of the other side is still copying: their changes wait. */
+  readonly copying: readonly string[]
   readonly form: HashForm
+  /** Another value where there may be other rows, although tables of the same names and numbers. */
+  readonly identity: readonly string[]
   readonly catalogues: { readonly primary: SideCatalogue; readonly other: SideCatalogue }
 }
 
@@ -33,7 +40,9 @@ export async function readSetting(
     return {
       primary,
       sync: await readSyncState(there, context, primary),
+      copying: await tablesCopying(there, context, primary),
       form: await hashFormOf(here, there),
+      identity: [await identityOf(here), await identityOf(there)],
       catalogues: {
         primary: await catalogueOf(here, exclude),
         other: await catalogueOf(there, exclude),
@@ -55,6 +64,46 @@ async function primaryOf(source: SqlClient, target: SqlClient): Promise<Side> {
     )
   }
   return one?.primary ?? two?.primary ?? 'source'
+}
+
+async function tablesCopying(
+  other: SqlClient,
+  { service }: MigrationContext,
+  primary: Side,
+): Promise<readonly string[]> {
+  const publication = publicationName(service, directionFrom(primary))
+  const { rows } = await other.query(
+    `SELECT n.nspname, c.relname FROM pg_catalog.pg_subscription s
+     JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+     JOIN pg_catalog.pg_subscription_rel r ON r.srsubid = s.oid AND r.srsubstate <> 'r'
+     JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE d.datname = pg_catalog.current_database() AND $1 = ANY (s.subpublications)
+     ORDER BY 1, 2`,
+    [publication],
+  )
+  return rows.map(([schema, name]) => readable({ schema: schema ?? '', name: name ?? '' }))
+}
+
+/** The cluster, and its subscriptions: each copy ends with a new one. */
+async function identityOf(client: SqlClient): Promise<string> {
+  const subscriptions = await client.value(
+    `SELECT json_build_array(pg_catalog.current_database(), json_agg(s.oid::bigint ORDER BY s.oid))
+     FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+     WHERE d.datname = pg_catalog.current_database()`,
+  )
+  return `${await systemOf(client)} ${subscriptions ?? ''}`
+}
+
+async function systemOf(client: SqlClient): Promise<string> {
+  try {
+    const id = await client.value('SELECT system_identifier FROM pg_catalog.pg_control_system()')
+    return id ?? ''
+  } catch (error) {
+    // Everybody may ask, unless somebody has revoked it.
+    if (hasSqlstate(error, '42501')) return client.where
+    throw error
+  }
 }
 
 async function catalogueOf(client: SqlClient, exclude: readonly string[]): Promise<SideCatalogue> {

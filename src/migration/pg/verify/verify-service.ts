@@ -68,8 +68,7 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
 
 function areRowsEqual(data: TablesReport, { only = [] }: VerifyServiceOptions): boolean {
   const { differing, repaired, unsettled } = totalOf(data.tables)
-  const isLeftOut = data.leftOut.some((one) => one.isDifference)
-  const isWhole = only.length === 0 && !isLeftOut
+  const isWhole = only.length === 0 && data.leftOut.length === 0
   return isWhole && differing <= repaired && unsettled === 0
 }
 
@@ -106,5 +105,5 @@ function resultOf(data: TablesReport, schema: SchemaReport | null): VerifyResult
     data.leftOut.some((one) => one.isDifference) ||
     (schema?.differences.length ?? 0) > 0
   if (isDifferent) return 'different'
-  return unsettled > 0 ? 'unsettled' : 'equal'
+  return unsettled > 0 || data.leftOut.length > 0 ? 'unsettled' : 'equal'
 }

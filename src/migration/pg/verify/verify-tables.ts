@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../../shared/clock.ts'
 import { systemClock } from '../../../shared/clock.ts'
-import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
+import { toPontoonError, type PontoonError } from '../../../shared/errors.ts'
 import { otherSide } from '../../../shared/side.ts'
 import type { QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
@@ -13,7 +13,14 @@ import type { BothSides } from './both-sides.ts'
 import { chunkLine, Pace, type Chunk } from './chunk-line.ts'
 import { planChunks } from './chunk-plan.ts'
 import { compareChunk } from './compare-chunk.ts'
-import { chooseTables, type Chosen, type ComparedTable } from './compared-table.ts'
+import {
+  chooseTables,
+  type ChooseOptions,
+  type Chosen,
+  type ComparedTable,
+} from './compared-table.ts'
+import { changedMeanwhile } from './changed-meanwhile.ts'
+import { refuseUnready } from './readiness.ts'
 import { Journal } from './journal.ts'
 import { Repair, type RepairedRow } from './repair.ts'
 import { addFindings, noFindings } from './report.ts'
@@ -86,26 +93,8 @@ export const verifyDefaults = {
 export async function verifyTables(options: VerifyTablesOptions): Promise<VerifiedTables> {
   const { context, exclude = [], clock = systemClock } = options
   const setting = await readSetting(context, exclude)
-  if (setting.sync === 'stopped' && options.asIs !== true) {
-    throw new PontoonError(
-      'MIGRATION_REFUSED',
-      'sync is set up but stopped, so what has changed since would seem to differ: start it with ' +
-        'pontoon sync, or compare all the same with --as-is',
-    )
-  }
-  const chosen = chooseTables({
-    ...setting.catalogues,
-    form: setting.form,
-    keysOnly: options.keysOnly === true,
-    only: options.only ?? [],
-  })
-  if (chosen.unknown.length > 0) {
-    throw new PontoonError(
-      'MIGRATION_REFUSED',
-      `no such table to compare: ${chosen.unknown.join(', ')}. Names are schema.table; excluded ` +
-        'tables are none, and partitions that are not the same on both sides go with their table',
-    )
-  }
+  const chosen = chooseTables(choiceOf(options, setting))
+  refuseUnready(options, setting, chosen)
   const journal = await openJournal(options, setting, clock)
   if (journal.isResumed) options.onResume?.()
   const stop = new AbortController()
@@ -114,11 +103,19 @@ export async function verifyTables(options: VerifyTablesOptions): Promise<Verifi
   let run: Run | undefined
   try {
     run = await Run.open({ ...options, signal, clock }, setting, chosen, journal)
-    return { data: await run.all(stop), unlogged: chosen.unlogged }
+    const data = await run.all(stop)
+    const after = await readSetting(context, exclude)
+    const leftOut = changedMeanwhile(setting, chosen, after, chooseTables(choiceOf(options, after)))
+    return { data: { ...data, leftOut: [...data.leftOut, ...leftOut] }, unlogged: chosen.unlogged }
   } finally {
     run?.close()
     await journal.close()
   }
+}
+
+function choiceOf(options: VerifyTablesOptions, setting: Setting): ChooseOptions {
+  const { keysOnly = false, only = [] } = options
+  return { ...setting.catalogues, form: setting.form, keysOnly, only }
 }
 
 async function openJournal(
@@ -141,7 +138,8 @@ async function openJournal(
   const { only = [], keysOnly = false, asIs = false } = options
   const { repair = false, showValues = false, listedMax = 0 } = options
   const asked = { only, keysOnly, asIs, repair, showValues, listedMax }
-  return await Journal.open(folder, { primary, form, tables, asked }, clock.wallMs())
+  const subject = { primary, form, tables, asked, identity: setting.identity }
+  return await Journal.open(folder, subject, clock.wallMs())
 }
 
 type RunOptions = VerifyTablesOptions & { readonly signal: AbortSignal; readonly clock: Clock }

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { Client } from 'pg'
 import tap from 'tap'
@@ -11,7 +11,9 @@ import { readLastVerify, verifyFolder } from '../../../../src/migration/pg/verif
 import { totalOf } from '../../../../src/migration/pg/verify/report.ts'
 import { verifyService } from '../../../../src/migration/pg/verify/verify-service.ts'
 import { verifyDefaults, verifyTables } from '../../../../src/migration/pg/verify/verify-tables.ts'
+import { postgresBinFolder } from '../../../support/postgres-binaries.ts'
 import { programArgs } from '../../../support/program.ts'
+import { switchLockKeys } from '../../../../src/migration/pg/switch/lock.ts'
 import { until } from '../../../support/until.ts'
 import { startVerifyPair, type VerifyPair } from '../../../support/verify-pair.ts'
 
@@ -123,6 +125,57 @@ await tap.test('verification of a live pair', async (whole) => {
     t.equal(totalOf(data.tables).differing, 1)
   })
 
+  await whole.test('tables that are still copied are not compared, nor repaired', async (t) => {
+    const database = await pair.database('copying', 'CREATE TABLE late (id int PRIMARY KEY)')
+    await database.query('source', 'INSERT INTO late VALUES (1)')
+    await database.replicate('forward')
+    await database.both('CREATE TABLE later (id int PRIMARY KEY)')
+    await database.query('source', 'ALTER PUBLICATION pontoon_copying_forward ADD TABLE later')
+    const lock = new Client({ connectionString: pair.servers.target.url('copying') })
+    await lock.connect()
+    await lock.query('BEGIN; LOCK TABLE later IN SHARE MODE')
+    const refresh = 'ALTER SUBSCRIPTION pontoon_copying_forward REFRESH PUBLICATION'
+    await database.query('target', refresh)
+    const { context } = database
+    const refusal = {
+      code: 'MIGRATION_REFUSED',
+      message: /still copied by the server \(public.later\)/,
+    }
+    await t.rejects(verifyTables({ context }), refusal)
+    await t.rejects(verifyTables({ context, asIs: true, repair: true }), refusal)
+    t.equal((await verifyTables({ context, only: ['public.late'] })).data.tables.length, 1)
+    await lock.end()
+    const ready = `SELECT bool_and(srsubstate = 'r') AS ready FROM pg_subscription_rel`
+    await until(async () => (await database.query('target', ready))[0]?.['ready'] === true, 'ready')
+    t.equal((await verifyTables({ context })).data.tables.length, 2)
+  })
+
+  await whole.test('what DDL changes meanwhile is not called equal', async (t) => {
+    const database = await pair.database(
+      'altered',
+      'CREATE TABLE one (id int); CREATE TABLE two (id int)',
+    )
+    const ddl = 'ALTER TABLE one ADD n int; CREATE TABLE three (id int)'
+    let isDone = false
+    const report = await verifyService({
+      context: database.context,
+      stateFolder: state,
+      withSchema: true,
+      onProgress: () => {
+        if (isDone) return
+        isDone = true
+        for (const server of [pair.servers.source, pair.servers.target])
+          execFileSync(join(postgresBinFolder(15), 'psql'), ['-qc', ddl, server.url('altered')])
+      },
+    })
+    t.equal(report.result, 'unsettled')
+    t.match(report.data.leftOut, [
+      { table: 'public.one', reason: /changed by DDL meanwhile/ },
+      { table: 'public.three', reason: /made meanwhile/ },
+    ])
+    t.equal(report.data.leftOut.length, 2)
+  })
+
   await whole.test('after a cutover the target is the primary side', async (t) => {
     const database = await pair.database('moved', accountsSql)
     await database.both(`INSERT INTO pontoon.mark (epoch, primary_side) VALUES (2, 'target')`)
@@ -134,6 +187,16 @@ await tap.test('verification of a live pair', async (whole) => {
     await database.query('source', 'DELETE FROM accounts WHERE id = 0')
     const again = await verifyTables({ context: database.context, repair: true })
     t.match(again.data.tables[0]?.repairs, [{ key: ['0'], action: 'inserted' }])
+    const lock = new Client({ connectionString: pair.servers.target.url('moved') })
+    await lock.connect()
+    await lock.query(`SELECT pg_advisory_lock(${switchLockKeys})`)
+    await database.query('source', 'DELETE FROM accounts WHERE id = 0')
+    await t.rejects(verifyTables({ context: database.context, repair: true }), {
+      code: 'MIGRATION_REFUSED',
+      message: /a switch, or another repair, is under way/,
+    })
+    await lock.end()
+    t.same(await database.query('source', 'SELECT FROM accounts WHERE id = 0'), [])
     await database.query('source', `UPDATE pontoon.mark SET epoch = 3, primary_side = 'source'`)
     await t.rejects(verifyTables({ context: database.context }), { code: 'MIGRATION_REFUSED' })
   })
@@ -220,6 +283,30 @@ await tap.test('verification of a live pair', async (whole) => {
       t.same(linesOf(journal), [], 'the next one begins anew')
     },
   )
+
+  await whole.test('a copy made anew is compared anew', async (t) => {
+    const database = await pair.database('anew', accountsSql)
+    await database.replicate('forward')
+    const { context } = database
+    let isResumed = false
+    const options = { ...asCommand, context, stateFolder: state, chunkRows: 4_000 }
+    const begin = async (): Promise<boolean> => {
+      isResumed = false
+      const stop = new AbortController()
+      const { signal } = stop
+      const onProgress = ({ rows }: { rows: number }): void => {
+        if (rows > 0) stop.abort(new Error('stopped'))
+      }
+      const onResume = (): void => void (isResumed = true)
+      await t.rejects(verifyService({ ...options, signal, onProgress, onResume }))
+      return isResumed
+    }
+    t.same([await begin(), await begin()], [false, true])
+    await database.query('target', 'DROP SUBSCRIPTION pontoon_anew_forward')
+    await database.query('source', 'DROP PUBLICATION pontoon_anew_forward')
+    await database.replicate('forward')
+    t.equal(await begin(), false)
+  })
 
   await whole.test('schema, sequences and what is not carried over', async (t) => {
     const database = await pair.database(
