@@ -23,7 +23,12 @@ export function acquire(
     }
     const next = (): void => {
       login.recall = null
-      if (!login.isOpen) return
+      // It may have gone before it came here, as when a switch makes it ask again.
+      if (!login.isOpen) {
+        finish()
+        resolve(null)
+        return
+      }
       if (!context.gate.admits(kinds.place)) {
         login.wasParked = true
         leave = context.gate.park(next, kinds.place)

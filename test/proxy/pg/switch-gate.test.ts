@@ -2,11 +2,12 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import type { ServiceConfig } from '../../../src/config/schema.ts'
-import { query } from '../../support/pg-frontend.ts'
-import { summary } from '../../support/pg-wire.ts'
+import { query, startup } from '../../support/pg-frontend.ts'
+import { connect, summary } from '../../support/pg-wire.ts'
 import { ask, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
+import { startRelay } from '../../support/relay.ts'
 
 const server = await startPostgres({ major: 15 })
 t.teardown(() => server.stop())
@@ -137,6 +138,32 @@ void t.test('a pause in force when a switch begins goes on after it', async (tes
   test.match(pontoon.service.gate.snapshot(), { keptBy: 'pause', parked: 1 })
   pontoon.service.resume()
   test.equal(summary(await client.wire.until('Z')), 'TDCZ')
+})
+
+void t.test('who leaves while a switch cuts off its login is counted no more', async (test) => {
+  const relay = await startRelay({ to: { host: server.host, port: server.port } })
+  test.teardown(() => relay.close())
+  const { host, port } = relay
+  const pontoon = await pontoonOf(test, { source: { ...server, host, port } })
+  const { service } = pontoon
+  const first = await pontoon.client()
+  tighten(pontoon, { limits: { clientsPerUserMax: 2 } })
+  relay.stall()
+  // Its setting goes to the one server that is there, and is not answered.
+  const leaving = await connect('127.0.0.1', pontoon.port)
+  const parameters = { user: 'postgres', database: 'postgres', TimeZone: 'Asia/Tokyo' }
+  await leaving.send(startup(parameters))
+  await until(() => pontoon.busyServers() === 1, 'its login has the server')
+  leaving.destroy()
+  await until(() => service.snapshot().clients.startup === 0, 'it has left')
+  const hold = service.beginSwitch('cutover of orders')
+  relay.heal()
+  relay.cut()
+  await until(() => pontoon.busyServers() === 0, 'the server is lost')
+  hold.release()
+  const second = await pontoon.client()
+  test.equal(await value(second, 'SELECT 1'), '1')
+  test.equal(await value(first, 'SELECT 1'), '1')
 })
 
 void t.test('a service that closes ends a switch', async (test) => {
