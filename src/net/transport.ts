@@ -63,6 +63,8 @@ function replaceScratch(): void {
 export class Transport {
   readonly socket: Carrier
   handler: TransportHandler
+  /** What is sent may wait for the end of the turn (flush-queue.ts). */
+  waitsForTurns = false
   readonly #flushes: FlushQueue
   readonly #raw: RawHandle | null
   /** Waits for the flush: the first part, and whether nobody changes it after that… */
@@ -176,15 +178,40 @@ export class Transport {
   /** Sends `bytes[start, end)`, which must not change before the present event ends. */
   send(bytes: Buffer, start: number, end: number): void {
     if (end <= start || this.#closed || this.#isEnding) return
-    if (this.#first === null) this.#hold(bytes, start, end, false)
-    else this.#rest.push(bytes.subarray(start, end))
+    if (this.waitsForTurns && this.#keepForTurn(bytes, start, end)) return
+    if (this.#first === null) {
+      this.#hold(bytes, start, end, false)
+      this.#flushes.mark(this)
+      return
+    }
+    this.#rest.push(bytes.subarray(start, end))
+    // What was to wait for the end of the turn goes along.
+    if (this.waitsForTurns) this.#flushes.mark(this)
+  }
+
+  /** Has a copy wait for the end of the turn; false when it is too long for that. */
+  #keepForTurn(bytes: Buffer, start: number, end: number): boolean {
+    const flushes = this.#flushes
+    const at = flushes.keep(bytes, start, end)
+    if (at < 0) return false
+    const keptEnd = at + end - start
+    if (this.#first === null) {
+      this.#hold(flushes.kept, at, keptEnd, false)
+      flushes.markForTurn(this)
+    } else this.#rest.push(flushes.kept.subarray(at, keptEnd))
+    return true
   }
 
   /** Sends a buffer that nobody changes any more. */
   sendOwned(bytes: Buffer): void {
     if (this.#closed || this.#isEnding) return
-    if (this.#first === null) this.#hold(bytes, 0, bytes.length, true)
-    else this.#rest.push(bytes)
+    if (this.#first !== null) {
+      this.#rest.push(bytes)
+      return
+    }
+    this.#hold(bytes, 0, bytes.length, true)
+    if (this.waitsForTurns) this.#flushes.markForTurn(this)
+    else this.#flushes.mark(this)
   }
 
   #hold(bytes: Buffer, start: number, end: number, isOwned: boolean): void {
@@ -192,7 +219,6 @@ export class Transport {
     this.#firstStart = start
     this.#firstEnd = end
     this.#isFirstOwned = isOwned
-    this.#flushes.mark(this)
   }
 
   flush(): void {

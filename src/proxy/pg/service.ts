@@ -316,6 +316,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     this.#authQuery.close()
     this.listeners.close()
     this.#upkeep.stop()
+    // The process may end before the next turn.
+    this.flushes.flush()
   }
 
   // What sessions and logins ask of the service.

@@ -119,6 +119,7 @@ export class Session {
     this.frontend = new FrontendRelay(this)
     this.backend = new BackendRelay(this)
     client.handler = this.frontend
+    client.waitsForTurns = true
   }
 
   /** When its last request began (clock milliseconds). */
