@@ -26,13 +26,20 @@ export function checkRedisService(
 
 function checkAuth(
   path: Path,
-  { clientAuth, users }: RedisServiceConfig,
+  { clientAuth, users, source, target }: RedisServiceConfig,
   isOpen: boolean,
   report: CheckReport,
 ): void {
   if (clientAuth.mode === 'trust') {
     const at = [...path, 'clientAuth', 'mode']
     if (isOpen) report.mistake(at, 'trust lets anyone in: listen on loopback or use password')
+    return
+  }
+  if (clientAuth.mode === 'passthrough') {
+    const words = 'is of no use: with passthrough the primary side knows who may come in'
+    if (users !== undefined) report.mistake([...path, 'users'], words)
+    for (const [name, { auth }] of Object.entries({ source, target }))
+      if (auth !== undefined) report.mistake([...path, name, 'auth'], words)
     return
   }
   const entries = Object.entries(users ?? {})

@@ -136,9 +136,11 @@ export const redisService = z.strictObject({
   clientAuth: z
     .strictObject({
       mode: z
-        .enum(['trust', 'password'])
+        .enum(['trust', 'password', 'passthrough'])
         .default('password')
-        .describe('`password`: AUTH or HELLO against `users`; `trust`: nobody is asked.'),
+        .describe(
+          '`password`: AUTH or HELLO against `users`; `passthrough`: the primary side decides; `trust`: nobody is asked.',
+        ),
     })
     .prefault({})
     .describe('How clients log in.'),

@@ -315,6 +315,18 @@ const cases: readonly Case[] = [
           source: { host: 'localhost', port: 6381 },
           target: { host: 'b', tls: { ca: 'x' } },
         },
+        passed: {
+          protocol: 'redis',
+          listen: '127.0.0.1:6383',
+          clientAuth: { mode: 'passthrough' },
+          users: { default: {} },
+          source: { host: 'e' },
+          target: {
+            host: 'f',
+            tls: { mode: 'require' },
+            auth: { mode: 'elasticache-iam', cache: 'x' },
+          },
+        },
         managed: {
           protocol: 'redis',
           listen: '127.0.0.1:6382',
@@ -340,6 +352,8 @@ const cases: readonly Case[] = [
       'services.managed.target.sentinels.nodes[0]: one is not host:port',
       'services.managed.target.auth: and password exclude each other',
       'services.managed.target.tls.mode: must not be disable: auth sends a token as it is',
+      'services.passed.target.auth: is of no use: with passthrough the primary side knows who may come in',
+      'services.passed.users: is of no use: with passthrough the primary side knows who may come in',
       'services.session.pool.mode: expected one of multiplexed, pinned, found text "transaction"',
       'services.session.source.host: leads back to the service itself (port 6381)',
       'services.session.users.default.verifier: is missing: clientAuth password needs it to prove the client',

@@ -2,6 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { RedisServiceConfig, RedisUserEntry } from '../../config/schema.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
+import type { ProvenPasswords } from './proven-passwords.ts'
 import type { SecretSource } from '../../net/secrets/secret-source.ts'
 import type { Side } from '../../shared/side.ts'
 
@@ -15,13 +16,22 @@ export interface RedisCredentials {
 /** The name that AUTH with a password alone stands for. */
 export const defaultUser = 'default'
 
-/** `user` '' is a client that was not asked who it is. */
+/** Where the passwords are. */
+export interface KnownSecrets {
+  readonly secrets: Secrets
+  /** What clients have proved; undefined where it is about Pontoon's own logins. */
+  readonly proven?: ProvenPasswords
+}
+
+/** `user` '' is a client that was not asked who it is, or has not said so. */
 export function redisCredentials(
   config: RedisServiceConfig,
   side: Side,
   user: string,
-  secrets: Secrets,
+  { secrets, proven }: KnownSecrets,
 ): RedisCredentials {
+  if (config.clientAuth.mode === 'passthrough' && proven !== undefined)
+    return { user: loginName(user || defaultUser), password: proven.of(user) ?? null }
   const place = config[side]
   const entry = redisUser(config, user)
   const own = entry?.[side]
@@ -32,9 +42,13 @@ export function redisCredentials(
     secrets.of({ password: place.password }, login) ??
     (place.auth === undefined ? undefined : secrets.ofCache(place.auth, login))
   return {
-    user: name === defaultUser ? null : name,
+    user: loginName(name),
     password: configured ?? plainPassword(entry?.verifier) ?? null,
   }
+}
+
+function loginName(user: string): string | null {
+  return user === defaultUser ? null : user
 }
 
 /** Only what the configuration itself lists: a client may call itself `constructor`. */

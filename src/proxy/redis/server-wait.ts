@@ -29,6 +29,21 @@ export class ServerWait {
     })
   }
 
+  /** Until the primary side has said whether it takes a password. */
+  forProof(proof: Promise<void>): void {
+    this.#start()
+    let isLeft = false
+    this.#leaveQueue = () => {
+      isLeft = true
+    }
+    const goOn = (): void => {
+      if (isLeft) return
+      this.leave()
+      this.#session.resume()
+    }
+    void proof.then(goOn)
+  }
+
   forShared(group: ServerGroup): void {
     this.#start()
     this.#group = group

@@ -38,6 +38,7 @@ import { CommandWatch } from './command-watch.ts'
 import type { RedisContext } from './context.ts'
 import { holdsUpOthersMsMax } from './limits.ts'
 import { LoginRenewal } from './login-renewal.ts'
+import { ProvenPasswords } from './proven-passwords.ts'
 import { ReadRouter } from './read-router.ts'
 import { RedisPoolMaker } from './pool-maker.ts'
 import { GroupSet, type ServerKind } from './server-group.ts'
@@ -81,6 +82,7 @@ class RedisService implements Service, RedisContext {
   readonly gate: Gate
   readonly groups: GroupSet
   readonly reads: ReadRouter
+  readonly proven: ProvenPasswords
   readonly sessions = new Map<number, Session>()
   config: RedisServiceConfig
   route: Route
@@ -134,12 +136,14 @@ class RedisService implements Service, RedisContext {
       route: () => this.route,
       readAfterWriteMs: () => this.config.route.readAfterWriteMs,
     })
+    this.proven = new ProvenPasswords(clock)
     this.#sides = new RedisSides({
       config: () => this.config,
       tls: (side) => this.#tls.side(side),
       clock,
       flushes: this.flushes,
       secrets: secrets ?? new Secrets({ clock, log }),
+      proven: this.proven,
       factsOf: (request) => this.book.factsOf(request),
     })
     this.#pools = new RedisPoolMaker({
@@ -269,6 +273,10 @@ class RedisService implements Service, RedisContext {
   settled(): void {
     this.#drains.look()
     if (this.#isClosing) this.#closeAtRest()
+  }
+
+  async prove(user: string, password: string): Promise<void> {
+    await this.#sides.prove(this.route.primary, user, password)
   }
 
   left(session: Session): void {

@@ -5,8 +5,10 @@
  * run when nothing is owed to the client, so that the answer comes in order.
  */
 import type { RespVersion } from '../../net/redis/login.ts'
+import { toPontoonError } from '../../shared/errors.ts'
 import { readArguments } from '../../wire/redis/arguments.ts'
 import { command, errorReply, okReply, resetReply } from '../../wire/redis/write.ts'
+import { redisError } from './errors.ts'
 import { ClientCommands, isClientName, wrongName } from './client-commands.ts'
 import type { CommandRecord } from './command-book.ts'
 import { defaultUser, isRightPassword, redisUser } from './credentials.ts'
@@ -32,6 +34,13 @@ interface Hello {
   readonly error: Buffer | null
 }
 
+/** What became of a password that the primary side was asked about. */
+interface Proof {
+  readonly user: string
+  readonly password: Buffer
+  readonly refusal: Buffer
+}
+
 type Identity = Pick<Session, 'user' | 'database' | 'version' | 'name'>
 
 export class SessionCommands {
@@ -39,6 +48,8 @@ export class SessionCommands {
   readonly #client: ClientCommands
   /** What to go back to when the server that a change needs cannot be had. */
   #before: Identity | null = null
+  /** The password that the command at hand has waited for was refused. */
+  #refused: Proof | null = null
 
   constructor(session: Session) {
     this.#session = session
@@ -73,7 +84,7 @@ export class SessionCommands {
   #run(record: CommandRecord, words: readonly Buffer[]): boolean {
     switch (record.name) {
       case 'auth':
-        return this.#answer(this.#auth(words))
+        return this.#auth(words)
       case 'hello':
         return this.#hello(record, words)
       case 'quit':
@@ -93,26 +104,48 @@ export class SessionCommands {
     return true
   }
 
-  #auth(words: readonly Buffer[]): Buffer {
+  #auth(words: readonly Buffer[]): boolean {
     const [, first, second] = words
-    if (first === undefined) return errorReply("ERR wrong number of arguments for 'auth' command")
-    if (words.length > 3) return errorReply('ERR syntax error')
+    if (first === undefined)
+      return this.#answer(errorReply("ERR wrong number of arguments for 'auth' command"))
+    if (words.length > 3) return this.#answer(errorReply('ERR syntax error'))
     const [user, password] =
       second === undefined ? [Buffer.from(defaultUser), first] : [first, second]
-    return this.#login(user, password) ? okReply : wrongPassword
+    return this.#login(user, password, () => this.#answer(okReply))
   }
 
-  #login(user: Buffer, password: Buffer): boolean {
+  /** Goes on with `then`, or says why not; false while the primary side is asked. */
+  #login(user: Buffer, password: Buffer, then: () => boolean): boolean {
     const session = this.#session
     const { config } = session.context
     const name = user.toString()
-    if (this.checksLogins && !isRightPassword(config, name, password)) return false
+    if (this.checksLogins && !isRightPassword(config, name, password))
+      return this.#answer(wrongPassword)
+    const isPassedOn = config.clientAuth.mode === 'passthrough'
+    if (isPassedOn && !session.context.proven.isSure(name, password.toString())) {
+      const refused = this.#refused
+      this.#refused = null
+      if (refused?.user === name && refused.password.equals(password))
+        return this.#answer(refused.refusal)
+      session.waitForProof(this.#prove(name, password))
+      return false
+    }
     // Nobody has to prove anything: a name that is listed goes out as configured for it.
-    const known = this.checksLogins || redisUser(config, name) !== undefined ? name : ''
+    const isKnown = this.checksLogins || isPassedOn || redisUser(config, name) !== undefined
+    const known = isKnown ? name : ''
     if (session.user !== null && known !== session.user) session.own?.abandon()
     session.user = known
     session.chooseGroups()
-    return true
+    return then()
+  }
+
+  async #prove(user: string, password: Buffer): Promise<void> {
+    try {
+      await this.#session.context.prove(user, password.toString())
+    } catch (thrown) {
+      const refusal = redisError(toPontoonError(thrown), true)
+      this.#refused = { user, password: Buffer.from(password), refusal }
+    }
   }
 
   /** The version that a HELLO asks for, null when it asks for none or wrongly. */
@@ -121,11 +154,15 @@ export class SessionCommands {
   }
 
   #hello(record: CommandRecord, words: readonly Buffer[]): boolean {
-    const session = this.#session
     const hello = readHello(words)
     if (hello.error !== null) return this.#answer(hello.error)
     this.#remember()
-    if (hello.login !== null && !this.#login(...hello.login)) return this.#answer(wrongPassword)
+    if (hello.login === null) return this.#greet(record, hello)
+    return this.#login(...hello.login, () => this.#greet(record, hello))
+  }
+
+  #greet(record: CommandRecord, hello: Hello): boolean {
+    const session = this.#session
     if (session.user === null) return this.#answer(noAuthHello)
     if (hello.name !== null && !isClientName(hello.name)) return this.#answer(wrongName)
     const version = hello.version ?? session.version

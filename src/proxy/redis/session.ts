@@ -87,7 +87,7 @@ export class Session implements TransportHandler {
     this.requests = new Requests(this)
     this.commands = new SessionCommands(this)
     this.#wait = new ServerWait(this)
-    this.user = context.config.clientAuth.mode === 'trust' ? '' : null
+    this.user = context.config.clientAuth.mode === 'password' ? null : ''
     this.groups = context.groups.of('', 0, this.isPinned ? null : 2)
     client.handler = this
   }
@@ -102,6 +102,11 @@ export class Session implements TransportHandler {
   /** It sends nothing more. */
   get hasEnded(): boolean {
     return this.#hasEnded
+  }
+
+  /** It logs in to the side itself, so the side's words on that are for it. */
+  get #isKnownToSide(): boolean {
+    return this.context.config.clientAuth.mode === 'passthrough'
   }
 
   get isPinned(): boolean {
@@ -218,6 +223,10 @@ export class Session implements TransportHandler {
     return true
   }
 
+  waitForProof(proof: Promise<void>): void {
+    this.#wait.forProof(proof)
+  }
+
   waitForShared(): void {
     this.#wait.forShared(this.groups[this.context.route.primary])
   }
@@ -245,7 +254,7 @@ export class Session implements TransportHandler {
     if (this.isClosed) return
     countIn(this.context.stats.ownErrors, error.code)
     this.commands.undo()
-    this.client.sendOwned(redisError(error))
+    this.client.sendOwned(redisError(error, this.#isKnownToSide))
     if (this.isPinned || error.code === 'SHUTTING_DOWN' || !this.requests.skipFirst()) this.close()
     else this.resume()
     this.#leaveIfDone()

@@ -14,6 +14,7 @@ import type { CommandFacts } from '../../routing/redis/command-facts.ts'
 import type { Arguments } from '../../routing/redis/command-keys.ts'
 import { ClusterSide } from './cluster-side.ts'
 import { redisCredentials } from './credentials.ts'
+import type { ProvenPasswords } from './proven-passwords.ts'
 import type { ServerKind } from './server-group.ts'
 
 /** TLS from the first byte; what else there is to say is of PostgreSQL. */
@@ -49,7 +50,9 @@ export function redisLogins(
   side: Side,
   secrets: Secrets,
 ): readonly RedisLoginOptions[] {
-  const { host, port, connectTimeoutMs } = config[side]
+  const { host, port, connectTimeoutMs, password } = config[side]
+  // Only clients can prove who they are then; there is nothing to try without them.
+  if (config.clientAuth.mode === 'passthrough' && password === undefined) return []
   const users = Object.keys(config.users ?? {})
   const common = {
     endpoint: { host, port },
@@ -60,7 +63,7 @@ export function redisLogins(
   }
   const logins = new Map<string, RedisLoginOptions>()
   for (const name of users.length === 0 ? [''] : users) {
-    const credentials = redisCredentials(config, side, name, secrets)
+    const credentials = redisCredentials(config, side, name, { secrets })
     logins.set(credentials.user ?? '', { ...common, ...credentials })
   }
   return [...logins.values()]
@@ -73,6 +76,7 @@ export interface RedisSidesParts {
   readonly clock: Clock
   readonly flushes: FlushQueue
   readonly secrets: Secrets
+  readonly proven: ProvenPasswords
   factsOf(request: Arguments): CommandFacts
 }
 
@@ -91,11 +95,17 @@ export class RedisSides {
     return {
       endpoint: { host, port },
       tls: this.#parts.tls(side),
-      ...redisCredentials(config, side, user, this.#parts.secrets),
+      ...redisCredentials(config, side, user, this.#parts),
       database,
       version,
       timeoutMs: connectTimeoutMs,
     }
+  }
+
+  /** Asks a side whether it takes the password; rejects when it does not. */
+  async prove(side: Side, user: string, password: string): Promise<void> {
+    const options = await this.locate({ side, user, database: 0, version: null })
+    await this.#parts.proven.prove(user, password, { ...options, password })
   }
 
   /** Where it is now: a Sentinel is asked. */
