@@ -24,7 +24,7 @@ export const copySetup = `
     BEGIN RAISE EXCEPTION 'refused after the last line'; END $$;
   CREATE TABLE refusing_last (id int);
   CREATE TRIGGER refuse AFTER INSERT ON refusing_last
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_last();
+    FOR EACH STATEMENT EXECUTE PROCEDURE refuse_last();
   CREATE TABLE deferred (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)`
 
 const copyIn = 'COPY guarded FROM STDIN'

@@ -32,7 +32,7 @@ const refusingSetup = `
   CREATE TABLE refusing (id int);
   CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'refused before the first line'; END $$;
-  CREATE TRIGGER refuse BEFORE INSERT ON refusing FOR EACH STATEMENT EXECUTE FUNCTION refuse()`
+  CREATE TRIGGER refuse BEFORE INSERT ON refusing FOR EACH STATEMENT EXECUTE PROCEDURE refuse()`
 
 /** Calls a function by its number, both arguments and result in text: int4pl is 177. */
 const addByFunctionCall = message(

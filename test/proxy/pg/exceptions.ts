@@ -101,3 +101,23 @@ export function isRefusedAsItsParse(expected: string, found: string): boolean {
 const refusedParse = /^E[^]*\0C25P02\0[^]*\0Rexec_parse_message\0/
 const refusedUse =
   /^t|^E[^]*\0(?:C08P01\0Mbind message supplies|C25P02\0[^]*\0Rexec_(?:bind|describe_statement)_message\0)/
+
+/** The answers to a script but for what may differ there; adds the exceptions that apply to `met`. */
+export function withoutExceptions(
+  answers: readonly string[],
+  script: string,
+  mode: 'session' | 'transaction',
+  met: Set<Exception>,
+): string[] {
+  const applying = exceptions.filter(
+    ({ modes, scripts }) =>
+      modes.includes(mode) && scripts.some((start) => script.startsWith(start)),
+  )
+  return answers.map((answer) =>
+    applying.reduce((text, exception) => {
+      const common = exception.common(text)
+      if (common !== text) met.add(exception)
+      return common
+    }, answer),
+  )
+}
