@@ -11,8 +11,8 @@ export function describeSchema(report: SchemaReport): string {
   const verb = isDryRun ? 'would be made' : 'made'
   const summary =
     created === 0
-      ? `nothing to do, ${present} objects are there`
-      : `${created} objects ${verb}, ${present} were there`
+      ? `nothing to do, ${counted(present)} already there`
+      : `${counted(created)} ${verb}, ${present} already there`
   return [
     `${service} ${part}: ${summary}.`,
     ...notes,
@@ -29,6 +29,10 @@ export function describeSchema(report: SchemaReport): string {
       ...sql.split('\n').map((line) => `    ${line}`),
     ]),
   ].join('\n')
+}
+
+function counted(count: number): string {
+  return count === 1 ? '1 object' : `${count} objects`
 }
 
 /** Notes are for --json: nothing needs to be done about them. */

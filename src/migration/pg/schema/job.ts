@@ -242,7 +242,7 @@ async function moveDefinitions(
     target: roles.facts,
     nativeFunctions: await readNativeFunctions(clients.source),
   })
-  const compare = await comparison(job, clients, roles, kept, notes)
+  const compare = await comparison(job, clients, roles, kept)
   notes.push(...placeNotes(kept, roles))
   const applied = await applyEntries(kept, {
     client: clients.target,
@@ -253,7 +253,17 @@ async function moveDefinitions(
     signal,
     progress: job.progress,
   })
+  if (applied.some(({ state }) => state === 'not-compared')) notes.push(...dumpNotes(job, clients))
   return [...applied, ...leftOut]
+}
+
+function dumpNotes({ pgDump }: SchemaJob, { target }: Clients): readonly string[] {
+  if (canDump(pgDump, target.major)) return []
+  return [
+    `pg_dump ${pgDump.major} cannot read the target, which is ${target.major}: of objects that ` +
+      'are there already only the columns of tables are compared. A newer pg_dump (--pg-dump) ' +
+      'compares all.',
+  ]
 }
 
 async function comparison(
@@ -261,17 +271,8 @@ async function comparison(
   { source, target }: Clients,
   roles: RoleMap,
   kept: readonly DumpEntry[],
-  notes: string[],
 ): Promise<Compare> {
-  const { pgDump } = job
-  if (!canDump(pgDump, target.major)) {
-    notes.push(
-      `pg_dump ${pgDump.major} cannot read the target, which is ${target.major}: of objects that ` +
-        'are there already only the columns of tables are compared. A newer pg_dump (--pg-dump) ' +
-        'compares all.',
-    )
-    return await compareByName(source, target, kept)
-  }
+  if (!canDump(job.pgDump, target.major)) return await compareByName(source, target, kept)
   return compareByDump({
     target: await dumpOf(job, 'target'),
     isSameMajor: source.major === target.major,
