@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { format } from 'prettier'
-import { commands } from '../src/cli/commands.ts'
+import { loadCommands } from '../src/cli/commands.ts'
 import { helpPage } from '../src/cli/help.ts'
 import { metricFamilies } from '../src/control/metrics.ts'
 
@@ -20,7 +20,7 @@ export async function generateAdminDocs(): Promise<readonly GeneratedFile[]> {
   const style = { printWidth: 100, parser: 'markdown' }
   return [
     { path: 'docs/metrics.md', text: await format(metricsPage(), style) },
-    { path: 'docs/cli.md', text: await format(commandsPage(), style) },
+    { path: 'docs/cli.md', text: await format(await commandsPage(), style) },
   ]
 }
 
@@ -65,8 +65,8 @@ sum by (service, code) (rate(pontoon_errors_total[5m]))
 \`\`\`
 `
 
-function commandsPage(): string {
-  const pages = commands.map(
+async function commandsPage(): Promise<string> {
+  const pages = (await loadCommands()).map(
     (command) => `## pontoon ${command.name}\n\n\`\`\`\n${helpPage(command)}\n\`\`\`\n`,
   )
   return `${introduction}\n${pages.join('\n')}`

@@ -1,12 +1,13 @@
 /** pontoon help [COMMAND]. */
-import { nearest } from '../config/nearest.ts'
-import { PontoonError } from '../shared/errors.ts'
 import { exitCodes } from './command.ts'
 import type { Command } from './command.ts'
 import { helpOverview, helpPage } from './help.ts'
 
-/** It explains every command, itself included, so it is made with the list. */
-export function createHelp(commands: () => readonly Command[]): Command {
+/** It explains every command, itself included, so it is given the list. */
+export function createHelp(
+  loadCommands: () => Promise<readonly Command[]>,
+  loadCommand: (name: string) => Promise<Command>,
+): Command {
   return {
     name: 'help',
     summary: 'Explain Pontoon or one of its commands.',
@@ -15,19 +16,10 @@ export function createHelp(commands: () => readonly Command[]): Command {
     examples: ['pontoon help', 'pontoon help shift'],
     run: async ({ args, output }) => {
       const [name] = args.positionals
-      const all = commands()
-      output.text(name === undefined ? helpOverview(all) : helpPage(findCommand(all, name)))
+      output.text(
+        name === undefined ? helpOverview(await loadCommands()) : helpPage(await loadCommand(name)),
+      )
       return exitCodes.ok
     },
   }
-}
-
-/** Throws USAGE, naming the nearest. */
-export function findCommand(commands: readonly Command[], name: string): Command {
-  const found = commands.find((command) => command.name === name)
-  if (found !== undefined) return found
-  const names = commands.map((command) => command.name)
-  const near = nearest(name, names)
-  const hint = near === undefined ? `There are ${names.join(', ')}.` : `Did you mean '${near}'?`
-  throw new PontoonError('USAGE', `there is no command '${name}'. ${hint}`)
 }

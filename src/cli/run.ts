@@ -1,9 +1,8 @@
 /** Runs one command line and says how it ended; main.ts gives it the process. */
 import { exitCodes } from './command.ts'
 import type { CommandInput, ExitCode } from './command.ts'
-import { commands } from './commands.ts'
+import { loadCommand, loadCommands } from './commands.ts'
 import { reportFailure } from './failure.ts'
-import { findCommand } from './help-command.ts'
 import { helpOverview, helpPage } from './help.ts'
 import { createOutput } from './output.ts'
 import type { Streams } from './output.ts'
@@ -26,10 +25,10 @@ export async function runCommandLine(
   const [first, ...rest] = argv
   try {
     if (first === undefined) {
-      output.text(helpOverview(commands))
+      output.text(helpOverview(await loadCommands()))
       return exitCodes.usage
     }
-    const command = findCommand(commands, aliases[first] ?? first)
+    const command = await loadCommand(aliases[first] ?? first)
     const args = parseCommandArgs(command, rest)
     if (args.has('help')) {
       output.text(helpPage(command))

@@ -1,6 +1,6 @@
 /** Command lines that are wrong say what is wrong and what may have been meant. */
 import t from 'tap'
-import { commands } from '../../src/cli/commands.ts'
+import { loadCommands } from '../../src/cli/commands.ts'
 import { formatDuration, parseDuration } from '../../src/cli/duration.ts'
 import { pontoon } from './capture.ts'
 
@@ -41,7 +41,7 @@ void t.test('with --json a mistake is JSON on stdout', async (test) => {
 })
 
 void t.test('every command has a help page with examples that it would take', async (test) => {
-  for (const command of commands) {
+  for (const command of await loadCommands()) {
     const { exit, out } = await pontoon([command.name, '--help'])
     test.equal(exit, 0)
     test.match(out, /^Usage: pontoon /)
