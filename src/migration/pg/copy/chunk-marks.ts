@@ -1,10 +1,17 @@
 /**
  * `pontoon.copy_chunk` on the target: a row per chunk that is there, written in the transaction
  * that brings its rows, so that no crash can leave one without the other.
+ *
+ * One more row, of no table, says which copy the target belongs to. Every chunk holds it until its
+ * end, so that a second copy, from another machine, can neither begin amid one nor have rows of
+ * the first among its own.
  */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { hasSqlstate } from '../../../net/pg/sql-error.ts'
+import { PontoonError } from '../../../shared/errors.ts'
 import { literal, qualified, type QualifiedName } from '../quote.ts'
 import { controlSchemaSql } from '../control-schema.ts'
+import { copyLimits } from './limits.ts'
 
 export interface ChunkName extends QualifiedName {
   readonly job: string
@@ -36,9 +43,57 @@ export async function ensureChunkMarks(client: SqlClient): Promise<void> {
   if (found === null) await client.run(tableSql)
 }
 
+/** The chunk of the row that says whose the target is. */
+const ownerChunk = -1
+const lockNotAvailable = '55P03'
+
+function ownerKey(job: string): string {
+  return keyOf({ job, schema: '', name: '', chunk: ownerChunk })
+}
+
+/** From now on no copy may write. Throws MIGRATION_REFUSED while one does. */
+export async function takeTarget(client: SqlClient): Promise<void> {
+  try {
+    await client.run(
+      `SELECT FROM pontoon.copy_chunk WHERE chunk = ${ownerChunk} FOR UPDATE NOWAIT;
+       DELETE FROM pontoon.copy_chunk WHERE chunk = ${ownerChunk}`,
+    )
+  } catch (error) {
+    if (!hasSqlstate(error, lockNotAvailable)) throw error
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      'Another copy writes to this target now, from another machine or state folder ' +
+        '(pg_stat_activity of the target has it as "pontoon copy"). End that one first.',
+    )
+  }
+}
+
+/** Nothing is there, and the target belongs to `job`. */
+export async function beginMarks(client: SqlClient, job: string): Promise<void> {
+  await client.run(
+    `TRUNCATE pontoon.copy_chunk;
+     INSERT INTO pontoon.copy_chunk (job, schema_name, table_name, chunk) VALUES (${ownerKey(job)})`,
+  )
+}
+
+/** Throws MIGRATION_REFUSED once another copy has begun. */
+export async function assertOwner(client: SqlClient, job: string): Promise<void> {
+  const found = await client.value(`SELECT 1 FROM pontoon.copy_chunk WHERE ${isOwner(job)}`)
+  if (found !== null) return
+  throw new PontoonError(
+    'MIGRATION_REFUSED',
+    'Another copy has begun on this target since, from another machine or state folder: this one ' +
+      'ends. Go on with the other, or begin anew with --restart.',
+  )
+}
+
+function isOwner(job: string): string {
+  return `(job, schema_name, table_name, chunk) = (${ownerKey(job)})`
+}
+
 export async function readChunkMarks(client: SqlClient, job: string): Promise<ChunkMark[]> {
   const { rows } = await client.query(
-    'SELECT schema_name, table_name, chunk, rows, bytes FROM pontoon.copy_chunk WHERE job = $1::uuid',
+    'SELECT schema_name, table_name, chunk, rows, bytes FROM pontoon.copy_chunk WHERE job = $1::uuid AND chunk >= 0',
     [job],
     { timeoutMs: 120_000 },
   )
@@ -53,16 +108,19 @@ export async function readChunkMarks(client: SqlClient, job: string): Promise<Ch
 
 /**
  * False when the chunk is there already. Waits for another transaction that is about to bring it:
- * that of a connection which was lost at COMMIT.
+ * that of a connection which was lost at COMMIT. Throws MIGRATION_REFUSED as assertOwner does.
  */
 export async function claimChunk(client: SqlClient, name: ChunkName): Promise<boolean> {
   const { tag } = await client.query(
     'INSERT INTO pontoon.copy_chunk (job, schema_name, table_name, chunk) ' +
-      `VALUES (${keyOf(name)}) ON CONFLICT DO NOTHING`,
+      `SELECT ${keyOf(name)} FROM (SELECT FROM pontoon.copy_chunk WHERE ${isOwner(name.job)} ` +
+      'FOR KEY SHARE) AS mine ON CONFLICT DO NOTHING',
     undefined,
-    { timeoutMs: 120_000 },
+    { timeoutMs: copyLimits.statementMs },
   )
-  return tag === 'INSERT 0 1'
+  if (tag === 'INSERT 0 1') return true
+  await assertOwner(client, name.job)
+  return false
 }
 
 export function countChunkSql(name: ChunkName, rows: number, bytes: number): string {
@@ -84,7 +142,7 @@ export function forgetTableSql(job: string, table: QualifiedName): string {
 /** Tables that any copy has ever written to. */
 export async function tablesEverCopied(client: SqlClient): Promise<ReadonlySet<string>> {
   const { rows } = await client.query(
-    'SELECT DISTINCT schema_name, table_name FROM pontoon.copy_chunk',
+    'SELECT DISTINCT schema_name, table_name FROM pontoon.copy_chunk WHERE chunk >= 0',
   )
   return new Set(
     rows.map(([schema, name]) => qualified({ schema: schema ?? '', name: name ?? '' })),

@@ -78,7 +78,10 @@ async function copyOrThrow(
     signal,
     stallMs: copyLimits.stallMs,
   })
-  await target.run(`${countChunkSql(name, count.rows, count.bytes)}; COMMIT`)
+  // No signal: what has come this far is worth its end.
+  await target.run(`${countChunkSql(name, count.rows, count.bytes)}; COMMIT`, {
+    timeoutMs: copyLimits.statementMs,
+  })
   await source.run('COMMIT')
   return count
 }

@@ -13,7 +13,13 @@ import type { MigrationContext } from '../side-login.ts'
 import { readSubscription } from '../subscription-state.ts'
 import { readTables, type Table } from '../tables.ts'
 import { dropSourceSlot } from './abandon.ts'
-import { ensureChunkMarks, ensureControlSchema, tablesEverCopied } from './chunk-marks.ts'
+import {
+  beginMarks,
+  ensureChunkMarks,
+  ensureControlSchema,
+  tablesEverCopied,
+  takeTarget,
+} from './chunk-marks.ts'
 import { emptyTables } from './empty.ts'
 import { writeJob, type CopyJob } from './journal.ts'
 import { awaitSnapshot, startKeeper } from './keeper.ts'
@@ -44,7 +50,10 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   const tables = await readTables(source, options.exclude)
   await Promise.all([ensureControlSchema(source), ensureControlSchema(target)])
   await ensureChunkMarks(target)
+  await takeTarget(target)
   await emptyTarget(options, tables)
+  const id = randomUUID()
+  await beginMarks(target, id)
   const receiverMajor = target.major
   await ensurePublication(source, { service, direction: 'forward', tables, receiverMajor })
   // Without a subscription it belongs to nobody: left by a copy that ended before it began.
@@ -52,7 +61,7 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   const { startedAtMs } = options
   const job: CopyJob = {
     version: 1,
-    id: randomUUID(),
+    id,
     stage: 'preparing',
     slot: name,
     startedAtMs,
@@ -138,7 +147,6 @@ async function emptyTarget(options: StartOptions, tables: readonly Table[]): Pro
   }
   if (filled.length > 0) note(`Emptying ${filled.length} tables of the target.`)
   await emptyTables(target, [...filled, heartbeatOf('forward')])
-  await target.run('TRUNCATE pontoon.copy_chunk')
 }
 
 const perStatementMax = 200

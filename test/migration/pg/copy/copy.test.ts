@@ -1,5 +1,16 @@
 /** A whole copy between real servers, of everything a table can be, while somebody writes. */
+import { randomUUID } from 'node:crypto'
 import tap from 'tap'
+import {
+  assertOwner,
+  beginMarks,
+  claimChunk,
+  ensureChunkMarks,
+  ensureControlSchema,
+  readChunkMarks,
+  takeTarget,
+} from '../../../../src/migration/pg/copy/chunk-marks.ts'
+import { connectAs } from '../../../../src/migration/pg/side-login.ts'
 import { signalAll } from '../../../support/child-processes.ts'
 import { bankRows, bankSchema, startTellers, untilBankIsEqual } from '../../../support/copy-bank.ts'
 import { CopyCommand, type RunningCopy } from '../../../support/copy-command.ts'
@@ -193,6 +204,33 @@ await tap.test('a copy that is killed goes on, and no row is lost or doubled', a
   await untilBankIsEqual(db, 30_000)
   t.ok(tellers.done() > 0, 'transactions were acknowledged meanwhile')
   t.equal((await command.run('--abort')).exit, 3, 'what is synced cannot be aborted')
+})
+
+await tap.test('a target belongs to one copy at a time', async (t) => {
+  const db = await pair.database('owned', { schema: '' })
+  const login = { side: 'target', purpose: 'control', task: 'copy' } as const
+  const [first, second] = [
+    await connectAs(db.context, login),
+    await connectAs(db.context, login),
+  ] as const
+  t.teardown(() => [first, second].forEach((client) => client.close()))
+  const [one, two] = [randomUUID(), randomUUID()] as const
+  const chunk = { schema: 'public', name: 'x', chunk: 0 }
+  await ensureControlSchema(first)
+  await ensureChunkMarks(first)
+  await takeTarget(first)
+  await beginMarks(first, one)
+  await first.run('BEGIN')
+  t.ok(await claimChunk(first, { job: one, ...chunk }))
+  await t.rejects(takeTarget(second), { code: 'MIGRATION_REFUSED' }, 'not amid a chunk')
+  await first.run('COMMIT')
+  t.notOk(await claimChunk(first, { job: one, ...chunk }), 'it is there')
+  await takeTarget(second)
+  await beginMarks(second, two)
+  await t.rejects(claimChunk(first, { job: one, ...chunk }), { code: 'MIGRATION_REFUSED' })
+  await t.rejects(assertOwner(first, one), { code: 'MIGRATION_REFUSED' })
+  await assertOwner(second, two)
+  t.same(await readChunkMarks(second, two), [])
 })
 
 async function hasChunks(db: MigratedDatabase, { child, err }: RunningCopy): Promise<boolean> {
