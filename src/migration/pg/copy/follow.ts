@@ -4,10 +4,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { conninfo } from '../conninfo.ts'
 import { publicationName } from '../names.ts'
-import { ensurePublication, heartbeatOf } from '../publication.ts'
+import { ensurePublication, heartbeatOf, isPublishable } from '../publication.ts'
 import { qualified, readable } from '../quote.ts'
 import { connectAs } from '../side-login.ts'
 import {
@@ -18,11 +19,11 @@ import {
   terminateApplyWorker,
 } from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
-import { readTables } from '../tables.ts'
+import { readTables, type Table } from '../tables.ts'
 import { forgetTableSql } from './chunk-marks.ts'
 import { emptyTables } from './empty.ts'
 import type { PlannedTable } from './journal.ts'
-import type { CopyWork } from './work.ts'
+import { note, type CopyWork } from './work.ts'
 
 const lookEveryMs = 500
 
@@ -44,8 +45,10 @@ export async function emptyLeft(
 export async function follow(work: CopyWork, source: SqlClient): Promise<void> {
   const { context, job } = work
   const { service } = context
-  const left = new Set(leftOf(work).map(qualified))
-  const tables = await readTables(source, work.exclude)
+  const whole = new Set(job.tables.filter((table) => !table.isLeftToSync).map(qualified))
+  const tables = (await readTables(source, work.exclude)).filter(isPublishable)
+  // What was made since the plan has no row on the target either.
+  const copied = tables.filter((table) => whole.has(qualified(table)))
   const subscriber = await connectAs(context, {
     side: 'target',
     purpose: 'replication',
@@ -56,7 +59,6 @@ export async function follow(work: CopyWork, source: SqlClient): Promise<void> {
   try {
     if ((await readSubscription(subscriber, job.slot)) === undefined) {
       // What is published when it is made counts as copied. The rest is published after.
-      const copied = tables.filter((table) => !left.has(qualified(table)))
       await ensurePublication(source, { ...publication, tables: copied })
       await createSubscription(subscriber, {
         name: job.slot,
@@ -71,11 +73,33 @@ export async function follow(work: CopyWork, source: SqlClient): Promise<void> {
         enabled: true,
       })
     } else await enableSubscription(subscriber, job.slot)
-    if (left.size === 0) return
+    if (copied.length === tables.length) return
     await ensurePublication(source, { ...publication, tables })
-    await refreshSubscription(subscriber, job.slot, { copyData: true })
+    await refresh(work, subscriber, tables)
   } finally {
     subscriber.close()
+  }
+}
+
+async function refresh(
+  work: CopyWork,
+  subscriber: SqlClient,
+  tables: readonly Table[],
+): Promise<void> {
+  const planned = new Set(work.job.tables.map(qualified))
+  const fresh = tables.filter((table) => !planned.has(qualified(table))).map(readable)
+  if (fresh.length > 0)
+    note(work, `Made on the source meanwhile, and copied by the table sync: ${fresh.join(', ')}.`)
+  try {
+    await refreshSubscription(subscriber, work.job.slot, { copyData: true })
+  } catch (error) {
+    if (!hasSqlstate(error, '42P01', '3F000')) throw error
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `A table of the source is missing on the target: ${String(error)}. ` +
+        'Run pontoon schema, then this again.',
+      { cause: error },
+    )
   }
 }
 

@@ -4,7 +4,7 @@
  * - `job.json`: the plan and the stage, replaced whole. Which chunks are there is not in it: that
  *   stands on the target, in the same transaction as the rows (chunk-marks.ts).
  * - `snapshot.json`: written by the keeper of the snapshot (keeper.ts).
- * - `order.json`: what an operator asks of the running copy (orders.ts).
+ * - `order`: what an operator asks of the running copy (orders.ts).
  */
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -37,7 +37,7 @@ const jobSchema = z.object({
   id: z.uuid(),
   /**
    * `preparing`: publication and slot are being made. `copying`: rows and indexes. `following`: the
-   * subscription is there. `done`, `aborted`: over.
+   * subscription is there, or about to be. `done`, `aborted`: over.
    */
   stage: z.enum(['preparing', 'copying', 'following', 'done', 'aborted']),
   slot: z.string(),

@@ -13,9 +13,10 @@ import { subscriptionName } from '../names.ts'
 import { qualified, readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { readSlot } from '../slot.ts'
+import { readSubscription } from '../subscription-state.ts'
 import { startOver } from './abandon.ts'
 import { Builders } from './build.ts'
-import { readChunkMarks } from './chunk-marks.ts'
+import { assertOwner, readChunkMarks } from './chunk-marks.ts'
 import { readDefinitions, type TableDefinitions } from './definitions.ts'
 import { referencedTables } from './empty.ts'
 import { awaitTableSync, emptyLeft, follow, leftOf, withApplyStopped } from './follow.ts'
@@ -143,10 +144,8 @@ class CopyRun {
     const builders = new Builders(this.#work, memoryBytes)
     const progress = setInterval(() => this.#showBuilding(builders), 500)
     try {
-      if (this.#work.job.stage === 'copying') {
-        if (!(await this.#hasSlot())) return 'slot-lost'
-        await this.#copy(builders, definitions)
-      }
+      if (!(await this.#isFollowed()) && !(await this.#hasSlot())) return 'slot-lost'
+      if (this.#work.job.stage === 'copying') await this.#copy(builders, definitions)
       const left = leftOf(this.#work)
       if (left.length === 0) await this.#addForeignKeys(builders, definitions)
       await this.#follow()
@@ -255,6 +254,10 @@ class CopyRun {
     )
   }
 
+  async #isFollowed(): Promise<boolean> {
+    return (await readSubscription(this.#target, this.#work.job.slot)) !== undefined
+  }
+
   async #hasSlot(): Promise<boolean> {
     const slot = await readSlot(this.#source, this.#work.job.slot)
     return slot !== undefined && slot.walStatus !== 'lost'
@@ -269,11 +272,11 @@ class CopyRun {
   }
 
   async #follow(): Promise<void> {
-    // A commit that waits for the disk takes all before it along (chunks did not wait).
-    await this.#target.run('SET synchronous_commit = on; SELECT pg_catalog.txid_current()')
-    await follow(this.#work, this.#source)
+    await assertOwner(this.#target, this.#work.job.id)
+    // Before: a table that the table sync has brought would else be emptied again after a crash.
     if (this.#work.job.stage === 'copying')
       await this.#save({ ...this.#work.job, stage: 'following' })
+    await follow(this.#work, this.#source)
   }
 
   async #end(): Promise<CopyReport> {

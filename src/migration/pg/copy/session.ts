@@ -17,8 +17,8 @@ export async function connectReader(context: MigrationContext): Promise<SqlClien
 }
 
 /**
- * Writes rows. Commits need not wait for the disk one by one: rows and the mark of their chunk are
- * lost together or not at all, and the last commit of the copy waits for all of them.
+ * Writes rows. Every commit waits for the disk, as all of Pontoon's do: a copy that goes on after
+ * the target has crashed does not ask again for the chunks it has seen arrive.
  */
 export async function connectWriter(
   context: MigrationContext,
@@ -26,8 +26,7 @@ export async function connectWriter(
 ): Promise<SqlClient> {
   const client = await connectAs(context, { side: 'target', purpose: 'control', task: 'copy' })
   await client.run(
-    'SET row_security = off; SET synchronous_commit = off' +
-      (asReplica ? '; SET session_replication_role = replica' : ''),
+    `SET row_security = off${asReplica ? '; SET session_replication_role = replica' : ''}`,
   )
   return client
 }
