@@ -35,6 +35,8 @@ const pair = await startPair({
     max_replication_slots: '20',
     max_wal_senders: '20',
     wal_retrieve_retry_interval: '200',
+    // What did not wait for the disk is lost in a crash.
+    wal_writer_delay: '10s',
   },
 })
 tap.teardown(() => pair.stop())
@@ -82,6 +84,12 @@ async function hasChunks(
   }
 }
 
+async function hasSubscription(db: MigratedDatabase): Promise<boolean> {
+  const name = `pontoon_bank${number}_forward`
+  const found = await db.query('target', `SELECT FROM pg_subscription WHERE subname = '${name}'`)
+  return found.length > 0
+}
+
 async function finish(command: CopyCommand, ...args: readonly string[]): Promise<string> {
   const end = await command.run(...args)
   if (end.exit !== 0) throw new Error(`exit ${end.exit}: ${end.err}`)
@@ -97,11 +105,16 @@ await tap.test('processes and servers that go away', async (t) => {
     }
     t.match(await finish(command), 'Going on with the copy')
   })
-  await scene(t, 'copier and keeper are killed', async ({ command, begin }) => {
+  await scene(t, 'copier and keeper are killed', async ({ command, begin, db }) => {
     const running = await begin(6)
     signalAll([command.keeperPid(), running.child.pid], 'SIGKILL')
     await running.ended
-    t.match(await finish(command), /The snapshot is gone/)
+    const again = await command.start()
+    // Tables are left to the table sync by now: what it has brought must not be emptied again.
+    await until(() => hasSubscription(db), 'the subscription', 60_000)
+    signalAll([again.child.pid], 'SIGKILL')
+    t.match((await again.ended).err, /The snapshot is gone/)
+    await finish(command)
   })
   await scene(t, 'the source is restarted', async ({ begin, pair: { source } }) => {
     const running = await begin(6)
@@ -117,6 +130,44 @@ await tap.test('processes and servers that go away', async (t) => {
     const end = await running.ended
     t.equal(end.exit, 0, end.err)
     t.match(end.err, /trying again/)
+  })
+})
+
+await tap.test('another copy, another table', async (t) => {
+  await scene(t, 'another copy takes the target', async ({ begin, command, db }) => {
+    const running = await begin(3, '1MB/s')
+    const other = new CopyCommand(db.context)
+    t.teardown(() => other.remove())
+    const refused = await other.run()
+    t.equal(refused.exit, 3, 'not while one writes')
+    t.match(refused.err, /Another copy writes to this target/)
+    signalAll([running.child.pid], 'SIGKILL')
+    await running.ended
+    const theirs = await other.start('--chunk-size', '500k', '--rate', '1MB/s')
+    await until(() => hasChunks(db, 2, theirs), 'the other copies', 60_000)
+    const outdone = await command.run()
+    t.equal(outdone.exit, 3, outdone.err)
+    t.match(outdone.err, /Another copy has begun/)
+    const end = await theirs.ended
+    t.equal(end.exit, 0, end.err)
+    await other.run('--abort')
+  })
+  await scene(t, 'a table is made meanwhile', async ({ begin, db }) => {
+    const running = await begin(3, '2MB/s')
+    const made = 'CREATE TABLE late (id int PRIMARY KEY)'
+    await db.query('target', `SET ROLE app; ${made}`)
+    await db.query('source', `SET ROLE app; ${made}; INSERT INTO late VALUES (1), (2)`)
+    const end = await running.ended
+    t.equal(end.exit, 0, end.err)
+    t.match(end.err, /Made on the source meanwhile.*late/)
+    await db.query('source', 'INSERT INTO late VALUES (3)')
+    const rows = async (): Promise<unknown> =>
+      (await db.query('target', 'SELECT array_agg(id ORDER BY id) AS ids FROM late'))[0]
+    await until(
+      async () => JSON.stringify(await rows()) === '{"ids":[1,2,3]}',
+      'rows of late',
+      60_000,
+    )
   })
 })
 
@@ -161,13 +212,21 @@ await tap.test('what people do to a copy', async (t) => {
       'target',
       `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
          $$ BEGIN RAISE disk_full; END $$;
-       CREATE TRIGGER full_disk BEFORE INSERT ON account EXECUTE FUNCTION full_disk();
+       CREATE TRIGGER full_disk BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION full_disk();
        ALTER TABLE account ENABLE ALWAYS TRIGGER full_disk`,
     )
     await db.query('target', 'GRANT SET ON PARAMETER session_replication_role TO pontoon_control')
     const failed = await command.run()
     t.equal(failed.exit, 1)
     t.match(failed.err, /copying public\.account: .*SQLSTATE 53100.*disk is full: make room/s)
+    await db.query(
+      'target',
+      `CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RETURN CASE WHEN NEW.id = 5 THEN NULL ELSE NEW END; END $$`,
+    )
+    const short = await command.run()
+    t.equal(short.exit, 1)
+    t.match(short.err, /sent 30000 rows, .* has taken 29999: a trigger/)
     await db.query('target', 'DROP TRIGGER full_disk ON account')
     await finish(command)
   })

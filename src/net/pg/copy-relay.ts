@@ -61,6 +61,8 @@ class CopyRelay {
   #pieceUsed = 0
   #underWay = 0
   #bytes = 0
+  /** As either has counted them at its end. */
+  #sentRows = 0
   #rows = 0
   #isHeld = false
   #isReading = true
@@ -138,6 +140,9 @@ class CopyRelay {
         this.#send()
         this.#options.to.write(copyDoneMessage)
         return
+      case backend.commandComplete:
+        this.#sentRows = rowsOf(body, 0, body.length)
+        return
       case backend.readyForQuery:
         this.#sourceIsDone = true
         this.#settle()
@@ -155,15 +160,9 @@ class CopyRelay {
         this.#targetFailure ??= readError(bytes, start, end)
         this.#reject(new SqlError(this.#options.to.where, this.#targetFailure))
         return
-      case backend.commandComplete: {
-        const tag = bytes.toString(
-          'latin1',
-          start,
-          cstringEnd(bytes, start, end, 'SERVER_PROTOCOL'),
-        )
-        this.#rows = Number(tag.split(' ').at(-1))
+      case backend.commandComplete:
+        this.#rows = rowsOf(bytes, start, end)
         return
-      }
       case backend.readyForQuery:
         this.#targetIsDone = true
         this.#settle()
@@ -173,8 +172,19 @@ class CopyRelay {
   }
 
   #settle(): void {
-    if (this.#sourceIsDone && this.#targetIsDone)
-      this.#resolve({ rows: this.#rows, bytes: this.#bytes })
+    if (!this.#sourceIsDone || !this.#targetIsDone) return
+    if (this.#rows === this.#sentRows) this.#resolve({ rows: this.#rows, bytes: this.#bytes })
+    else this.#reject(this.#rowsAreMissing())
+  }
+
+  /** A trigger that is enabled ALWAYS or REPLICA can drop rows in silence. */
+  #rowsAreMissing(): PontoonError {
+    const { from, to } = this.#options
+    return new PontoonError(
+      'SQL_FAILED',
+      `${from.where} sent ${this.#sentRows} rows, ${to.where} has taken ${this.#rows}: ` +
+        'a trigger of the target leaves some out',
+    )
   }
 
   #take(bytes: Buffer, from: number, end: number): void {
@@ -226,4 +236,10 @@ class CopyRelay {
   #moved(): void {
     this.#lastMovedMs = performance.now()
   }
+}
+
+/** Of a tag like `COPY 12`. */
+function rowsOf(bytes: Buffer, start: number, end: number): number {
+  const tag = bytes.toString('latin1', start, cstringEnd(bytes, start, end, 'SERVER_PROTOCOL'))
+  return Number(tag.split(' ').at(-1))
 }
