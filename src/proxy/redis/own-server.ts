@@ -6,7 +6,7 @@
  */
 import type { Pool } from '../../net/pool.ts'
 import type { RedisServer } from '../../net/redis/server.ts'
-import type { PontoonError } from '../../shared/errors.ts'
+import { PontoonError } from '../../shared/errors.ts'
 import { unreachable } from '../../shared/assert.ts'
 import { marker, minus } from '../../wire/redis/protocol.ts'
 import { splitInline } from '../../wire/redis/arguments.ts'
@@ -318,25 +318,39 @@ export class OwnServer {
 
   /** The command at `at` is not complete: small ones are held, of large ones the bytes pass. */
   #unfinished(bytes: Buffer, at: number, end: number): number {
-    const { context } = this.#session
-    const { framer } = this.#session.requests
+    const session = this.#session
+    const { framer } = session.requests
     if (this.#passing === null) {
-      const { announcedBytes, nameStart, nameLength, seenBytes } = framer
-      const isNamed = nameLength >= 0 && seenBytes >= nameStart + nameLength
-      if (announcedBytes <= heldCommandBytesMax || !isNamed) {
+      const { announcedBytes } = framer
+      const record = this.#largeRecordAt(bytes, at)
+      const isAccepted = record !== null && this.#accept(record, bytes, at, -1)
+      if (!isAccepted) {
         framer.reset()
-        return at
-      }
-      const record = context.book.find(bytes, at + nameStart, at + nameStart + nameLength)
-      if (!this.#accept(record, bytes, at, -1)) {
-        framer.reset()
+        // It is for us, and would have to be gathered.
+        if (record !== null && session.state === 'ready')
+          throw new PontoonError('CLIENT_PROTOCOL', `${record.name} is too large`)
         return at
       }
       this.#passing = record
-      context.watch.big(record, bytes, at, end, announcedBytes)
+      session.context.watch.big(record, bytes, at, end, announcedBytes)
     }
     this.#forward(bytes, end)
     return end
+  }
+
+  /** What the command at `at` is that will be large; null when it will not, or that is not told yet. */
+  #largeRecordAt(bytes: Buffer, at: number): CommandRecord | null {
+    const session = this.#session
+    const { announcedBytes, nameStart, nameLength, seenBytes } = session.requests.framer
+    const { book } = session.context
+    if (announcedBytes <= heldCommandBytesMax) return null
+    if (nameLength > heldCommandBytesMax) return book.unknown
+    if (nameLength < 0 || seenBytes < nameStart + nameLength) return null
+    const found = book.find(bytes, at + nameStart, at + nameStart + nameLength)
+    if (found.subcommands === undefined) return found
+    // So much of it holds the subcommand, or a word that is none.
+    if (seenBytes < heldCommandBytesMax) return null
+    return session.resolve(found, bytes, at, at + heldCommandBytesMax)
   }
 
   /** Sends what was taken of the bytes at hand, up to `end`. */

@@ -132,7 +132,10 @@ export class ServerRelay implements TransportHandler {
           own?.withheld()
           waiting.outstanding -= 1
           if (waiting.outstanding === 0) waiting.settled(record, 0)
-          if (this.server.transport.handler !== this) return
+          if (this.server.transport.handler !== this) {
+            if (next < end) this.server.transport.destroy(unaskedReply())
+            return
+          }
         } else if (receiver !== null) {
           receiver.outstanding -= 1
           if (this.owner !== null)
@@ -143,9 +146,12 @@ export class ServerRelay implements TransportHandler {
           receiver.deliver(bytes, runStart, next)
           run = null
           receiver.settled(record, now - sentAtMs)
-          if (this.isRaw || this.server.transport.handler !== this) {
-            if (next < end)
-              this.server.transport.handler.onBytes(bytes.subarray(next, end), end - next)
+          const { transport } = this.server
+          if (this.isRaw || transport.handler !== this) {
+            if (next === end) return
+            // It is somebody else's already, who must not take this for an answer to him.
+            if (transport.handler !== this) transport.destroy(unaskedReply())
+            else this.onBytes(bytes.subarray(next, end), end - next)
             return
           }
         }
@@ -199,7 +205,7 @@ export class ServerRelay implements TransportHandler {
 
   #receiver(): Session | null {
     if (this.owed.length > 0) return this.owed.session
-    throw new PontoonError('SERVER_PROTOCOL', 'the server sent a reply that nobody asked for')
+    throw unaskedReply()
   }
 
   #pushReceiver(): Session | null {
@@ -248,6 +254,10 @@ export class ServerRelay implements TransportHandler {
     )
     for (const { answered } of this.#asides.splice(0)) answered('')
   }
+}
+
+function unaskedReply(): PontoonError {
+  return new PontoonError('SERVER_PROTOCOL', 'the server sent a reply that nobody asked for')
 }
 
 const readOnly = Buffer.from('-READONLY ')

@@ -199,3 +199,26 @@ await t.test('a write that took long is fresh from its reply on', async (test) =
   test.equal(await client.call('GET', 'fresh'), 'new')
   client.destroy()
 })
+
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await t.test(`${mode}: no large command is gathered here`, async (test) => {
+    const pontoon = await serve(test, { mode })
+    const large = 3_000_000
+    const [named, naming] = [await pontoon.client(), await pontoon.client()]
+    await named.call('PING')
+    named.raw(`*1\r\n$${large}\r\n`)
+    for (let sent = 0; sent < large; sent += 100_000) named.raw('x'.repeat(100_000))
+    naming.raw(`*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$${large}\r\n`)
+    naming.raw(' '.repeat(300_000))
+    if (mode === 'multiplexed') {
+      const refused = await naming.value()
+      test.match(refused instanceof RespError ? refused.message : '', /too large/)
+      await naming.untilClosed()
+    }
+    await until(() => pontoon.service.stats.bytesToServers >= large, 'it has passed')
+    named.raw('\r\n')
+    const unknown = await named.value()
+    test.match(unknown instanceof RespError ? unknown.message : '', /^ERR unknown command/)
+    test.equal(await named.call('PING'), 'PONG')
+    for (const client of [named, naming]) client.destroy()
+  })
