@@ -427,8 +427,8 @@ export class OwnServer {
     const { server } = this.relay
     this.#session.own = null
     this.relay.owner = null
-    // What is still to come must not end what the next client waits for.
-    if (this.#blocking.isBeingEnded) server.spoil()
+    // What is still to come is not for the next client, nor to end what that one waits for.
+    if (this.relay.owed.length > 0 || this.#blocking.isBeingEnded) server.spoil()
     server.rest()
     this.#pool.give(server)
   }

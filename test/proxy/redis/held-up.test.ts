@@ -2,6 +2,7 @@
 import t from 'tap'
 import type { RedisContext } from '../../../src/proxy/redis/context.ts'
 import type { Session } from '../../../src/proxy/redis/session.ts'
+import { command } from '../../../src/wire/redis/write.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -193,3 +194,21 @@ await t.test(
     client.destroy()
   },
 )
+
+await t.test('a server that owes Pontoon an answer goes to nobody else', async (test) => {
+  const pontoon = await serve(test, { pool: { ownSize: 1 } })
+  const client = await pontoon.client()
+  await client.call('WATCH', 'k')
+  const { own } = onlySession(pontoon)
+  const other = await pontoon.client()
+  redis.pause()
+  client.send('UNWATCH')
+  other.send('MULTI')
+  await until(() => pontoon.service.snapshot().clients.waiting === 1, 'the other one waits')
+  test.equal(own?.logInAgain(command('PING')), true)
+  redis.resume()
+  test.equal(await client.value(), 'OK')
+  test.equal(await other.value(), 'OK')
+  test.same(await other.call('EXEC'), [])
+  for (const one of [client, other]) one.destroy()
+})
