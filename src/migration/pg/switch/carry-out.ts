@@ -11,6 +11,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import type { Route } from '../../../routing/route.ts'
+import { assert } from '../../../shared/assert.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
 import type { Log } from '../../../shared/log.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
@@ -45,8 +46,8 @@ const retryMsMax = 2_000
 const forEver = Number.POSITIVE_INFINITY
 /** Of each statement of them; one that hangs is tried on another connection. */
 const statementMs = 5_000
-/** The end of a switch does not wait longer for what is only tidied up. */
-const tidyMsMax = 60_000
+/** The end of a switch does not wait longer for what may also be done later. */
+const settleMsMax = 60_000
 const laterMs = 10_000
 
 export interface Decided {
@@ -89,16 +90,7 @@ export async function carryOut(
     gate.release({ gradually: true, settlesDoubt: true })
     await warming
   })
-  await steps.run('cleanup', async () => {
-    await tidy(context, 'the old side is told of the switch', async () => {
-      await onSide(context, record.from, undefined, async (client) => {
-        await client.run(writeMarkSql(mark))
-      })
-    })
-    const isStraight = await tidySync(context, record.to)
-    await forgetSwitch(context, record.id)
-    if (!isStraight) void straightenLater(context, record.to)
-  })
+  await steps.run('cleanup', () => endSettled(context, record, record.to))
 }
 
 /** The record says `aborting`: everything as it was. */
@@ -114,9 +106,7 @@ export async function undo(
       ),
     )
     letOn()
-    const isStraight = await tidySync(context, record.from)
-    await forgetSwitch(context, record.id)
-    if (!isStraight) void straightenLater(context, record.from)
+    await endSettled(context, record, record.from)
   })
 }
 
@@ -167,58 +157,67 @@ async function withGateHeld(
   }
 }
 
-/** For what may also be done later; whether it is done. */
-async function tidy(
+/** The other side hears who takes the writes, sync is put straight; that may also be done later. */
+async function endSettled(
   context: SwitchContext,
-  what: string,
-  work: () => Promise<void>,
-): Promise<boolean> {
-  try {
-    await retried(context, tidyMsMax, what, work)
-    return true
-  } catch (error) {
-    const { code, message } = toPontoonError(error)
-    context.log.warn({ service: context.service, code }, `not so yet: ${what}: ${message}`)
-    return false
-  }
-}
-
-/** Where only one direction may run, the other one would hold WAL and echo changes. */
-async function tidySync(context: SwitchContext, primary: Side): Promise<boolean> {
-  return await tidy(context, `sync runs from the ${primary} only`, async () => {
+  record: SwitchRecord,
+  primary: Side,
+): Promise<void> {
+  const { service, stopping, log } = context
+  const settle = async (): Promise<void> => {
     const sides = await openSides(context, primary, otherSide(primary))
     try {
-      await straighten(context, sides)
+      await settleSides(context, sides)
     } finally {
       sides.close()
     }
-  })
+  }
+  let isSettled = true
+  try {
+    await retried(context, settleMsMax, 'the end of a switch', settle)
+  } catch (error) {
+    // The next process is to find the record and go on.
+    if (stopping.aborted) throw error
+    const { code, message } = toPontoonError(error)
+    log.warn({ service, code }, `marks and sync are not yet as they are to be: ${message}`)
+    isSettled = false
+  }
+  await forgetSwitch(context, record.id)
+  if (!isSettled) void settleLater(context, primary)
 }
 
 /**
  * Behind an ended switch, for a database that was away too long; nobody else would make sync run
- * again. The lock keeps it out of any later switch, which puts sync straight itself.
+ * again. The lock keeps it out of any later switch, which does the same itself.
  */
-async function straightenLater(context: SwitchContext, primary: Side): Promise<void> {
+async function settleLater(context: SwitchContext, primary: Side): Promise<void> {
   const { store, service, stopping, log } = context
-  while (!stopping.aborted && store.get(service)?.primary === primary) {
+  const isCurrent = (): boolean => store.get(service)?.primary === primary
+  while (!stopping.aborted && isCurrent()) {
     try {
       await delay(laterMs, undefined, { signal: stopping })
       const sides = await openSides(context, primary, otherSide(primary))
       try {
         await lockSwitch(sides, stopping)
-        if (store.get(service)?.primary !== primary || store.switchOf(service) !== undefined)
-          continue
-        await straighten(context, sides)
+        if (!isCurrent() || store.switchOf(service) !== undefined) continue
+        await settleSides(context, sides)
       } finally {
         sides.close()
       }
-      log.warn({ service }, `sync runs from the ${primary} only, at last`)
+      log.warn({ service }, 'marks and sync are as they are to be after the last switch')
       return
     } catch {
       // Still away, or a switch has the lock: it was said that this is not so yet.
     }
   }
+}
+
+async function settleSides(context: SwitchContext, sides: SwitchSides): Promise<void> {
+  const route = context.store.get(context.service)
+  assert(route?.primary === sides.from.side, 'only a switch that was decided is settled')
+  const mark = { epoch: route.epoch, primary: route.primary }
+  await sides.to.control.run(writeMarkSql(mark), { timeoutMs: statementMs })
+  await straighten(context, sides)
 }
 
 export async function retried(

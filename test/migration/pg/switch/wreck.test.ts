@@ -2,18 +2,19 @@
  * What dead processes, dead statements and dead connections leave behind, and that what follows a
  * decision gets over it. switch-faults.soak.ts meets these by chance; here they are made.
  */
-import { mkdirSync, rmdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'pg'
 import tap from 'tap'
 import { loadConfig } from '../../../../src/config/load.ts'
 import { createLog } from '../../../../src/control/logging.ts'
-import { startRuntime } from '../../../../src/control/runtime.ts'
+import { startRuntime, type Runtime } from '../../../../src/control/runtime.ts'
 import { fenceSql, readPrior } from '../../../../src/migration/pg/fence.ts'
 import { connectAs } from '../../../../src/migration/pg/side-login.ts'
 import type { StepName } from '../../../../src/migration/pg/switch/model.ts'
 import { fenceSpec } from '../../../../src/migration/pg/switch/switch-sides.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
+import { parseState } from '../../../../src/store/state-format.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
@@ -28,13 +29,15 @@ await tap.test('a switch gets over', async (whole) => {
   whole.teardown(() => pair.stop())
   const { config } = loadConfig([pair.configFile], {})
   let before: (step: StepName) => Promise<void> | void
-  const runtime = await startRuntime({
-    config,
-    configFiles: [pair.configFile],
-    log: createLog('error', { write: () => undefined }),
-    clock: systemClock,
-    beforeStep: (step) => before(step),
-  })
+  const start = (): Promise<Runtime> =>
+    startRuntime({
+      config,
+      configFiles: [pair.configFile],
+      log: createLog('error', { write: () => undefined }),
+      clock: systemClock,
+      beforeStep: (step) => before(step),
+    })
+  let runtime = await start()
   whole.teardown(() => runtime.stop('test', 0))
   const stateFolder = join(pair.folder, 'state')
   const write = async (): Promise<void> => {
@@ -134,5 +137,29 @@ await tap.test('a switch gets over', async (whole) => {
     const back = await runSwitch(pair.adminUrl, 'rollback')
     t.equal(back.state, 'done', back.report?.reason ?? '')
     t.match(await pair.source.query(marks, 'shop'), [{ epoch: 3, primary_side: 'source' }])
+  })
+
+  await whole.test('the end of its process while a side is away', async (t) => {
+    const file = join(stateFolder, 'state.json')
+    const isOver = (): boolean => parseState(readFileSync(file, 'utf8'), file).switches.size === 0
+    await pair.target.query('BEGIN READ WRITE; UPDATE pontoon.mark SET epoch = 1; COMMIT', 'shop')
+    let isUndoing = false
+    before = async (step) => {
+      if (step === 'fence') throw new Error('broken')
+      if (step !== 'undo') return
+      await pair.target.query("ALTER ROLE control PASSWORD 'another'")
+      isUndoing = true
+    }
+    // Its answer goes with the process.
+    runSwitch(pair.adminUrl, 'cutover').catch(() => undefined)
+    await until(() => isUndoing, 'the undo', 30_000)
+    await write()
+    await runtime.stop('test', 0)
+    t.notOk(isOver(), 'the next process has something to go on with')
+    before = () => undefined
+    await pair.target.query("ALTER ROLE control PASSWORD 'control'")
+    runtime = await start()
+    await until(isOver, 'the next process has finished it', 30_000)
+    t.match(await pair.target.query(marks, 'shop'), [{ epoch: 3, primary_side: 'source' }])
   })
 })
