@@ -39,6 +39,8 @@ const outages: Readonly<Record<string, (bench: FaultBench, forMs: number) => Pro
   'network to target swallows all': (bench, forMs) => swallow(bench, 'sides', ['target'], forMs),
   'network of replication swallows all': (bench, forMs) =>
     swallow(bench, 'replication', ['source', 'target'], forMs),
+  'sidecar is told to stop, source is killed': (bench, forMs) => stopAlso(bench, 'source', forMs),
+  'sidecar is told to stop, target is killed': (bench, forMs) => stopAlso(bench, 'target', forMs),
   'sidecar and source are killed': (bench, forMs) => killAlso(bench, ['source'], forMs),
   'sidecar and target are killed': (bench, forMs) => killAlso(bench, ['target'], forMs),
   'all are killed': (bench, forMs) => killAlso(bench, ['source', 'target'], forMs),
@@ -50,6 +52,11 @@ const moments: Readonly<Record<string, Fault['run']>> = {
     bench.sidecar.go()
     await sleep(Math.random() * 15)
     await bench.sidecar.kill9()
+  },
+  'sidecar is told to stop': async ({ sidecar }) => {
+    const stopped = sidecar.terminate()
+    sidecar.go()
+    await stopped
   },
   'operator aborts': async (bench, operation) => {
     await bench.abort(operation)
@@ -114,6 +121,17 @@ async function killAlso(
   await sidecar.start()
   await sleep(forMs)
   await Promise.all(sides.map((side) => pair[side].restart()))
+}
+
+/** It goes away without having seen the end of it. */
+async function stopAlso({ pair, sidecar }: FaultBench, side: Side, forMs: number): Promise<void> {
+  await pair[side].kill9()
+  const stopped = sidecar.terminate()
+  sidecar.go()
+  await stopped
+  await sidecar.start()
+  await sleep(forMs)
+  await pair[side].restart()
 }
 
 async function hang({ pair, sidecar }: FaultBench, side: Side, forMs: number): Promise<void> {

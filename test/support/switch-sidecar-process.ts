@@ -29,7 +29,8 @@ async function start(): Promise<void> {
   const { config } = loadConfig([configFile], {})
   const log = createLog('warn', { write: (line) => process.stderr.write(line) })
   const configFiles = [configFile]
-  await startRuntime({ config, configFiles, log, clock: systemClock, beforeStep })
+  const runtime = await startRuntime({ config, configFiles, log, clock: systemClock, beforeStep })
+  process.once('SIGTERM', () => void runtime.stop('SIGTERM', 0).then(() => process.exit(0)))
   tell({ is: 'running' })
 }
 

@@ -88,9 +88,18 @@ export class SwitchSidecar {
   }
 
   async kill9(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  /** As a supervisor asks for it; what it is in the middle of is its own matter. */
+  async terminate(): Promise<void> {
+    await this.#end('SIGTERM')
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
     const current = this.#current
     if (current === null) return
-    current.child.process.kill('SIGKILL')
+    current.child.process.kill(signal)
     await current.child.exited
     this.#endedMs = performance.now()
     this.#current = null

@@ -1,4 +1,5 @@
 /** What has to hold once a switch is over, however it ended and whatever broke meanwhile. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { RecordReport } from './record-client.ts'
 import { accountsCount, balanceEach, type SwitchPair } from './switch-pair.ts'
@@ -24,9 +25,8 @@ export async function problemsOf(
     const isWritable = await canWrite(pair, side)
     if (isWritable !== (side === primary))
       problems.push(`${side} is ${isWritable ? 'writable' : 'not writable'}, primary ${primary}`)
-    const [mark] = await pair[side].query('SELECT primary_side FROM pontoon.mark', 'shop')
-    if (mark?.['primary_side'] !== primary)
-      problems.push(`mark of ${side} says ${String(mark?.['primary_side'])}, primary ${primary}`)
+    const mark = await markOf(pair, side, primary)
+    if (mark !== primary) problems.push(`mark of ${side} says ${mark}, primary ${primary}`)
   }
   try {
     await sidesEqual(pair, primary)
@@ -35,6 +35,17 @@ export async function problemsOf(
   }
   await pair[primary].query('TRUNCATE records', 'shop')
   return problems
+}
+
+/** A side that was away for long is told a little after it is back. */
+async function markOf(pair: SwitchPair, side: Side, expected: Side): Promise<string> {
+  const deadlineMs = performance.now() + equalMs
+  for (;;) {
+    const [mark] = await pair[side].query('SELECT primary_side FROM pontoon.mark', 'shop')
+    const found = String(mark?.['primary_side'])
+    if (found === expected || performance.now() > deadlineMs) return found
+    await sleep(100)
+  }
 }
 
 /** As the application, past Pontoon. */
