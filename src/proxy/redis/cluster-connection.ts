@@ -57,7 +57,10 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   readonly #corked = new Set<ClusterNode>()
   /** In the order of their replies. */
   readonly #entries: Entry[] = []
+  /** What has not been looked at. */
   #held: Buffer = nothing
+  /** The beginning of a command, in the parts that it came in. */
+  readonly #begun: Buffer[] = []
   #taken: (() => void) | null = null
   #inFlight = 0
   #refused: Part[] = []
@@ -111,12 +114,10 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
           break
         }
         const next = this.#framer.next(bytes, offset, bytes.length)
-        if (next < 0) {
-          this.#framer.reset()
-          break
-        }
-        this.#command(bytes.subarray(offset, next))
-        offset = next
+        const part = bytes.subarray(offset, next < 0 ? bytes.length : next)
+        offset += part.length
+        if (next < 0) this.#begun.push(part)
+        else this.#command(this.#whole(part))
       }
     } catch (error) {
       this.fail(toPontoonError(error).message)
@@ -127,6 +128,11 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     this.#held = bytes.subarray(offset)
     this.#give()
     this.#takeMore()
+  }
+
+  /** Joined once, however many parts a large command has come in. */
+  #whole(last: Buffer): Buffer {
+    return this.#begun.length === 0 ? last : Buffer.concat([...this.#begun.splice(0), last])
   }
 
   /** More may come unless commands are held up here or a node does not read. */
