@@ -138,8 +138,10 @@ function comparedTable(table: Table, opposite: Table, options: ChooseOptions): C
   const named = new Map(columns.map((column) => [column.name, column]))
   const keyColumns = keyOf(table).flatMap((name) => named.get(name) ?? [])
   const hasFloats = form.floatsAsBytes && keyColumns.some(isFloatMade)
+  // NULL is in no range, and nothing looks it up.
+  const isKey = keyColumns.length > 0 && keyColumns.every(({ notNull }) => notNull)
   const method =
-    keyColumns.length === 0 || hasFloats
+    !isKey || hasFloats
       ? 'multiset'
       : keyColumns.every((column) => isOrderedAlike(column, facts, otherFacts))
         ? 'ranges'

@@ -196,6 +196,7 @@ await tap.test('corruption', async (whole) => {
        CREATE TABLE doubled (id int, v text, CONSTRAINT k PRIMARY KEY (id));
        INSERT INTO doubled VALUES (1, 'a'), (2, 'b');
        CREATE TABLE ordered (id int PRIMARY KEY, a int, b text);
+       CREATE TABLE holed (id text, CONSTRAINT h PRIMARY KEY (id)); INSERT INTO holed VALUES ('1');
        CREATE TABLE unlike (id int PRIMARY KEY, a int);
        CREATE TABLE split (id int PRIMARY KEY) PARTITION BY RANGE (id);
        CREATE TABLE s1 PARTITION OF split DEFAULT; INSERT INTO split VALUES (1), (2)`,
@@ -214,6 +215,7 @@ await tap.test('corruption', async (whole) => {
        INSERT INTO parted SELECT i, 'v' FROM generate_series(0, 198) i;
        ALTER TABLE doubled DROP CONSTRAINT k; INSERT INTO doubled VALUES (2, 'b');
        ALTER TABLE ordered DROP a; ALTER TABLE ordered ADD a int; INSERT INTO ordered VALUES (1, 'x', 2);
+       ALTER TABLE holed DROP CONSTRAINT h, ALTER id DROP NOT NULL; INSERT INTO holed VALUES (NULL), (NULL);
        ALTER TABLE unlike ALTER a TYPE bigint; DELETE FROM s1 WHERE id = 2;
        CREATE TABLE later (id int PRIMARY KEY) PARTITION BY RANGE (id);
        CREATE TABLE l1 PARTITION OF later DEFAULT; INSERT INTO later VALUES (1);
@@ -226,6 +228,7 @@ await tap.test('corruption', async (whole) => {
       ['public.base', 0],
       ['public.derived', 0],
       ['public.doubled', 1],
+      ['public.holed', 1],
       ['public.later', 1],
       ['public.ordered', 0],
       ['public.parted', 1],
