@@ -21,6 +21,7 @@ export interface SubscriptionErrors {
 
 export interface SubscriptionState {
   readonly name: string
+  readonly oid: number
   readonly owner: string
   readonly isEnabled: boolean
   readonly slot: string | null
@@ -67,7 +68,7 @@ export async function readSubscription(
          JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE r.srsubid = s.oid),
-       ${statistics}
+       ${statistics}, s.oid::bigint
      FROM ${subscriptionsSql(client.major)} s
      LEFT JOIN pg_catalog.pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL
        AND to_jsonb(w)->>'leader_pid' IS NULL
@@ -77,9 +78,10 @@ export async function readSubscription(
   )
   const [row] = rows
   if (row === undefined) return undefined
-  const [owner, enabled, slot, publications, pid, received, latestEnd, tables, errors] = row
+  const [owner, enabled, slot, publications, pid, received, latestEnd, tables, errors, oid] = row
   return {
     name,
+    oid: Number(oid),
     owner: owner ?? '',
     isEnabled: enabled === 't',
     slot: slot ?? null,

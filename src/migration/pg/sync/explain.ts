@@ -52,7 +52,19 @@ const known: readonly Known[] = [
     fix: 'ALTER TABLE … DISABLE TRIGGER on the receiving side, then pontoon sync',
   },
   {
-    pattern: /permission denied for (?<name>.+)$/,
+    pattern:
+      /(?:connect|FATAL).*(?:permission denied for database|is not permitted to log in|database "[^"]+" does not exist)/,
+    cause: 'the sending server does not let the subscription in',
+    fix: 'give replicationUser LOGIN and CONNECT on the database of the sending side; it goes on by itself',
+  },
+  {
+    pattern:
+      /exceeds max_wal_senders|too many (?:clients|connections)|connection slots are reserved|all replication slots are in use/,
+    cause: 'the sending server has no room for the connection or the slot of the subscription',
+    fix: 'raise max_wal_senders, max_replication_slots or max_connections there; it goes on by itself',
+  },
+  {
+    pattern: /permission denied for (?<name>.+)$/m,
     cause: 'the owner of the subscription may not write $name',
     fix: 'GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE on it to that role, then pontoon sync',
   },
@@ -78,7 +90,7 @@ const known: readonly Known[] = [
   },
   {
     pattern:
-      /could not connect to|connection to server at|could not receive data|terminating walsender/,
+      /could not connect to|connection to server at|could not receive data from WAL stream(?!: ERROR)|terminating walsender/,
     cause: 'the receiving server does not reach the sending one',
     fix: 'mend the way between the servers (hostSeenFromOtherSide, firewall, TLS); it goes on by itself',
   },
@@ -89,8 +101,18 @@ const known: readonly Known[] = [
     fix: 'pontoon sync SERVICE --drop --yes, then pontoon copy',
   },
   {
+    pattern: /replication slot "(?<name>[^"]+)" is active for PID/,
+    cause: 'the sending server still has the connection before this one, with the slot $name',
+    fix: 'wait: it notices within wal_sender_timeout, and sync goes on by itself',
+  },
+  {
+    pattern: /publication "(?<name>[^"]+)" does not exist/,
+    cause: 'the publication $name is gone from the sending side, where changes are read as of then',
+    fix: 'pontoon sync makes it anew; where the same words come again, pontoon sync SERVICE --drop --yes, then pontoon copy',
+  },
+  {
     pattern:
-      /(?:can no longer (?:get changes from|access)|invalidated)[^"]*replication slot|slot .* invalidated/,
+      /requested WAL segment \S+ has already been removed|(?:can no longer (?:get changes from|access)|invalidated)[^"]*replication slot|slot .* invalidated/,
     cause:
       'the slot was given up by the sending side: it kept more WAL than max_slot_wal_keep_size',
     fix: 'raise max_slot_wal_keep_size; pontoon sync SERVICE --drop --yes, then pontoon copy',

@@ -9,7 +9,7 @@ import { readSlot, type SlotState } from '../slot.ts'
 import { readSubscription, type SubscriptionErrors } from '../subscription-state.ts'
 import { beatLagMs, readBeat } from './beat.ts'
 import { explain, unknownStop, type Explanation } from './explain.ts'
-import { lastWorkerError } from './server-log.ts'
+import { lastWorkerError, type Subscriber } from './server-log.ts'
 
 /**
  * - `absent`: there is no subscription.
@@ -86,7 +86,7 @@ export async function readHealth(
     notReady: notReady.slice(0, listedMax),
     notReadyCount: notReady.length,
     errors: found.errors,
-    problem: await problemOf(state, receiver, options),
+    problem: await problemOf(state, receiver, found, options),
   }
 }
 
@@ -193,6 +193,7 @@ function absentProblem(slot: SlotState | null): Explanation | null {
 async function problemOf(
   state: SyncState,
   receiver: SqlClient,
+  subscriber: Subscriber,
   options?: SqlOptions,
 ): Promise<Explanation | null> {
   if (state === 'lost') {
@@ -202,7 +203,7 @@ async function problemOf(
     }
   }
   if (state !== 'disabled' && state !== 'stopped') return null
-  const error = await lastWorkerError(receiver, options)
+  const error = await lastWorkerError(receiver, subscriber, options)
   const known = error === null ? undefined : explain(error.message)
   if (error !== null) {
     const words = [error.message, error.detail]

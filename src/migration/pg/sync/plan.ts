@@ -4,7 +4,8 @@
  * Doing it twice does no harm.
  */
 import { conninfo, redactConninfo } from '../conninfo.ts'
-import { heartbeatTable, publicationName, subscriptionName } from '../names.ts'
+import { list } from './condition.ts'
+import { heartbeatTable, pontoonSchema, publicationName, subscriptionName } from '../names.ts'
 import { heartbeatOf, isPublishable, planPublication, readPublishedTables } from '../publication.ts'
 import { identifier, literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import {
@@ -57,25 +58,46 @@ export async function planSync(job: SyncJob): Promise<SyncPlan> {
     tables: synced,
     receiverMajor: job.receiver.major,
   })
+  const name = await findSubscription(job.receiver, job)
   const publication: readonly SyncStep[] =
     change.statements.length === 0
       ? []
       : [
           {
-            what: `${change.isNew ? 'make' : 'mend'} the publication (${change.added.length} tables more, ${change.dropped.length} less)`,
+            what:
+              `${change.isNew ? 'make' : 'mend'} the publication (${change.added.length} tables more, ` +
+              `${change.dropped.length} less)${await gapOf(job, name, change.added)}`,
             sql: change.statements,
             run: async () => {
               await job.sender.run(change.statements.join(';\n'), { timeoutMs: 120_000 })
             },
           },
         ]
-  const name = await findSubscription(job.receiver, job)
   const rest =
     name === undefined
       ? await planCreation(job, tables, receiver)
       : await planMending(job, name, synced)
   if (rest.refusals.length > 0) return rest
   return { steps: [...publication, ...rest.steps], refusals: [] }
+}
+
+/** Tables that were synced, and whose changes nothing has carried since they were left out. */
+async function gapOf(
+  { receiver, service }: SyncJob,
+  subscription: string | undefined,
+  added: readonly QualifiedName[],
+): Promise<string> {
+  if (subscription === undefined) return ''
+  const state = await readSubscription(receiver, subscription)
+  const known = new Set(state?.tables.map(qualified))
+  const gaps = added.filter(
+    (table) => table.schema !== pontoonSchema && known.has(qualified(table)),
+  )
+  if (gaps.length === 0) return ''
+  return (
+    `. What ${list(gaps.map(readable))} had for changes while nothing published them is missing: ` +
+    `run pontoon verify ${service} --repair when sync runs`
+  )
 }
 
 /** Without a copy, the server copies the rows itself; into empty tables only. */
@@ -181,7 +203,8 @@ function connectionText({ context, direction, service, receiver }: SyncJob): Pro
 }
 
 function redacted(sql: string, text: string): string {
-  return sql.replace(literal(text), literal(redactConninfo(text)))
+  // By a function: a text that is put in has a meaning for $& and the like.
+  return sql.replace(literal(text), () => literal(redactConninfo(text)))
 }
 
 /** Sides without the heartbeat, which `pontoon schema` makes. */

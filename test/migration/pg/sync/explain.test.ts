@@ -37,12 +37,33 @@ const cases: readonly (readonly [words: string, cause: RegExp])[] = [
     'could not start WAL streaming: ERROR:  can no longer get changes from replication slot "s"',
     /given up/,
   ],
+  [
+    'could not connect to the publisher: connection to server at "h" (127.0.0.1), port 1 failed: FATAL:  permission denied for database "shop"',
+    /does not let the subscription in/,
+  ],
+  [
+    'could not connect to the publisher: connection to server at "h" (127.0.0.1), port 1 failed: FATAL:  number of requested standby connections exceeds max_wal_senders (currently 2)',
+    /has no room/,
+  ],
+  [
+    'could not start WAL streaming: ERROR:  replication slot "s" is active for PID 7',
+    /the connection before this one/,
+  ],
+  [
+    'could not receive data from WAL stream: ERROR:  publication "p" does not exist',
+    /publication p is gone/,
+  ],
+  [
+    'could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000001 has already been removed',
+    /given up/,
+  ],
   ['could not extend file "base/1/2": No space left on device', /disk is full/],
 ]
 
 void tap.test('known words', (t) => {
   for (const [words, cause] of cases) t.match(explain(words)?.cause, cause, words)
-  t.equal(explain('something else'), undefined)
+  for (const words of ['something else', 'could not receive data from WAL stream: ERROR:  new'])
+    t.equal(explain(words), undefined)
   t.end()
 })
 
@@ -56,7 +77,15 @@ void tap.test('the last error of a worker in a log', (t) => {
     '2026-01-01 00:00:02.000 UTC [3] ERROR:  relation "nope" does not exist at character 15',
     '2026-01-01 00:00:02.000 UTC [3] STATEMENT:  SELECT * FROM nope',
   ].join('\n')
-  t.match(parseWorkerError(log), { message: /item_pkey/, detail: /^Key \(id\)=\(2\)/ })
-  t.equal(parseWorkerError('2026 LOG:  all is well\n'), null)
+  const ours = { oid: 1, slot: 's' }
+  const others = `${log}
+2026-01-01 00:00:03.000 UTC [4] ERROR:  null value in column "x" of relation "y" violates not-null constraint
+2026-01-01 00:00:03.000 UTC [4] CONTEXT:  processing remote data for replication origin "pg_16" during message
+2026-01-01 00:00:04.000 UTC [5] ERROR:  could not start WAL streaming: ERROR:  replication slot "another" does not exist`
+  t.match(parseWorkerError(others, ours), { message: /item_pkey/ }, 'of no other subscription')
+  t.match(parseWorkerError(others, { oid: 16, slot: 's' }), { message: /null value/ })
+  t.match(parseWorkerError(others, { oid: 2, slot: 'another' }), { message: /another/ })
+  t.match(parseWorkerError(log, ours), { message: /item_pkey/, detail: /^Key \(id\)=\(2\)/ })
+  t.equal(parseWorkerError('2026 LOG:  all is well\n', ours), null)
   t.end()
 })

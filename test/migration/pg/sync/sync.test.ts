@@ -132,6 +132,10 @@ await tap.test('pontoon sync', async (whole) => {
         async () => (await shop.query('target', 'SELECT FROM late')).length === 1,
         'its rows are copied',
       )
+      await shop.query('source', `ALTER PUBLICATION ${name} DROP TABLE ONLY item, ONLY late`)
+      const gap = await sync()
+      t.match(gap.err, /2 tables more, 0 less\)\. What public\.item, public\.late had for changes/)
+      t.match(gap.err, 'run pontoon verify shop --repair when sync runs')
     },
   )
 
@@ -144,7 +148,6 @@ await tap.test('pontoon sync', async (whole) => {
       'it cannot log in',
       10_000,
     )
-    console.error((await sync('--once')).out)
     writeFileSync(file, configText(shop, 'another'))
     const mended = await sync('--json')
     t.match(mended.json, { health: { state: 'streaming' } }, mended.err)
