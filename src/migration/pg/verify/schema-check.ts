@@ -1,7 +1,8 @@
 /** What else has to be the same on both sides beside the rows of tables. */
 import { z } from 'zod'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
-import { otherSide, type Side } from '../../../shared/side.ts'
+import { otherSide, sides, type Side } from '../../../shared/side.ts'
+import { applicationRoles } from '../switch/switch-sides.ts'
 import { qualified, type QualifiedName } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { readSchemaObjects, type SchemaObject } from './schema-objects.ts'
@@ -41,8 +42,9 @@ export async function checkSchema(options: SchemaCheckOptions): Promise<SchemaRe
     const there = await connectAs(context, { ...login, side: otherSide(primary) })
     try {
       const withQueries = here.major === there.major
-      const own = await readSchemaObjects(here, exclude, withQueries)
-      const opposite = await readSchemaObjects(there, exclude, withQueries)
+      const ours = ourRoles(context)
+      const own = await readSchemaObjects(here, exclude, ours, withQueries)
+      const opposite = await readSchemaObjects(there, exclude, ours, withQueries)
       const behind = await sequencesBehind(here, there, exclude)
       return {
         objects: own.length,
@@ -56,6 +58,16 @@ export async function checkSchema(options: SchemaCheckOptions): Promise<SchemaRe
   } finally {
     here.close()
   }
+}
+
+/** Roles of Pontoon, on either side, that clients of the service do not go out as. */
+function ourRoles(context: MigrationContext): readonly string[] {
+  const theirs = sides.flatMap((side) => applicationRoles(context, side))
+  const named = sides.flatMap((side) => {
+    const { controlUser, replicationUser, readUser } = context.config[side]
+    return [controlUser, replicationUser, readUser].flatMap((role) => role?.user ?? [])
+  })
+  return named.filter((role) => !theirs.includes(role))
 }
 
 function differencesBetween(

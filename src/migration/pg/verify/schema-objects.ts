@@ -3,6 +3,7 @@
  * what the catalogue spells differently from one major to the next is left out or evened out.
  */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { literal } from '../quote.ts'
 import { isUserRelationSql } from '../tables.ts'
 
 export interface SchemaObject {
@@ -99,8 +100,11 @@ function routineStatements(user: string): readonly string[] {
   ]
 }
 
-/** MAINTAIN came with 17, and owners have all rights anyway. Pontoon's roles are not looked at. */
-function grantStatements(user: string): readonly string[] {
+/** MAINTAIN came with 17, and owners have all rights anyway. `ours`: what they get is no part of it. */
+function grantStatements(user: string, ours: readonly string[]): readonly string[] {
+  const isForOthers =
+    `COALESCE(g.rolname, '') !~ '^pontoon_' ` +
+    `AND COALESCE(g.rolname, '') <> ALL (ARRAY[${ours.map(literal).join(', ')}]::text[])`
   return [
     `SELECT 'grant', ${relation} || ' to ' || COALESCE(quote_ident(g.rolname), 'PUBLIC'),
        string_agg(acl.privilege_type || CASE WHEN acl.is_grantable THEN '*' ELSE '' END, ', '
@@ -108,7 +112,7 @@ function grantStatements(user: string): readonly string[] {
      FROM ${relations} CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) acl
      LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND acl.grantee <> c.relowner
-       AND acl.privilege_type <> 'MAINTAIN' AND COALESCE(g.rolname, '') !~ '^pontoon_' AND ${user}
+       AND acl.privilege_type <> 'MAINTAIN' AND ${isForOthers} AND ${user}
      GROUP BY n.nspname, c.relname, g.rolname`,
     `SELECT 'grant', 'schema ' || quote_ident(n.nspname) || ' to ' ||
          COALESCE(quote_ident(g.rolname), 'PUBLIC'),
@@ -116,7 +120,7 @@ function grantStatements(user: string): readonly string[] {
      FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) acl
      LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
      WHERE acl.grantee <> n.nspowner AND ${namespaces} AND n.nspname <> 'public'
-       AND COALESCE(g.rolname, '') !~ '^pontoon_'
+       AND ${isForOthers}
      GROUP BY n.nspname, g.rolname`,
     `SELECT 'grant', pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
          pg_catalog.pg_get_function_identity_arguments(p.oid)) || ' to ' ||
@@ -126,7 +130,7 @@ function grantStatements(user: string): readonly string[] {
        COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) acl
      LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
      WHERE acl.grantee <> p.proowner AND ${namespaces} AND ${isNoExtension('pg_proc', 'p')}
-       AND COALESCE(g.rolname, '') !~ '^pontoon_'
+       AND ${isForOthers}
      GROUP BY p.oid, n.nspname, p.proname, g.rolname`,
   ]
 }
@@ -139,13 +143,14 @@ const viewsSql = (user: string): string =>
 export async function readSchemaObjects(
   client: SqlClient,
   exclude: readonly string[],
+  ours: readonly string[],
   withQueries: boolean,
 ): Promise<readonly SchemaObject[]> {
   const user = isUserRelationSql(exclude)
   const all = [
     ...relationStatements(user),
     ...routineStatements(user),
-    ...grantStatements(user),
+    ...grantStatements(user, ours),
     ...(withQueries ? [viewsSql(user)] : []),
   ]
   const results = await client.run(all.join(';\n'), { timeoutMs: 300_000 })

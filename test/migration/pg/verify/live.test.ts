@@ -318,7 +318,11 @@ await tap.test('verification of a live pair', async (whole) => {
        CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION g();
        GRANT SELECT ON t TO PUBLIC;`,
     )
-    const options = { context: database.context, stateFolder: state, withSchema: true }
+    const { config } = database.context
+    const target = { ...config.target, replicationUser: { user: 'own', password: 'own' } }
+    const context = { ...database.context, config: { ...config, target } }
+    await database.query('target', 'CREATE ROLE own; GRANT SELECT ON t TO own')
+    const options = { context, stateFolder: state, withSchema: true }
     const equal = await verifyService(options)
     t.equal(equal.result, 'equal', JSON.stringify(equal.schema))
     await database.query(
