@@ -8,6 +8,8 @@ import { formatDuration } from './duration.ts'
 import { formatTable } from './table.ts'
 
 const schemaLinesMax = 100
+/** Of a table. */
+const failedLinesMax = 20
 
 /** `isRehearsal`: of a repair that was not done. */
 export function describeVerify(
@@ -62,7 +64,12 @@ function rowsText(table: TableReport, primary: Side, isRehearsal: boolean): read
     '',
     ...(differing === 0 ? [] : [`${table.table}: ${differing} rows differ${listed}:`]),
     ...differences.map((one) => `  ${differenceText(one, primary, isRehearsal)}`),
-    ...failed.map(({ key, reason }) => `  not repaired: ${key.join(', ')}: ${reason}`),
+    ...failed
+      .slice(0, failedLinesMax)
+      .map(({ key, reason }) => `  not repaired: ${key.join(', ')}: ${reason}`),
+    ...(failed.length > failedLinesMax
+      ? [`  … ${failed.length} rows were not repaired, see the report`]
+      : []),
     ...(unsettled === 0
       ? []
       : [`${table.table}: ${unsettled} rows changed all the time and could not be compared:`]),

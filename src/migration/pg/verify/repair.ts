@@ -111,7 +111,8 @@ export class Repair {
     keys: readonly (readonly string[])[],
   ): Promise<readonly RepairedRow[]> {
     if (reader.table.method === 'multiset') {
-      const reason = 'rows of a table without a key cannot be told apart: copy it again'
+      const reason =
+        'rows of a table without a key cannot be told apart: give it a primary key on both sides first'
       return keys.map((key) => ({ key, action: 'failed', reason }))
     }
     const done: RepairedRow[] = []
