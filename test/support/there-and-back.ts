@@ -36,8 +36,8 @@ export async function migrateThereAndBack(
   await succeed('schema', '--post-data')
   if (isThorough) await succeed('sync')
   if (isThorough) await succeed('verify')
-  for (const kind of ['cutover', 'rollback', 'cutover'] as const) {
-    if (majors.source < 11) await refusesAfterTruncate(t, migration, kind)
+  for (const [count, kind] of (['cutover', 'rollback', 'cutover'] as const).entries()) {
+    if (majors.source < 11 && count < 2) await refusesAfterTruncate(t, migration, kind)
     const done = await runSwitch(migration.adminUrl, kind)
     t.equal(done.state, 'done', `${kind}: ${done.report?.reason ?? ''}`)
     if (done.state !== 'done') break

@@ -7,6 +7,7 @@ import { readMark } from '../control-schema.ts'
 import { directionFrom, publicationName } from '../names.ts'
 import { readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
+import { subscriptionsSql } from '../subscription.ts'
 import { readTables } from '../tables.ts'
 import { readSyncState, type SyncState } from './alignment.ts'
 import type { SideCatalogue } from './compared-table.ts'
@@ -73,7 +74,7 @@ async function tablesCopying(
 ): Promise<readonly string[]> {
   const publication = publicationName(service, directionFrom(primary))
   const { rows } = await other.query(
-    `SELECT n.nspname, c.relname FROM pg_catalog.pg_subscription s
+    `SELECT n.nspname, c.relname FROM ${subscriptionsSql(other.major)} s
      JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
      JOIN pg_catalog.pg_subscription_rel r ON r.srsubid = s.oid AND r.srsubstate <> 'r'
      JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
@@ -89,7 +90,7 @@ async function tablesCopying(
 async function identityOf(client: SqlClient): Promise<string> {
   const subscriptions = await client.value(
     `SELECT json_build_array(pg_catalog.current_database(), json_agg(s.oid::bigint ORDER BY s.oid))
-     FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+     FROM ${subscriptionsSql(client.major)} s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
      WHERE d.datname = pg_catalog.current_database()`,
   )
   return `${await systemOf(client)} ${subscriptions ?? ''}`
