@@ -97,7 +97,7 @@ export class FaultBench {
     const from = cell.kind === 'cutover' ? 'source' : 'target'
     if (this.primary !== from) await this.complete(cell.kind === 'cutover' ? 'rollback' : 'cutover')
     const url = pair.url()
-    const writers = await startWriters({ url, writers: 4, createTable: false, intervalMs: 2 })
+    const writers = await startWriters({ url, writers: 4, createTable: false, intervalMs: 10 })
     const transfers = new Transfers(url)
     const downBeforeMs = this.sidecar.downMs
     await writers.untilAcknowledged(acknowledgedBefore)

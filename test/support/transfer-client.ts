@@ -55,7 +55,7 @@ async function transfer(client: Client, from: number): Promise<void> {
   await client.query('UPDATE accounts SET balance = balance - 1 WHERE id = $1', [low])
   await client.query('UPDATE accounts SET balance = balance + 1 WHERE id = $1', [high])
   await client.query('COMMIT')
-  await sleep(2)
+  await sleep(10)
 }
 
 function sleep(ms: number): Promise<void> {

@@ -9,7 +9,7 @@ import type { WorkerParts } from './worker.ts'
 
 const customersCount = 200
 const batch = 10
-const restMs = 60
+const restMs = 200
 const reconnectMs = 100
 
 export async function backOfficeWorker(parts: WorkerParts): Promise<void> {

@@ -10,7 +10,7 @@ import type { WorkerParts } from './worker.ts'
 
 const accountsCount = 100
 const amountMax = 20
-const restMs = 10
+const restMs = 40
 
 export async function till({ pool, tally, signal }: WorkerParts): Promise<void> {
   const pace = tally.pace()

@@ -9,7 +9,7 @@ import type { WorkerParts } from './worker.ts'
 
 const customersCount = 200
 const itemsMax = 4
-const restMs = 100
+const restMs = 200
 const products = ['pontoon', 'rope', 'plank', 'anchor', 'lantern']
 
 export async function webWorker({ pool, tally, signal }: WorkerParts): Promise<void> {
