@@ -3,8 +3,9 @@
  * its keeper killed, either server restarted or killed, tables rewritten and truncated, the slot
  * lost, the disk full. At the end every acknowledged row is on the target exactly once.
  */
+import { Client } from 'pg'
 import tap, { type Test } from 'tap'
-import { signalAll } from '../support/child-processes.ts'
+import { processTree, signalAll } from '../support/child-processes.ts'
 import {
   bankPicture,
   bankRows,
@@ -114,6 +115,21 @@ await tap.test('processes and servers that go away', async (t) => {
     await until(() => hasSubscription(db), 'the subscription', 60_000)
     signalAll([again.child.pid], 'SIGKILL')
     t.match((await again.ended).err, /The snapshot is gone/)
+    await finish(command)
+  })
+  await scene(t, 'the keeper is killed before it has a snapshot', async ({ command, db }) => {
+    const open = new Client({ connectionString: pair.source.url(`bank${number}`) })
+    await open.connect()
+    // The slot waits for it.
+    await open.query('BEGIN; SELECT txid_current()')
+    const running = await command.start()
+    const waits = "SELECT FROM pg_stat_activity WHERE application_name = 'pontoon copy: slot'"
+    await until(async () => (await db.query('source', waits)).length > 0, 'a slot', 60_000)
+    signalAll(processTree(running.child.pid).slice(1), 'SIGKILL')
+    const end = await running.ended
+    t.equal(end.exit, 4, end.err)
+    t.match(end.err, /has ended before it had one/)
+    await open.end()
     await finish(command)
   })
   await scene(t, 'the source is restarted', async ({ begin, pair: { source } }) => {

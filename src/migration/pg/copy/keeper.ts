@@ -116,8 +116,14 @@ async function copierSeenAtMs(folder: string): Promise<number> {
   return 0
 }
 
-/** Starts the keeper beyond the life of this process. `command` runs keepSnapshot for the folder. */
-export async function startKeeper(command: readonly string[], folder: string): Promise<void> {
+/**
+ * Starts the keeper beyond the life of this process. `command` runs keepSnapshot for the folder.
+ * Gives whether it has ended.
+ */
+export async function startKeeper(
+  command: readonly string[],
+  folder: string,
+): Promise<() => boolean> {
   const [file = '', ...args] = command
   const log = await open(join(folder, 'keeper.log'), 'a', 0o600)
   try {
@@ -127,25 +133,45 @@ export async function startKeeper(command: readonly string[], folder: string): P
       child.once('error', reject)
     })
     child.unref()
+    return () => child.exitCode !== null || child.signalCode !== null
   } finally {
     await log.close()
   }
 }
 
-/** Waits for the keeper of this job; `onWait` is called now and then. */
-export async function awaitSnapshot(
-  folder: string,
-  id: string,
-  signal: AbortSignal,
-  onWait: () => Promise<void>,
-): Promise<{ snapshot: string; lsn: string }> {
+export interface SnapshotWait {
+  readonly folder: string
+  /** Of the job. */
+  readonly id: string
+  readonly hasKeeperEnded: () => boolean
+  readonly signal: AbortSignal
+  /** Called now and then. */
+  readonly onWait: () => Promise<void>
+}
+
+/** Waits for the keeper of this job. */
+export async function awaitSnapshot({
+  folder,
+  id,
+  hasKeeperEnded,
+  signal,
+  onWait,
+}: SnapshotWait): Promise<{ snapshot: string; lsn: string }> {
   const deadlineMs = systemClock.nowMs() + copyLimits.slotMs
   while (systemClock.nowMs() < deadlineMs) {
+    // Before what it has written is read: it may end right after that.
+    const hasEnded = hasKeeperEnded()
     const held = await readHeldSnapshot(folder)
     if (held?.job === id && held.state === 'failed')
       throw new PontoonError('SQL_FAILED', held.error ?? 'the snapshot cannot be had')
     if (held?.job === id && held.snapshot !== undefined)
       return { snapshot: held.snapshot, lsn: held.lsn ?? '' }
+    if (hasEnded)
+      throw new PontoonError(
+        'ABORTED',
+        'The process that holds the snapshot has ended before it had one; ' +
+          `${join(folder, 'keeper.log')} may say why. Nothing is copied yet: run it again.`,
+      )
     await onWait()
     await delay(100, undefined, { signal })
   }

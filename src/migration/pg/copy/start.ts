@@ -68,8 +68,14 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
     tables: [],
   }
   await writeJob(folder, job)
-  await startKeeper(options.keeperCommand, folder)
-  const { snapshot } = await awaitSnapshot(folder, job.id, options.signal, waitNotes(options))
+  const hasKeeperEnded = await startKeeper(options.keeperCommand, folder)
+  const { snapshot } = await awaitSnapshot({
+    folder,
+    id,
+    hasKeeperEnded,
+    signal: options.signal,
+    onWait: waitNotes(options),
+  })
   const planned = await planInSnapshot(options, snapshot)
   const begun: CopyJob = { ...job, stage: 'copying', tables: planned }
   await writeJob(folder, begun)
