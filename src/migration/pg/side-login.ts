@@ -48,10 +48,13 @@ export async function connectAs(
 
 /** Logical replication came with it. */
 const majorMin = 10
+const transactionTimeoutMajor = 17
 
 /** As connectAs(), for a login of the caller's own. */
 export async function connectWith(login: LoginOptions): Promise<SqlClient> {
   const client = await SqlClient.connect(login)
+  // Unknown to older servers, so it cannot go with the login; it would end a long copy or snapshot.
+  if (client.major >= transactionTimeoutMajor) await client.run('SET transaction_timeout = 0')
   if (!(client.major < majorMin)) return client
   client.close()
   throw new PontoonError(

@@ -77,6 +77,10 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
   const target = { host: 'localhost', tls, tlsSeenFromOtherSide: { ca: sourceCa } }
   const shop = await pair.database('shop', { schema, target })
   const { context } = shop
+  await shop.query('target', `ALTER ROLE pontoon_control SET transaction_timeout = '1s'`)
+  const patient = await shop.connect('target', 'control')
+  whole.equal(await patient.value('SHOW transaction_timeout'), '0', 'no limit of the role counts')
+  await shop.query('target', 'ALTER ROLE pontoon_control RESET transaction_timeout')
   const [control, farControl, repl, farRepl] = await Promise.all([
     shop.connect('source', 'control'),
     shop.connect('target', 'control'),
