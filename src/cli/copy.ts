@@ -40,7 +40,10 @@ export const copy: Command = {
       value: 'DURATION',
       help: 'Slow down while a standby of the source is further behind, such as 5s.',
     },
-    'chunk-size': { value: 'SIZE', help: 'Size of a chunk (default: from the sizes of all).' },
+    'chunk-size': {
+      value: 'SIZE',
+      help: 'Cut tables into such chunks (default: only above 4 GB, into 1 GB at most).',
+    },
     'keep-for': {
       value: 'DURATION',
       help: 'Hold the snapshot this long with no copy (default 1h).',
