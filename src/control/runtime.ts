@@ -101,7 +101,8 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   closers.push(() => picture.stop())
   const acting = { services, profiles, store, audit, events, log }
   const operator = new Operator({ ...acting, onAction: () => picture.look() })
-  switches = new Switches({ ...options, services, store, operator, secrets, events })
+  const stateFolder = config.state.file
+  switches = new Switches({ ...options, services, store, operator, secrets, events, stateFolder })
   switches.recoverAll(held)
   const reloader = new Reloader({ ...options, services, operator, events })
   const health = new Health(() => [

@@ -60,6 +60,7 @@ export interface SwitchesParts {
   readonly log: Log
   /** For tests of every crash: runs before each step. */
   readonly beforeStep?: StepWatch['beforeStep']
+  readonly stateFolder: string
 }
 
 interface Running {
@@ -250,6 +251,7 @@ export class Switches {
       stopping: this.#stopping.signal,
       clock,
       watch,
+      stateFolder: this.#parts.stateFolder,
     }
     // Begins once it is listed below, so that its first step is told too.
     const begun = Promise.resolve().then(() => work(parts, abort.signal))

@@ -16,6 +16,7 @@ import type { MigrationContext } from '../side-login.ts'
 import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
 import { truncatedTables, truncatedText } from '../truncations.ts'
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
+import { verifiedGuard } from './verified-guard.ts'
 import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
 import { applicationRoles, ownRoles, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 import { findStreams, type Stream } from './stream.ts'
@@ -28,6 +29,8 @@ export interface GuardParts {
   readonly pinned: PinnedPolicy
   /** The sync from the side that takes the writes to the other one. */
   readonly stream: Stream | null
+  /** Where `pontoon verify` keeps its reports. */
+  readonly stateFolder: string
 }
 
 export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> {
@@ -44,6 +47,7 @@ export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> 
     roomGuard(parts),
     schedulerGuard(sides),
     unsyncedGuard(parts),
+    verifiedGuard(parts.stateFolder, parts.context.service),
     truncateGuard(parts),
   ])
   // In transactions of their own: nothing else may be asked of these connections meanwhile.

@@ -46,6 +46,8 @@ import { fenceSpec, openSides, type SwitchSides } from './switch-sides.ts'
 export interface SwitchParts extends SwitchContext {
   readonly clock: Clock
   readonly watch: StepWatch
+  /** Of this sidecar; the guards look there for the last verification. */
+  readonly stateFolder: string
 }
 
 /** Lag is waited for this long before the guards refuse. */
@@ -166,7 +168,7 @@ class Switch {
 
   /** The sync that the switch waits for. */
   async #checkGuards(sides: SwitchSides): Promise<Stream> {
-    const { service, config, participant } = this.#parts
+    const { service, config, participant, stateFolder } = this.#parts
     const { from, to } = sides
     const { pinned } = this.#request
     await lockSwitch(sides, this.#signal)
@@ -178,7 +180,8 @@ class Switch {
     const tables = await readTables(from.watch, config.migration.exclude)
     const streams = await findStreams(to.replication, service, directionFrom(from.side))
     const stream = streams.at(-1) ?? null
-    const parts = { context: this.#parts, sides, participant, pinned, tables, stream }
+    const found = { tables, stream, stateFolder }
+    const parts = { context: this.#parts, sides, participant, pinned, ...found }
     this.#guards = [marks, ...(await checkGuards(parts))]
     this.#refuseBlocked()
     assert(stream !== null, 'the guards have seen a stream')
