@@ -87,8 +87,10 @@ function describe(kind, data) {
     return `${data.service}: ${data.side} ${data.reachable ? 'answers' : data.message}`
   if (kind === 'sync')
     return `${data.service}: ${data.direction} sync ${data.state}${data.cause ? `: ${data.cause}` : ''}`
-  if (kind === 'operation')
-    return `${data.service}: ${data.kind} ${data.state}${data.stepText ? `: ${data.stepText}` : ''}${pauseWords(data.report)}`
+  if (kind === 'operation') {
+    const text = data.stepText && `${data.state === 'running' ? ', next' : ''}: ${data.stepText}`
+    return `${data.service}: ${data.kind} ${data.state}${text}${pauseWords(data.report)}`
+  }
   return JSON.stringify(data)
 }
 
@@ -141,17 +143,18 @@ function operationLines(operation) {
   const { kind, stepText, steps } = operation
   const done = steps.map(({ step, tookMs }) => `${step} ${tookMs.toFixed(0)} ms`)
   return [
-    element('p', `${kind} under way: ${stepText || 'begins'}`, 'warn'),
+    element('p', `${kind} under way${stepText ? `, next: ${stepText}` : ''}`, 'warn'),
     ...(done.length === 0 ? [] : [element('p', `done: ${done.join(', ')}`)]),
   ]
 }
 
-function syncLines({ sync, route }) {
+function syncLines({ sync, route, operation }) {
   if (sync === undefined) return []
   const { direction, health, conditions, rollbackReady } = sync
   // The other direction may not be there; this one has to be.
   const shown = health.filter((one) => one.direction === direction || one.state !== 'absent')
-  const failed = conditions.filter(({ ok }) => !ok)
+  // A switch under way has looked at them, and shuts the gate, which is one of them.
+  const failed = operation === null ? conditions.filter(({ ok }) => !ok) : []
   const ready = route.primary === 'target'
   return [
     ...shown.map((one) =>
