@@ -7,8 +7,9 @@ export async function runSwitch(
   kind: 'cutover' | 'rollback',
   body: object = {},
   deadlineMs = 60_000,
+  service = 'orders',
 ): Promise<Operation> {
-  const answer = await fetch(`${adminUrl}/v1/services/orders/${kind}`, {
+  const answer = await fetch(`${adminUrl}/v1/services/${service}/${kind}`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),

@@ -5,12 +5,12 @@ import tap from 'tap'
 import { loadConfig } from '../../../../src/config/load.ts'
 import { createLog } from '../../../../src/control/logging.ts'
 import { startRuntime } from '../../../../src/control/runtime.ts'
-import type { Operation } from '../../../../src/control/switches.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
 import { freePort } from '../../../support/free-port.ts'
 import { startPostgres } from '../../../support/postgres.ts'
 import { programArgs } from '../../../support/program.ts'
 import { startWriters } from '../../../support/record-client.ts'
+import { runSwitch } from '../../../support/switch-operation.ts'
 import { until } from '../../../support/until.ts'
 import { ServiceFiles } from '../schema/sides.ts'
 
@@ -87,7 +87,7 @@ await tap.test('15 to 18 without superuser', async (t) => {
   const writers = await startWriters({ url, writers: 4, createTable: false })
   await until(() => writers.acknowledged > 50, 'writes go on')
   for (const kind of ['cutover', 'rollback'] as const) {
-    const done = await run(runtime.adminAddress ?? '', kind)
+    const done = await runSwitch(runtime.adminAddress ?? '', kind, {}, 60_000, 'shop')
     t.equal(done.state, 'done', `${kind}: ${done.report?.reason}`)
     t.comment(`${kind}: ${done.report?.pauseMs} ms`)
     if (done.state !== 'done') break
@@ -98,23 +98,3 @@ await tap.test('15 to 18 without superuser', async (t) => {
   t.match(report, { lost: [], duplicated: [] })
   t.same(writers.errors, [])
 })
-
-async function run(admin: string, kind: string, body: object = {}): Promise<Operation> {
-  const answer = await fetch(`${admin}/v1/services/shop/${kind}`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify(body),
-  })
-  let operation: Operation = JSON.parse(await answer.text())
-  if (answer.status !== 202) throw new Error(JSON.stringify(operation))
-  await until(
-    async () => {
-      const polled = await fetch(`${admin}/v1/operations/${operation.id}`)
-      operation = JSON.parse(await polled.text())
-      return operation.state !== 'running'
-    },
-    `the end of the ${kind}`,
-    60_000,
-  )
-  return operation
-}
