@@ -30,7 +30,9 @@ export class CommandWatch implements CommandStats {
   readonly #book: CommandBook
   readonly #clock: Clock
   slowMs: number
+  /** A ring: where everything is slow, this is no time for moving entries about. */
   readonly #slow: SlowCommand[] = []
+  #slowCount = 0
   readonly #keys = new Map<string, number>()
   #samples = 0
   #turn = 0
@@ -45,8 +47,9 @@ export class CommandWatch implements CommandStats {
   slow(record: CommandRecord, tookMs: number): void {
     // One that waits for data is meant to take its time.
     if (record.facts.blocking) return
-    if (this.#slow.length >= slowKeptMax) this.#slow.shift()
-    this.#slow.push({ command: record.name, tookMs, atMs: this.#clock.wallMs() })
+    const entry = { command: record.name, tookMs, atMs: this.#clock.wallMs() }
+    this.#slow[this.#slowCount % slowKeptMax] = entry
+    this.#slowCount += 1
   }
 
   /** Each command passes here; few are looked at. */
@@ -86,11 +89,17 @@ export class CommandWatch implements CommandStats {
     const hotKeys = this.#sorted()
       .slice(0, keysShownMax)
       .map(([key, count]): HotKey => ({ key, percent: (count / this.#samples) * 100 }))
-    return { commands, slow: this.#slow.toReversed(), hotKeys, bigValues: this.#big }
+    return { commands, slow: this.#latestSlow(), hotKeys, bigValues: this.#big }
   }
 
   families(): Iterable<readonly [string, BucketHistogram]> {
     return this.#book.families.entries()
+  }
+
+  /** The latest first. */
+  #latestSlow(): SlowCommand[] {
+    const oldest = this.#slowCount % slowKeptMax
+    return [...this.#slow.slice(oldest), ...this.#slow.slice(0, oldest)].toReversed()
   }
 
   #sorted(): [string, number][] {

@@ -1,5 +1,8 @@
 /** What a service tells of its commands: counts, slow ones, hot keys, large values. */
 import t from 'tap'
+import { CommandBook } from '../../../src/proxy/redis/command-book.ts'
+import { CommandWatch } from '../../../src/proxy/redis/command-watch.ts'
+import { systemClock } from '../../../src/shared/clock.ts'
 import { present } from '../../support/pontoon.ts'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -36,4 +39,19 @@ await t.test('counts, hot keys, large values and slow commands', async (test) =>
   test.ok(present(families.get('string')).count > calls)
   test.equal(families.get('scripting')?.count, 1)
   client.destroy()
+})
+
+await t.test('the latest slow commands, the last one first', (test) => {
+  const book = new CommandBook()
+  const get = book.find(Buffer.from('get'), 0, 3)
+  const watch = new CommandWatch(book, systemClock, 1)
+  const tooks = (): number[] => watch.snapshot().slow.map(({ tookMs }) => tookMs)
+  for (let tookMs = 1; tookMs <= 3; tookMs += 1) watch.slow(get, tookMs)
+  test.same(tooks(), [3, 2, 1])
+  for (let tookMs = 4; tookMs <= 130; tookMs += 1) watch.slow(get, tookMs)
+  test.same(
+    tooks(),
+    Array.from({ length: 128 }, (_, at) => 130 - at),
+  )
+  test.end()
 })
