@@ -9,6 +9,7 @@ import type { TransportHandler } from '../../net/transport.ts'
 import { LongText } from '../../routing/long-text.ts'
 import { effect } from '../../routing/session-effects.ts'
 import { assert } from '../../shared/assert.ts'
+import { bytesOf } from '../../shared/bytes.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { owed, owedRepliesMax } from '../../wire/pg/reply-queue.ts'
@@ -89,7 +90,7 @@ export class FrontendRelay implements TransportHandler {
     }
     const wasPassing = this.#passBytes > 0
     const consumed = this.#run(bytes, end)
-    if (consumed < end) this.#held = Buffer.from(bytes.subarray(consumed, end))
+    if (consumed < end) this.#held = bytesOf(bytes, consumed, end)
     // Replies may have come before the last message was through (a COPY that failed early).
     if (
       wasPassing &&
