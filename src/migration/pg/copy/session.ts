@@ -17,13 +17,6 @@ export async function connectReader(context: MigrationContext): Promise<SqlClien
 }
 
 /**
- * When the machine of a copy is gone, its chunk must not hold the table until the system's own
- * keep-alive notices, which takes two hours: the next copy waits for it.
- */
-const keepAliveSql =
-  'SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3'
-
-/**
  * Writes rows. Every commit waits for the disk, as all of Pontoon's do: a copy that goes on after
  * the target has crashed does not ask again for the chunks it has seen arrive.
  */
@@ -33,8 +26,7 @@ export async function connectWriter(
 ): Promise<SqlClient> {
   const client = await connectAs(context, { side: 'target', purpose: 'control', task: 'copy' })
   await client.run(
-    `SET row_security = off; ${keepAliveSql}` +
-      (asReplica ? '; SET session_replication_role = replica' : ''),
+    'SET row_security = off' + (asReplica ? '; SET session_replication_role = replica' : ''),
   )
   return client
 }
