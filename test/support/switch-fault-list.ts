@@ -12,6 +12,8 @@ type Side = 'source' | 'target'
 export interface Fault {
   /** So long it may keep clients from writing by itself. */
   readonly outageMs: number
+  /** Nobody says that something is wrong, so a client may wait for an answer that never comes. */
+  readonly isSilent: boolean
   /** Ends with everything but the sidecar running again. */
   run(bench: FaultBench, operation: Operation): Promise<void>
 }
@@ -90,11 +92,14 @@ const moments: Readonly<Record<string, Fault['run']>> = {
 
 /** By name; the longer outages end in ` for 20 s` and the like. */
 export const faults: ReadonlyMap<string, Fault> = new Map([
-  ...Object.entries(moments).map(([name, run]) => [name, { outageMs: shortMs, run }] as const),
+  ...Object.entries(moments).map(
+    ([name, run]) => [name, { outageMs: shortMs, isSilent: false, run }] as const,
+  ),
   ...outagesMs.flatMap((forMs) =>
     Object.entries(outages).map(([name, run]) => {
       const length = forMs === shortMs ? '' : ` for ${forMs / 1_000} s`
-      const fault: Fault = { outageMs: forMs, run: (bench) => run(bench, forMs) }
+      const isSilent = name.endsWith(' hangs') || name.endsWith(' swallows all')
+      const fault: Fault = { outageMs: forMs, isSilent, run: (bench) => run(bench, forMs) }
       return [`${name}${length}`, fault] as const
     }),
   ),

@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operation } from '../../src/control/switches.ts'
 import { parseState, type State } from '../../src/store/state-format.ts'
-import { startWriters } from './record-client.ts'
-import { faults } from './switch-fault-list.ts'
+import { startWriters, type RecordReport } from './record-client.ts'
+import { faults, type Fault } from './switch-fault-list.ts'
 import { FenceWatch } from './switch-fence-watch.ts'
 import { SwitchPair, type PairOptions } from './switch-pair.ts'
 import { SwitchSidecar } from './switch-sidecar.ts'
@@ -43,10 +43,12 @@ export interface CellResult {
 }
 
 /** No client waits longer than this beside the time that something is down; 15 s are the gate's. */
-export const longestGapMsMax = 22_000
+const longestGapMsMax = 22_000
 const settledMs = 90_000
 const acknowledgedBefore = 20
 const logCharsMax = 6_000
+/** What the driver says when its own 30 s are over. */
+const clientGaveUp = /^(Query read timeout|timeout expired)$/
 
 export class FaultBench {
   readonly pair: SwitchPair
@@ -118,10 +120,8 @@ export class FaultBench {
     const { primary } = this
     const report = await writers.stop({ checkUrl: pair[primary].url('shop') })
     problems.push(...(await problemsOf(pair, primary, report)))
-    const outageMs = faults.get(cell.fault)?.outageMs ?? 0
-    const downMs = this.sidecar.downMs - downBeforeMs + outageMs
-    if (report.longestGapMs > longestGapMsMax + downMs)
-      problems.push(`a client waited ${Math.round(report.longestGapMs)} ms`)
+    const downMs = this.sidecar.downMs - downBeforeMs
+    problems.push(...waitsOf(report, faults.get(cell.fault), downMs))
     if (primary === from && cell.asksAgain !== false) await this.#next(cell.kind, problems)
     const outcome = primary === from ? 'undone' : 'done'
     return { cell, problems, outcome, reason, longestGapMs: Math.round(report.longestGapMs) }
@@ -234,4 +234,19 @@ export class FaultBench {
     )
     return await this.#operation(id)
   }
+}
+
+/** Clients may be told that something is wrong, but are not kept waiting for it. */
+function waitsOf(
+  { errors, longestGapMs }: RecordReport,
+  fault: Fault | undefined,
+  downMs: number,
+): readonly string[] {
+  const problems: string[] = []
+  if (longestGapMs > longestGapMsMax + downMs + (fault?.outageMs ?? 0))
+    problems.push(`no write was acknowledged for ${Math.round(longestGapMs)} ms`)
+  const given = errors.filter(({ message }) => clientGaveUp.test(message))
+  if (given.length > 0 && fault?.isSilent !== true)
+    problems.push(`${given.length} times a client was not answered at all`)
+  return problems
 }
