@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net'
 import type { AuthQueryConfig, ServiceConfig } from '../../config/schema.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
 import { HeldBackends } from '../../net/pg/held-backends.ts'
-import { login, type LoginOptions } from '../../net/pg/login.ts'
+import { login, type LoggedIn, type LoginOptions } from '../../net/pg/login.ts'
 import { ReportedIntern } from '../../net/pg/reported.ts'
 import { ScramKeyCache } from '../../net/pg/scram-keys.ts'
 import { PgServer } from '../../net/pg/server.ts'
@@ -126,7 +126,7 @@ export class Sides {
     const { clock, flushes, tls } = this.#parts
     // A cancel request has to reach the same host, wherever its name leads by then.
     const host = loggedIn.socket.remoteAddress ?? options.endpoint.host
-    return new PgServer(loggedIn, {
+    return new PgServer(kind.access === 'read' ? withoutRefusals(loggedIn) : loggedIn, {
       side: kind.side,
       endpoint: { ...options.endpoint, host },
       tls,
@@ -142,4 +142,17 @@ export class Sides {
 function readOnlyOptions(options: string | undefined): string {
   const readOnly = '-c default_transaction_read_only=on'
   return options === undefined ? readOnly : `${options} ${readOnly}`
+}
+
+/** By these a server reports, since 14, that it takes no writes. */
+const refusalsOfWrites = new Set(['default_transaction_read_only', 'in_hot_standby'])
+
+/**
+ * What a server for reads reports of that is not true of the client's session, whose writes go to
+ * the primary: a driver that looks for a host to write to would leave Pontoon. And a primary
+ * before 14 would not take it back, because it reports neither.
+ */
+function withoutRefusals(loggedIn: LoggedIn): LoggedIn {
+  const reported = [...loggedIn.reported].filter(([name]) => !refusalsOfWrites.has(name))
+  return { ...loggedIn, reported: new Map(reported) }
 }
