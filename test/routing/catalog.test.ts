@@ -43,8 +43,8 @@ CREATE FUNCTION of_order(orders) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1'
 CREATE FUNCTION of_anything(anyelement) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION "json_value"(text, text) RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 1';
 
-CREATE OPERATOR %%% (FUNCTION = int4_volatile, LEFTARG = int, RIGHTARG = int);
-CREATE OPERATOR *** (FUNCTION = int4pl, LEFTARG = int, RIGHTARG = int);
+CREATE OPERATOR %%% (PROCEDURE = int4_volatile, LEFTARG = int, RIGHTARG = int);
+CREATE OPERATOR *** (PROCEDURE = int4pl, LEFTARG = int, RIGHTARG = int);
 
 CREATE FUNCTION checked(int) RETURNS bool VOLATILE LANGUAGE sql AS 'SELECT true';
 CREATE DOMAIN noisy AS int CHECK (checked(VALUE));
@@ -137,11 +137,13 @@ const refused = {
 
 const kinds = ['functions', 'operators', 'relations', 'types'] as const
 
-for (const major of [15, 16, 17, 18] as const) {
+for (const major of [10, 15, 16, 17, 18] as const) {
   await t.test(`PostgreSQL ${major}`, async (test) => {
     const server = await startPostgres({ major })
     test.teardown(() => server.stop())
-    await server.query(volatileSum + objects)
+    // Procedures came with 11, and with them the word FUNCTION for that of an operator.
+    const job = major < 11 ? 'CREATE FUNCTION job() RETURNS int' : '$&'
+    await server.query(volatileSum + objects.replace('CREATE PROCEDURE job()', job))
     const catalog = await load(server)
     test.same(catalog.unsafe, [])
     for (const kind of kinds) {
@@ -159,11 +161,11 @@ for (const major of [15, 16, 17, 18] as const) {
           AS 'SELECT false';
         CREATE FUNCTION evil.no_name(name, name) RETURNS bool IMMUTABLE LANGUAGE sql
           AS 'SELECT false';
-        CREATE OPERATOR evil.= (FUNCTION = evil.no_name, LEFTARG = name, RIGHTARG = name);
-        CREATE OPERATOR evil.= (FUNCTION = evil.no, LEFTARG = anyelement, RIGHTARG = anyelement);
+        CREATE OPERATOR evil.= (PROCEDURE = evil.no_name, LEFTARG = name, RIGHTARG = name);
+        CREATE OPERATOR evil.= (PROCEDURE = evil.no, LEFTARG = anyelement, RIGHTARG = anyelement);
         CREATE FUNCTION evil.no_oid(oid, oid) RETURNS bool IMMUTABLE LANGUAGE sql
           AS 'SELECT false';
-        CREATE OPERATOR evil.= (FUNCTION = evil.no_oid, LEFTARG = oid, RIGHTARG = oid);
+        CREATE OPERATOR evil.= (PROCEDURE = evil.no_oid, LEFTARG = oid, RIGHTARG = oid);
         CREATE FUNCTION evil.regexp_matches(text, text, text) RETURNS SETOF text[] STABLE
           LANGUAGE sql AS $$SELECT '{}'::text[] WHERE false$$;
         CREATE TABLE evil.pg_proc (oid oid, proname name, provolatile "char");
@@ -182,7 +184,7 @@ for (const major of [15, 16, 17, 18] as const) {
         'CREATE TYPE odd AS (a int);' +
           'CREATE FUNCTION odd_eq(odd, odd) RETURNS bool VOLATILE LANGUAGE sql ' +
           "AS 'SELECT true';" +
-          'CREATE OPERATOR = (FUNCTION = odd_eq, LEFTARG = odd, RIGHTARG = odd)',
+          'CREATE OPERATOR = (PROCEDURE = odd_eq, LEFTARG = odd, RIGHTARG = odd)',
       )
       const spoiled = await load(server)
       inner.match(spoiled.unsafe, [/volatile comparison operator =/])
