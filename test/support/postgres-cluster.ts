@@ -19,6 +19,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { isAlive } from './child-processes.ts'
+import type { PostgresMajor } from './postgres-binaries.ts'
 import { giveTo } from './system-user.ts'
 import type { SystemUser } from './system-user.ts'
 
@@ -37,6 +38,7 @@ export interface PostgresTls {
 }
 
 export interface ClusterOptions {
+  readonly major: PostgresMajor
   readonly binFolder: string
   readonly user: SystemUser | undefined
   readonly superuser: string
@@ -186,12 +188,12 @@ function configuration(cluster: Cluster, options: ClusterOptions): string {
 }
 
 /** The keyword `all` does not match replication connections, hence the second half. */
-function hostRules({ auth, tls }: ClusterOptions): string {
+function hostRules({ major, auth, tls }: ClusterOptions): string {
   const hostType = tls !== false && tls.force === true ? 'hostssl' : 'host'
-  const demand =
-    tls !== false && tls.requireClientCert === true && auth !== 'cert'
-      ? ' clientcert=verify-ca'
-      : ''
+  // Before 12 any word but 1 means, without an error, that no certificate is asked for.
+  const verify = major < 12 ? '1' : 'verify-ca'
+  const isDemanded = tls !== false && tls.requireClientCert === true && auth !== 'cert'
+  const demand = isDemanded ? ` clientcert=${verify}` : ''
   const localAuth = auth === 'cert' ? 'scram-sha-256' : auth
   const lines: string[] = []
   for (const database of ['all', 'replication']) {

@@ -55,6 +55,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   sweepAbandonedClusters()
   const password = options.password ?? 'postgres'
   const cluster = await createCluster({
+    major: options.major,
     binFolder,
     user,
     superuser,

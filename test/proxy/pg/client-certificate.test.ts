@@ -115,7 +115,7 @@ void t.test('the server asks Pontoon for a certificate too', async (test) => {
   test.teardown(() => wrong.stop())
   await test.rejects(whoAmI(wrong, 'app', app), /certificate authentication failed for user "app"/)
   const both = await startPostgres({
-    major: 15,
+    major: 10,
     tls: { cert: own.cert, key: own.key, ca: authority.ca.cert, requireClientCert: true },
   })
   test.teardown(() => both.stop())
