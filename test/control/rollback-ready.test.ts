@@ -18,7 +18,7 @@ tap.setTimeout(120_000)
 
 const allNames = [
   'stream lag slot marks fence bypass schema tables publication identity sequences unlogged',
-  'large-objects transactions gate',
+  'truncate large-objects transactions gate',
 ].flatMap((line) => line.split(' '))
 
 await tap.test('conditions of a rollback', async (whole) => {
