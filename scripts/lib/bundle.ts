@@ -42,8 +42,8 @@ export async function bundle(root: string, files: readonly string[]): Promise<st
 /** Tells each module its place, on the first line that may be changed, so that line numbers stay. */
 const sourcePlaces: Plugin = {
   name: 'source places',
-  setup: ({ onLoad }) => {
-    onLoad({ filter: /\.ts$/ }, ({ path }) => {
+  setup: (run) => {
+    run.onLoad({ filter: /\.ts$/ }, ({ path }) => {
       const text = readFileSync(path, 'utf8')
       if (!text.includes('import.meta')) return undefined
       const places = {
