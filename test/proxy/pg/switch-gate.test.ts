@@ -144,7 +144,9 @@ void t.test('who leaves while a switch cuts off its login is counted no more', a
   const relay = await startRelay({ to: { host: server.host, port: server.port } })
   test.teardown(() => relay.close())
   const { host, port } = relay
-  const pontoon = await pontoonOf(test, { source: { host, port } })
+  const pontoon = await pontoonOf(test, {
+    source: { host, port, password: server.password },
+  })
   const { service } = pontoon
   const first = await pontoon.client()
   tighten(pontoon, { limits: { clientsPerUserMax: 2 } })
