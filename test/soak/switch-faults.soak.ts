@@ -6,6 +6,8 @@
  * - PONTOON_FAULTS chooses: words that the name of a cell has to hold, separated by commas, each
  *   perhaps one of several, e.g. `17-17,rollback,source crashes|target crashes`. A word with `!`
  *   before it must not be there, e.g. `15-15,!for 70 s`.
+ * - PONTOON_FAULTS_MINUTES bounds the run, shared out evenly among the pairs of servers; 50 by
+ *   default, since a soak may take an hour.
  * - PONTOON_FAULTS_FILE gets a line per cell, as JSON; cells that have passed in it are left out,
  *   so that a run can be ended at any time and gone on with.
  */
@@ -21,7 +23,14 @@ interface Named extends Cell {
   readonly name: string
 }
 
+interface Chosen {
+  readonly name: string
+  readonly options: PairOptions
+  readonly cells: readonly Named[]
+}
+
 const wanted = (process.env['PONTOON_FAULTS'] ?? '').split(',').filter((word) => word !== '')
+const minutes = Number(process.env['PONTOON_FAULTS_MINUTES'] ?? '50')
 const resultFile = process.env['PONTOON_FAULTS_FILE']
 const lineSchema = z.object({ name: z.string(), problems: z.array(z.string()) })
 const passed = new Set(
@@ -99,10 +108,14 @@ function chosenOf({ name, source = 15, target = 15 }: (typeof pairs)[number]): r
     .filter((cell) => isWanted(cell.name))
 }
 
-async function runCells(t: Test, options: PairOptions, cells: readonly Named[]): Promise<void> {
+async function runCells(t: Test, { options, cells }: Chosen, deadlineMs: number): Promise<void> {
   let bench: FaultBench | null = null
-  for (const cell of cells) {
+  for (const [index, cell] of cells.entries()) {
     const startedMs = performance.now()
+    if (startedMs > deadlineMs) {
+      t.comment(`${index} cells ran, ${cells.length - index} are left`)
+      break
+    }
     bench ??= await FaultBench.start(options)
     const { problems, outcome, reason, longestGapMs } = await bench.run(cell)
     const tookMs = Math.round(performance.now() - startedMs)
@@ -119,8 +132,12 @@ async function runCells(t: Test, options: PairOptions, cells: readonly Named[]):
 }
 
 tap.setTimeout(24 * 3_600_000)
-for (const { name, ...options } of pairs) {
-  const chosen = chosenOf({ name, ...options })
-  if (chosen.length === 0) continue
-  await tap.test(`${name}: ${chosen.length} cells`, (t) => runCells(t, options, chosen))
+const chosen = pairs
+  .map(({ name, ...options }): Chosen => ({ name, options, cells: chosenOf({ name, ...options }) }))
+  .filter(({ cells }) => cells.length > 0)
+const endMs = performance.now() + minutes * 60_000
+for (const [index, one] of chosen.entries()) {
+  const leftMs = endMs - performance.now()
+  const deadlineMs = performance.now() + leftMs / (chosen.length - index)
+  await tap.test(`${one.name}: ${one.cells.length} cells`, (t) => runCells(t, one, deadlineMs))
 }
