@@ -27,16 +27,16 @@ import type { ClientAuth } from './auth-dialogue.ts'
 import { clientAuth } from './client-auth.ts'
 import type { VerifierCache } from './client-scram.ts'
 import type { ServiceContext } from './context.ts'
-import { userEntry } from './credentials.ts'
+import { userEntry, type ProvenSecret } from './credentials.ts'
 import { EarlyBytes } from './early-bytes.ts'
 import { fatalResponse } from './errors.ts'
-import type { ProvenSecrets } from './proven-secrets.ts'
+import type { ProvenSecrets } from '../proven-secrets.ts'
 import { physicalDatabase, replicationKind, type ReplicationKind } from './replication.ts'
 
 export interface LoginHost {
   readonly context: ServiceContext
   readonly verifiers: VerifierCache
-  readonly proven: ProvenSecrets
+  readonly proven: ProvenSecrets<ProvenSecret>
   /** Null when clients may not use TLS. */
   readonly tls: ClientTls | null
   /** Settles once the request is delivered, or is not going to be. Never rejects. */

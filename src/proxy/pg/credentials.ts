@@ -1,9 +1,13 @@
 /** As whom a client goes out to a side, and what proves the client to us. */
 import type { ServiceConfig, UserEntry } from '../../config/schema.ts'
 import type { LoginPassword } from '../../net/pg/login.ts'
+import type { ScramKeys } from '../../net/pg/scram.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
+import type { ProvenSecrets } from '../proven-secrets.ts'
 import type { ServerKind } from './pool-set.ts'
-import type { ProvenSecrets } from './proven-secrets.ts'
+
+/** Of a client: its password, an md5 hash or SCRAM keys. */
+export type ProvenSecret = string | ScramKeys
 
 export interface Credentials {
   readonly user: string
@@ -15,7 +19,7 @@ export interface Credentials {
 export function credentialsFor(
   config: ServiceConfig,
   kind: ServerKind,
-  proven: ProvenSecrets | null,
+  proven: ProvenSecrets<ProvenSecret> | null,
   secrets: Secrets,
 ): Credentials {
   const side = config[kind.side]

@@ -48,7 +48,8 @@ import { LegTls } from '../leg-tls.ts'
 import { MarkWatch } from './marks.ts'
 import { PoolMaker } from './pool-maker.ts'
 import { PoolSet, type ServerKind } from './pool-set.ts'
-import { ProvenSecrets } from './proven-secrets.ts'
+import { ProvenSecrets } from '../proven-secrets.ts'
+import type { ProvenSecret } from './credentials.ts'
 import { immovable, leaveSide, recallWaiting } from './session-move.ts'
 import { countSessions, listSessions } from './session-view.ts'
 import type { Session } from './session.ts'
@@ -92,7 +93,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
   readonly statements = new StatementCatalogue()
   readonly listeners: SharedListeners
   readonly verifiers = new VerifierCache()
-  readonly proven: ProvenSecrets
+  readonly proven: ProvenSecrets<ProvenSecret>
   readonly gate: Gate
   readonly context: ServiceContext = this
   config: ServiceConfig

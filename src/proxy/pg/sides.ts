@@ -12,10 +12,10 @@ import type { ServerTls } from '../../net/tls.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Side } from '../../shared/side.ts'
-import { credentialsFor } from './credentials.ts'
+import { credentialsFor, type ProvenSecret } from './credentials.ts'
 import type { ServerKind } from './pool-set.ts'
 import { ProtocolVersion } from './protocol-version.ts'
-import type { ProvenSecrets } from './proven-secrets.ts'
+import type { ProvenSecrets } from '../proven-secrets.ts'
 import { readerOf, RoleOptions } from './reader.ts'
 
 export interface SidesParts {
@@ -25,7 +25,7 @@ export interface SidesParts {
   readonly tls: (side: Side) => ServerTls
   readonly clock: Clock
   readonly flushes: FlushQueue
-  readonly proven: ProvenSecrets
+  readonly proven: ProvenSecrets<ProvenSecret>
   readonly secrets: Secrets
   /** For tests; default: the system's. */
   readonly lookup?: LookupFunction | undefined

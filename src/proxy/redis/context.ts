@@ -9,7 +9,7 @@ import type { ServiceStats } from '../service.ts'
 import type { CommandBook } from './command-book.ts'
 import type { CommandWatch } from './command-watch.ts'
 import type { GroupSet } from './server-group.ts'
-import type { ProvenPasswords } from './proven-passwords.ts'
+import type { ProvenSecrets } from '../proven-secrets.ts'
 import type { ReadRouter } from './read-router.ts'
 import type { Session } from './session.ts'
 
@@ -28,7 +28,7 @@ export interface RedisContext {
   readonly reads: ReadRouter
   readonly sessions: ReadonlyMap<number, Session>
   /** For clientAuth mode passthrough. */
-  readonly proven: ProvenPasswords
+  readonly proven: ProvenSecrets<string>
   /** Asks the primary side whether it takes the password; rejects when it does not. */
   prove(user: string, password: string): Promise<void>
   /** Sessions with a command under way. */

@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { RedisServiceConfig, RedisUserEntry } from '../../config/schema.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
-import type { ProvenPasswords } from './proven-passwords.ts'
+import type { ProvenSecrets } from '../proven-secrets.ts'
 import type { SecretSource } from '../../net/secrets/secret-source.ts'
 import type { Side } from '../../shared/side.ts'
 
@@ -20,7 +20,7 @@ export const defaultUser = 'default'
 export interface KnownSecrets {
   readonly secrets: Secrets
   /** What clients have proved; undefined where it is about Pontoon's own logins. */
-  readonly proven?: ProvenPasswords
+  readonly proven?: ProvenSecrets<string>
 }
 
 /** `user` '' is a client that was not asked who it is, or has not said so. */

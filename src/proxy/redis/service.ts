@@ -38,7 +38,7 @@ import { CommandWatch } from './command-watch.ts'
 import type { RedisContext } from './context.ts'
 import { holdsUpOthersMsMax } from './limits.ts'
 import { LoginRenewal } from './login-renewal.ts'
-import { ProvenPasswords } from './proven-passwords.ts'
+import { ProvenSecrets } from '../proven-secrets.ts'
 import { ReadRouter } from './read-router.ts'
 import { RedisPoolMaker } from './pool-maker.ts'
 import { GroupSet, type ServerKind } from './server-group.ts'
@@ -82,7 +82,7 @@ class RedisService implements Service, RedisContext {
   readonly gate: Gate
   readonly groups: GroupSet
   readonly reads: ReadRouter
-  readonly proven: ProvenPasswords
+  readonly proven: ProvenSecrets<string>
   readonly sessions = new Map<number, Session>()
   config: RedisServiceConfig
   route: Route
@@ -136,7 +136,7 @@ class RedisService implements Service, RedisContext {
       route: () => this.route,
       readAfterWriteMs: () => this.config.route.readAfterWriteMs,
     })
-    this.proven = new ProvenPasswords(clock)
+    this.proven = new ProvenSecrets(clock)
     this.#sides = new RedisSides({
       config: () => this.config,
       tls: (side) => this.#tls.side(side),
@@ -179,6 +179,7 @@ class RedisService implements Service, RedisContext {
     this.config = config
     this.watch.slowMs = config.limits.slowCommandMs
     this.#tls.look(true)
+    this.proven.doubtAll()
     for (const group of this.groups.all())
       for (const [use, pool] of group.pools())
         pool.limits = this.#pools.limitsOf(group.kind.side, use)

@@ -14,7 +14,7 @@ import type { CommandFacts } from '../../routing/redis/command-facts.ts'
 import type { Arguments } from '../../routing/redis/command-keys.ts'
 import { ClusterSide } from './cluster-side.ts'
 import { redisCredentials } from './credentials.ts'
-import type { ProvenPasswords } from './proven-passwords.ts'
+import type { ProvenSecrets } from '../proven-secrets.ts'
 import type { ServerKind } from './server-group.ts'
 
 /** TLS from the first byte; what else there is to say is of PostgreSQL. */
@@ -76,7 +76,7 @@ export interface RedisSidesParts {
   readonly clock: Clock
   readonly flushes: FlushQueue
   readonly secrets: Secrets
-  readonly proven: ProvenPasswords
+  readonly proven: ProvenSecrets<string>
   factsOf(request: Arguments): CommandFacts
 }
 
@@ -102,10 +102,12 @@ export class RedisSides {
     }
   }
 
-  /** Asks a side whether it takes the password; rejects when it does not. */
+  /** Asks a side whether it takes the password; rejects with what it says when it does not. */
   async prove(side: Side, user: string, password: string): Promise<void> {
     const options = await this.locate({ side, user, database: 0, version: null })
-    await this.#parts.proven.prove(user, password, { ...options, password })
+    const { socket } = await redisLogin({ ...options, password })
+    socket.destroy()
+    this.#parts.proven.remember(user, password)
   }
 
   /** Where it is now: a Sentinel is asked. */

@@ -70,7 +70,11 @@ await t.test('a password counts for a minute, and a new one from its first use',
   test.equal(await client.call('AUTH', 'app', 'newer'), 'OK')
   pontoon.service.reconnect()
   test.equal(await client.call('ACL', 'WHOAMI'), 'app')
-  await redis.call('ACL', 'SETUSER', 'app', '>inner')
+  await redis.call('ACL', 'SETUSER', 'app', 'resetpass', '>inner')
+  test.equal(await client.call('AUTH', 'app', 'newer'), 'OK')
+  pontoon.service.applyConfig(pontoon.service.config)
+  client.send('AUTH', 'app', 'newer')
+  test.match(await words(client), /^WRONGPASS/, 'a reload has every client prove itself anew')
   client.destroy()
 })
 

@@ -1,15 +1,11 @@
 /**
- * What clients proved at their login and what logs Pontoon in to the sides in their name: the
- * password itself (clientAuth mode `passthrough`), SCRAM keys or an md5 hash. In memory only, the
- * last one of each user.
+ * What clients proved at their login and what logs Pontoon in to the sides in their name, such as
+ * the password itself (clientAuth mode `passthrough`). In memory only, the last one of each user.
  */
-import type { ScramKeys } from '../../net/pg/scram.ts'
-import type { Clock } from '../../shared/clock.ts'
+import type { Clock } from '../shared/clock.ts'
 
-export type ProvenSecret = string | ScramKeys
-
-interface Proven {
-  readonly secret: ProvenSecret
+interface Proven<Secret> {
+  readonly secret: Secret
   /** Until when the same password is taken without asking the server again. */
   readonly sureUntilMs: number
 }
@@ -17,24 +13,24 @@ interface Proven {
 /** A password that was changed on the server lets nobody in for longer than this. */
 const sureForMs = 60_000
 
-export class ProvenSecrets {
+export class ProvenSecrets<Secret> {
   readonly #clock: Clock
-  readonly #byUser = new Map<string, Proven>()
+  readonly #byUser = new Map<string, Proven<Secret>>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  of(user: string): ProvenSecret | undefined {
+  of(user: string): Secret | undefined {
     return this.#byUser.get(user)?.secret
   }
 
-  isSure(user: string, password: string): boolean {
+  isSure(user: string, secret: Secret): boolean {
     const known = this.#byUser.get(user)
-    return known?.secret === password && this.#clock.nowMs() < known.sureUntilMs
+    return known?.secret === secret && this.#clock.nowMs() < known.sureUntilMs
   }
 
-  remember(user: string, secret: ProvenSecret): void {
+  remember(user: string, secret: Secret): void {
     this.#byUser.set(user, { secret, sureUntilMs: this.#clock.nowMs() + sureForMs })
   }
 
