@@ -36,6 +36,7 @@ const effects: readonly (readonly [pattern: readonly string[], effect: Effect])[
   ...sides.map((side) => [['services', '*', 'users', '*', side, 'user'], 'needRestart'] as const),
   [['services', '*', 'users'], 'live'],
   [['services', '*', 'limits'], 'live'],
+  [['services', '*', 'subscribers'], 'live'],
   [['services', '*', 'pool', 'mode'], 'needRestart'],
   [['services', '*', 'pool'], 'live'],
   [['services', '*', 'route', 'readAfterWriteMs'], 'live'],

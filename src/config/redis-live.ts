@@ -10,6 +10,7 @@ export function liveRedisService(
     ...rest,
     ...(next.users === undefined ? {} : { users: liveUsers(running.users ?? {}, next.users) }),
     limits: next.limits,
+    subscribers: next.subscribers,
     pool: Object.freeze({ ...next.pool, mode: running.pool.mode }),
     route: Object.freeze({ ...running.route, readAfterWriteMs: next.route.readAfterWriteMs }),
     source: liveSide(running.source, next.source),

@@ -99,6 +99,11 @@ const pool = z.strictObject({
     .default(10_000)
     .describe('Clients that may wait for a server.'),
   queueTimeoutMs: durationMs.default(5_000).describe('How long a client waits for a server.'),
+  dnsIntervalMs: durationMs
+    .default(10_000)
+    .describe(
+      'How often the names of the sides are looked up; servers at an address that is gone are closed at their next rest.',
+    ),
   idleTimeoutMs: durationMs
     .default(600_000)
     .describe('A server that nobody used for this long is closed.'),
@@ -108,6 +113,11 @@ const pool = z.strictObject({
   probeIntervalMs: durationMs
     .default(30_000)
     .describe('A server that rests for this long is asked for a sign of life.'),
+  suspectAfterMs: durationMs
+    .default(15_000)
+    .describe(
+      'When a server owes an answer and is silent for this long, Pontoon looks whether its host and its connection are still there, and closes it if not.',
+    ),
   holdMs: z
     .number()
     .int()
@@ -163,6 +173,12 @@ export const redisService = z.strictObject({
     .prefault({})
     .describe('TLS towards clients.'),
   pool: pool.prefault({}).describe('Servers kept open.'),
+  subscribers: z
+    .enum(['move', 'close'])
+    .default('move')
+    .describe(
+      'What becomes of subscribers when the primary side moves: subscribed there without noticing, or closed.',
+    ),
   limits: limits.prefault({}).describe('Bounds on what clients may use.'),
   source: side.describe('The self-hosted database.'),
   target: side.describe('The managed database.'),

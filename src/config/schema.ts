@@ -151,7 +151,9 @@ const authQuery = z.strictObject({
   database: text.optional().describe('Where it asks; default: the database of the side.'),
   cacheMs: durationMs
     .default(10_000)
-    .describe('How long an answer counts, also that there is no such user.'),
+    .describe(
+      'How long an answer counts, also that there is no such user; one second when a login has failed by it.',
+    ),
 })
 
 const clientAuth = z.strictObject({

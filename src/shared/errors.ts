@@ -141,7 +141,7 @@ const kinds = {
     '28000',
     403,
     true,
-    'The user or database is not listed in the service, or the certificate is not of that user.',
+    'The user or database is not listed in the service, or the certificate is not valid or not of that user.',
   ),
   CLIENT_TLS_REQUIRED: kind('28000', 403, true, 'The service takes clients over TLS only.'),
   CLIENT_LOGIN_TIMEOUT: kind('08P01', 408, true, 'The client did not finish its startup in time.'),
@@ -187,6 +187,12 @@ const kinds = {
   CLIENT_LIMIT: kind('53300', 429, true, 'The service has as many clients as it may.'),
   CLIENT_USER_LIMIT: kind('53300', 429, true, 'The user has as many clients as it may.'),
   CLIENT_DATABASE_LIMIT: kind('53300', 429, true, 'The database has as many clients as it may.'),
+  REPLICATION_LIMIT: kind(
+    '53300',
+    429,
+    true,
+    'The service has as many replication clients as it may.',
+  ),
   MESSAGE_TOO_LARGE: kind('54000', 413, true, 'A message is longer than the limit.'),
 
   READ_ONLY_LEFT: kind(

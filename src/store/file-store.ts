@@ -73,6 +73,27 @@ export class FileStore implements RouteStore {
     })
   }
 
+  startForced(service: string, record: SwitchRecord): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#atEpoch(service, record.epoch)
+      const found = this.switchOf(service)
+      const isAsSeen = found?.id === record.over?.id && found?.state === record.over?.state
+      if (!isAsSeen || found?.state === 'started') this.#refuseDuringSwitch(service)
+      if (!isAsSeen) throw new PontoonError('SWITCH_DECIDED', `${service}: the switch is over`)
+      await this.#putSwitch(service, record)
+    })
+  }
+
+  withdrawForced(service: string, id: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { over, state } = sameSwitch(this.switchOf(service), id)
+      if (state !== 'started')
+        throw new PontoonError('SWITCH_DECIDED', `switch ${id} is ${state} already`)
+      if (over === null) await this.#dropSwitch(service)
+      else await this.#putSwitch(service, { ...over, over: null })
+    })
+  }
+
   commitSwitch(service: string, id: string, route: Route): Promise<Route> {
     return this.#inTurn(async () => {
       const found = sameSwitch(this.switchOf(service), id)
@@ -98,9 +119,7 @@ export class FileStore implements RouteStore {
   endSwitch(service: string, id: string): Promise<void> {
     return this.#inTurn(async () => {
       sameSwitch(this.switchOf(service), id)
-      const switches = new Map(this.#state.switches)
-      switches.delete(service)
-      await this.#put(service, { ...this.#state, switches })
+      await this.#dropSwitch(service)
     })
   }
 
@@ -157,6 +176,12 @@ export class FileStore implements RouteStore {
 
   async #putSwitch(service: string, record: SwitchRecord): Promise<void> {
     const switches = new Map(this.#state.switches).set(service, Object.freeze({ ...record }))
+    await this.#put(service, { ...this.#state, switches })
+  }
+
+  async #dropSwitch(service: string): Promise<void> {
+    const switches = new Map(this.#state.switches)
+    switches.delete(service)
     await this.#put(service, { ...this.#state, switches })
   }
 

@@ -27,6 +27,13 @@ export interface RouteStore {
   /** Throws EPOCH_STALE, SWITCH_RUNNING or NOT_FOUND. */
   startSwitch(service: string, record: SwitchRecord): Promise<void>
   /**
+   * As startSwitch(), for a forced one: in the place of `record.over` where there is one, which has
+   * to be the one that the store knows, and decided.
+   */
+  startForced(service: string, record: SwitchRecord): Promise<void>
+  /** Takes back a forced one that is not committed: `over` is there again. Throws SWITCH_DECIDED. */
+  withdrawForced(service: string, id: string): Promise<void>
+  /**
    * The commit point: makes `route` durable together with `started → committed`, in one write.
    * Settles also when it is so already: a write that has failed may be there, and is made durable.
    * Throws SWITCH_DECIDED when the switch was aborted or is over.

@@ -10,7 +10,7 @@ import type { Route } from '../routing/route.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { switchSchema, type SwitchRecord } from './switch-record.ts'
 
-export const stateVersion = 2
+export const stateVersion = 3
 
 const percent = z.number().min(0).max(100)
 
@@ -41,11 +41,13 @@ type Document = Record<string, unknown>
 
 /**
  * What turns a file of version N into one of version N + 1. Version 0, of pre-releases, had the
- * routes by service at `routes`, without `mirror` and `dualWrite`; version 1 knew no switches.
+ * routes by service at `routes`, without `mirror` and `dualWrite`; version 1 knew no switches,
+ * version 2 no forced ones.
  */
 const migrations: readonly ((document: Document) => Document)[] = [
   ({ routes }) => ({ version: 1, services: isDocument(routes) ? withLevers(routes) : routes }),
   (document) => ({ ...document, version: 2, switches: {} }),
+  ({ switches, ...document }) => ({ ...document, version: 3, switches: unforced(switches) }),
 ]
 
 /** What is no route is passed on as it is, for the schema to refuse. */
@@ -54,6 +56,17 @@ function withLevers(routes: Document): Document {
     Object.entries(routes).map(([name, route]) => [
       name,
       isDocument(route) ? { mirror: 0, dualWrite: 0, ...route } : route,
+    ]),
+  )
+}
+
+/** What is no record is passed on, as above. */
+function unforced(switches: unknown): unknown {
+  if (!isDocument(switches)) return switches
+  return Object.fromEntries(
+    Object.entries(switches).map(([name, record]) => [
+      name,
+      isDocument(record) ? { primaryLost: false, over: null, ...record } : record,
     ]),
   )
 }

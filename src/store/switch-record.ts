@@ -3,6 +3,9 @@
  * `state` is the one key on which everything turns: of `started → committed` (with the new route,
  * in the same write) and `started → aborting` exactly one happens, whoever asks and however often
  * the process dies. The record goes when what was decided has been carried out.
+ *
+ * A forced switch, away from a side that is lost, may take the place of one that was decided and
+ * cannot be carried out without that side: until it is committed it keeps that one, in `over`.
  */
 import { z } from 'zod'
 import { PontoonError } from '../shared/errors.ts'
@@ -15,7 +18,7 @@ export type SwitchState = (typeof switchStates)[number]
 
 const side = z.enum(['source', 'target'])
 
-export const switchSchema = z.strictObject({
+const decidedSchema = z.strictObject({
   id: z.string().min(1),
   kind: z.enum(switchKinds),
   from: side,
@@ -27,9 +30,23 @@ export const switchSchema = z.strictObject({
   startedAtMs: z.number(),
   /** Who asked for it, for the audit log of a recovery. */
   actor: z.string(),
+  /** Forced: `from` could not be reached. */
+  primaryLost: z.boolean(),
+})
+
+export const switchSchema = decidedSchema.extend({
+  /** What comes back when a forced switch is withdrawn. */
+  over: decidedSchema.nullable(),
 })
 
 export type SwitchRecord = Readonly<z.infer<typeof switchSchema>>
+
+export type DecidedRecord = NonNullable<SwitchRecord['over']>
+
+/** What a forced switch keeps of the one whose place it takes. */
+export function keptOf({ over: _over, ...record }: SwitchRecord): DecidedRecord {
+  return record
+}
 
 /** The record that `id` means. Throws SWITCH_DECIDED. */
 export function sameSwitch(record: SwitchRecord | undefined, id: string): SwitchRecord {
@@ -39,6 +56,11 @@ export function sameSwitch(record: SwitchRecord | undefined, id: string): Switch
 
 /** Throws SWITCH_DECIDED when it was decided the other way. */
 export function decide(record: SwitchRecord, state: 'committed' | 'aborting'): SwitchRecord {
-  if (record.state === 'started') return { ...record, state }
+  if (record.state === 'started') return { ...record, state, over: null }
   throw new PontoonError('SWITCH_DECIDED', `switch ${record.id} is ${record.state} already`)
+}
+
+/** Whether the store still knows it: as the one under way, or as the one that comes back. */
+export function isPending(record: SwitchRecord | undefined, id: string): boolean {
+  return record?.id === id || record?.over?.id === id
 }

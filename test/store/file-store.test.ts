@@ -101,15 +101,15 @@ void t.test('migrates a version 0 file forward', async (test) => {
   test.match(readFileSync(path, 'utf8'), '"version": 0', 'opening alone does not write')
   if (route !== undefined) await store.compareAndSet('orders', 12, after(route, 20))
   await store.close()
-  test.match(JSON.parse(readFileSync(path, 'utf8')), { version: 2, services: { orders: {} } })
+  test.match(JSON.parse(readFileSync(path, 'utf8')), { version: 3, services: { orders: {} } })
 })
 
 void t.test('refuses a file of a newer version and leaves it alone', async (test) => {
-  const text = '{"version": 3, "services": {}}'
+  const text = '{"version": 4, "services": {}}'
   const folder = test.testdir({ 'state.json': text })
   await test.rejects(FileStore.open(folder), {
     code: 'STATE_TOO_NEW',
-    message: /state\.json has version 3/,
+    message: /state\.json has version 4/,
   })
   test.equal(readFileSync(join(folder, 'state.json'), 'utf8'), text)
   await test.rejects(FileStore.open(folder), { code: 'STATE_TOO_NEW' }, 'the lock was given back')
@@ -145,7 +145,7 @@ void t.test('a temporary file of a crash before the rename counts for nothing', 
   test.equal(store.get('orders'), undefined)
   await store.ensure('orders', first)
   await store.close()
-  test.match(JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')), { version: 2 })
+  test.match(JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')), { version: 3 })
 })
 
 void t.test('a failed write changes nothing and is said', async (test) => {
@@ -190,6 +190,8 @@ const record: SwitchRecord = {
   state: 'started',
   startedAtMs: 0,
   actor: 'ops',
+  primaryLost: false,
+  over: null,
 }
 const moved: Route = { ...first, epoch: 2, phase: 'managed', primary: 'target', reads: 100 }
 
@@ -220,6 +222,51 @@ void t.test('a switch is committed or aborted, never both', async (test) => {
   test.equal(again.switchOf('orders'), undefined)
   await test.rejects(again.endSwitch('orders', 'one'), { code: 'SWITCH_DECIDED' })
   await again.close()
+})
+
+void t.test('a forced switch takes the place of a decided one, or gives it back', async (test) => {
+  const folder = test.testdir({})
+  let store = await FileStore.open(folder)
+  const forced = { ...record, id: 'forced', primaryLost: true }
+  await store.ensure('orders', first)
+  await store.startSwitch('orders', record)
+  await test.rejects(
+    store.startForced('orders', { ...forced, over: record }),
+    { code: 'SWITCH_RUNNING' },
+    'not of one that is still to be decided',
+  )
+  await store.abortSwitch('orders', 'one')
+  const { over: _none, ...aborting } = { ...record, state: 'aborting' as const }
+  await test.rejects(store.startForced('orders', forced), { code: 'SWITCH_RUNNING' }, 'unseen')
+  await store.startForced('orders', { ...forced, over: aborting })
+  await test.rejects(store.endSwitch('orders', 'one'), { code: 'SWITCH_DECIDED' })
+  await store.close()
+  store = await FileStore.open(folder)
+  test.match(store.switchOf('orders'), { id: 'forced', state: 'started', over: { id: 'one' } })
+  await store.withdrawForced('orders', 'forced')
+  test.strictSame(store.switchOf('orders'), { ...aborting, over: null })
+  await store.startForced('orders', { ...forced, over: aborting })
+  await store.commitSwitch('orders', 'forced', moved)
+  await test.rejects(store.withdrawForced('orders', 'forced'), { code: 'SWITCH_DECIDED' })
+  test.match(store.switchOf('orders'), { id: 'forced', state: 'committed', over: null })
+  await store.endSwitch('orders', 'forced')
+  const gone = { ...forced, epoch: 2, over: aborting }
+  await test.rejects(store.startForced('orders', gone), { code: 'SWITCH_DECIDED' })
+  await store.close()
+})
+
+void t.test('a file of version 2 with a switch under way is migrated', async (test) => {
+  const { primaryLost, over, ...old } = record
+  const folder = test.testdir({
+    'state.json': JSON.stringify({
+      version: 2,
+      services: { orders: first },
+      switches: { orders: old },
+    }),
+  })
+  const store = await FileStore.open(folder)
+  test.strictSame(store.switchOf('orders'), { ...old, primaryLost, over })
+  await store.close()
 })
 
 void t.test('an aborted switch cannot be committed any more', async (test) => {

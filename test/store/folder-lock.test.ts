@@ -2,12 +2,12 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { FolderLock } from '../../src/store/folder-lock.ts'
 import { lifeOf, ownIdentity } from '../../src/store/process-identity.ts'
+import { programArgs } from '../support/program.ts'
 
-const holder = fileURLToPath(new URL('fixtures/lock-holder.ts', import.meta.url))
+const holder = programArgs('test/store/fixtures/lock-holder.ts')
 
 void t.test('one folder has one holder, also within a process', async (test) => {
   const folder = test.testdir({})
@@ -103,7 +103,7 @@ function age(folder: string, ms: number): void {
 }
 
 async function startHolder(folder: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['--import=tsx', holder, folder], {
+  const child = spawn(process.execPath, [...holder, folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   await once(child.stdout, 'data')

@@ -2,12 +2,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { AuditLog } from '../../src/store/audit-log.ts'
 import { FileStore } from '../../src/store/file-store.ts'
+import { programArgs } from '../support/program.ts'
 
-const writer = fileURLToPath(new URL('fixtures/state-writer.ts', import.meta.url))
+const writer = programArgs('test/store/fixtures/state-writer.ts')
 const rounds = 5
 
 void t.test('kill -9 during writes', async (test) => {
@@ -44,7 +44,7 @@ interface Acknowledged {
 
 /** Kills the writer once it has acknowledged that many writes. */
 async function writeUntilKilled(folder: string, writes: number): Promise<Acknowledged> {
-  const child = spawn(process.execPath, ['--import=tsx', writer, folder], {
+  const child = spawn(process.execPath, [...writer, folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let output = ''
