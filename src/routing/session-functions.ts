@@ -32,6 +32,8 @@ export const effect = {
    * function is just as opaque and carries no bit, so this one is for counting, not for pinning.
    */
   opaque: 1 << 13,
+  /** May undo what pins the session: DROP, CLOSE, the unlock of an advisory lock. */
+  release: 1 << 14,
 } as const
 
 /** Upper and lower case letters fall together; so do a few signs that no name here contains. */
@@ -59,6 +61,9 @@ const sessionFunctions: Readonly<Record<string, number>> = {
   pg_advisory_lock_shared: effect.advisoryLock,
   pg_try_advisory_lock: effect.advisoryLock,
   pg_try_advisory_lock_shared: effect.advisoryLock,
+  pg_advisory_unlock: effect.release,
+  pg_advisory_unlock_shared: effect.release,
+  pg_advisory_unlock_all: effect.release,
   currval: effect.sequenceState,
   lastval: effect.sequenceState,
   setseed: effect.other,

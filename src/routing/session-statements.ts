@@ -37,10 +37,12 @@ const word = {
   explain: foldedWord('explain'),
   create: foldedWord('create'),
   call: foldedWord('call'),
+  close: foldedWord('close'),
   discard: foldedWord('discard'),
   deallocate: foldedWord('deallocate'),
   declare: foldedWord('declare'),
   do: foldedWord('do'),
+  drop: foldedWord('drop'),
   into: foldedWord('into'),
   all: foldedWord('all'),
   for: foldedWord('for'),
@@ -115,11 +117,13 @@ function startEffects(bytes: Uint8Array, from: number, to: number, end: number):
       return isWord(bytes, from, to, word.explain) ? mark.explain : 0
     case 0x63:
       if (isWord(bytes, from, to, word.create)) return mark.create | createEffects(bytes, to, end)
+      if (isWord(bytes, from, to, word.close)) return effect.release
       return isWord(bytes, from, to, word.call) ? effect.opaque : 0
     case 0x64:
       if (isWord(bytes, from, to, word.deallocate)) return effect.deallocate
       if (isWord(bytes, from, to, word.discard)) return discardEffects(bytes, to, end)
       if (isWord(bytes, from, to, word.declare)) return declareEffects(bytes, to, end)
+      if (isWord(bytes, from, to, word.drop)) return effect.release
       return isWord(bytes, from, to, word.do) ? effect.opaque | mark.code : 0
     default:
       return 0

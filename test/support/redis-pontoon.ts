@@ -3,6 +3,7 @@
  * schema, it listens on a free port of 127.0.0.1, and the test may look at its inside. Neighbours:
  * redis.ts (what stands behind it), redis-wire.ts (raw clients of it), pontoon.ts (PostgreSQL).
  */
+import type { LookupFunction } from 'node:net'
 import { configSchema, type RedisServiceConfig } from '../../src/config/schema.ts'
 import { createRedisService } from '../../src/proxy/redis/service.ts'
 import type { Service } from '../../src/proxy/service.ts'
@@ -28,6 +29,7 @@ export interface RedisPontoonOptions {
   readonly route?: Partial<Route>
   readonly log?: Log
   readonly clock?: Clock
+  readonly lookup?: LookupFunction
 }
 
 export async function startRedisPontoon(options: RedisPontoonOptions): Promise<RedisPontoon> {
@@ -46,6 +48,7 @@ export async function startRedisPontoon(options: RedisPontoonOptions): Promise<R
     route,
     clock: options.clock ?? systemClock,
     log: options.log ?? silentLog,
+    ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
   })
   await service.listen()
   return new RedisPontoon(service)

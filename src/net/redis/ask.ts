@@ -16,16 +16,27 @@ export async function withRedis<Result>(
   options: RedisLoginOptions,
   use: (ask: (...words: string[]) => Promise<Buffer>, loggedIn: RedisLoggedIn) => Promise<Result>,
 ): Promise<Result> {
-  const loggedIn = await redisLogin(options)
   const name = endpointName(options.endpoint)
-  const { socket, dialled } = loggedIn
-  const dialogue = new RedisDialogue(socket, dialled, name, options.timeoutMs)
-  try {
-    return await use(async (...words) => {
+  return withDialogue(options, (dialogue, loggedIn) =>
+    use(async (...words) => {
       const reply = await dialogue.ask(command(...words))
       if (reply[0] !== marker.error) return reply
       throw new PontoonError('SERVER_REJECTED', `${name}: ${reply.toString('utf8', 1).trimEnd()}`)
-    }, loggedIn)
+    }, loggedIn),
+  )
+}
+
+/** As withRedis, for who makes his own requests and reads the replies himself. */
+export async function withDialogue<Result>(
+  options: RedisLoginOptions,
+  use: (dialogue: RedisDialogue, loggedIn: RedisLoggedIn) => Promise<Result>,
+): Promise<Result> {
+  const loggedIn = await redisLogin(options)
+  const { socket, dialled } = loggedIn
+  const name = endpointName(options.endpoint)
+  const dialogue = new RedisDialogue(socket, dialled, name, options.timeoutMs)
+  try {
+    return await use(dialogue, loggedIn)
   } finally {
     dialogue.end()
     socket.on('error', () => undefined)

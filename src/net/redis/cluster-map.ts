@@ -27,6 +27,8 @@ export class ClusterMap {
   readonly #parts: ClusterMapParts
   /** In the order of their first slot. */
   #primaries: readonly Endpoint[] = []
+  /** The one of them that does what any can do. */
+  #anyIndex = 0
   /** What a MOVED said, until the map is read anew. */
   readonly #moved = new Map<number, Endpoint>()
   #slots: (Endpoint | undefined)[] = []
@@ -52,7 +54,14 @@ export class ClusterMap {
 
   /** Where what has no key goes. */
   get anyNode(): Endpoint {
-    return this.#primaries[0] ?? this.#parts.seed
+    return this.#primaries[this.#anyIndex] ?? this.#parts.seed
+  }
+
+  /** The node could not be reached: what any node can do is for the next one from now on. */
+  avoid(node: Endpoint): void {
+    const { host, port } = this.anyNode
+    if (host !== node.host || port !== node.port) return
+    this.#anyIndex = (this.#anyIndex + 1) % Math.max(1, this.#primaries.length)
   }
 
   moved(slot: number, node: Endpoint): void {
@@ -71,7 +80,11 @@ export class ClusterMap {
 
   async #read(): Promise<void> {
     let failure: unknown = new PontoonError('SERVER_UNAVAILABLE', 'no slot has a node')
-    for (const node of [...this.#primaries, this.#parts.seed]) {
+    const [before, after] = [
+      this.#primaries.slice(0, this.#anyIndex),
+      this.#primaries.slice(this.#anyIndex),
+    ]
+    for (const node of [...after, ...before, this.#parts.seed]) {
       try {
         const ranges = readSlots(await this.#parts.ask(node), node)
         if (ranges.length > 0) return this.#take(ranges)
@@ -93,6 +106,7 @@ export class ClusterMap {
     }
     this.#slots = slots
     this.#primaries = [...primaries.values()].slice(0, nodesMax)
+    if (this.#anyIndex >= this.#primaries.length) this.#anyIndex = 0
     this.#moved.clear()
   }
 }

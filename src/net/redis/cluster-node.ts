@@ -7,7 +7,7 @@ import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { marker } from '../../wire/redis/protocol.ts'
 import { ReplyFramer } from '../../wire/redis/reply-framer.ts'
 import { endpointName, type Endpoint } from '../address.ts'
-import type { RedisLoggedIn } from './login.ts'
+import type { AskElsewhere, EndWait, RedisLoggedIn } from './login.ts'
 
 /** Who asked: gets the parts of its reply as they come. */
 export interface ReplySink {
@@ -19,12 +19,15 @@ export interface ReplySink {
 
 export interface ClusterNodeParts {
   open(endpoint: Endpoint): Promise<RedisLoggedIn>
-  /** A push of RESP3, or in a tunnel whatever comes. */
-  onUnasked(bytes: Buffer, start: number, end: number): void
+  /** What nobody waits for, whole; of a node that is listened to raw, as it comes. */
+  onUnasked(frame: Buffer): void
   /** It has written what was unwritten. */
   onDrained(): void
   onClosed(node: ClusterNode): void
 }
+
+/** What it may say unasked: pushes of RESP3, whatever comes when nothing is owed, or no replies at all. */
+export type Heard = 'pushes' | 'all' | 'raw'
 
 export class ClusterNode {
   readonly endpoint: Endpoint
@@ -32,9 +35,13 @@ export class ClusterNode {
   readonly #framer = new ReplyFramer()
   readonly #owed: ReplySink[] = []
   #waiting: Buffer[] = []
+  #waitingBytes = 0
   #socket: Socket | null = null
+  #endWait: EndWait | null = null
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new'
-  #isTunnel = false
+  #heard: Heard = 'pushes'
+  /** What has come of what nobody waits for. */
+  readonly #unasked: Buffer[] = []
 
   constructor(endpoint: Endpoint, parts: ClusterNodeParts) {
     this.endpoint = endpoint
@@ -46,7 +53,8 @@ export class ClusterNode {
   }
 
   get unwrittenBytes(): number {
-    return this.#socket?.writableLength ?? 0
+    if (this.#state === 'closed') return 0
+    return this.#socket?.writableLength ?? this.#waitingBytes
   }
 
   get #name(): string {
@@ -63,13 +71,13 @@ export class ClusterNode {
     if (this.#socket !== null) this.#socket.write(bytes)
     else {
       this.#waiting.push(bytes)
+      this.#waitingBytes += bytes.length
       this.start()
     }
   }
 
-  /** From now on everything that comes is unasked. */
-  tunnel(): void {
-    this.#isTunnel = true
+  listen(heard: Heard): void {
+    this.#heard = heard
   }
 
   /** Joins what is written until uncork. */
@@ -106,7 +114,13 @@ export class ClusterNode {
     )
   }
 
-  #opened({ socket, dialled }: RedisLoggedIn): void {
+  /** Has the node end what this connection waits for there. */
+  endWait(elsewhere: AskElsewhere, answered: (answer: string) => void): void {
+    if (this.#endWait === null) answered('')
+    else this.#endWait(elsewhere, answered)
+  }
+
+  #opened({ socket, dialled, endWait }: RedisLoggedIn): void {
     let failure: Error | null = null
     socket.on('error', (error) => {
       failure = error
@@ -117,6 +131,7 @@ export class ClusterNode {
     }
     this.#state = 'open'
     this.#socket = socket
+    this.#endWait = endWait
     socket.on('close', () => {
       const words = failure === null ? 'closed the connection' : failure.message
       this.#lost(new PontoonError('SERVER_LOST', `${this.#name}: ${words}`), true)
@@ -128,6 +143,7 @@ export class ClusterNode {
     for (const bytes of this.#waiting) socket.write(bytes)
     socket.uncork()
     this.#waiting = []
+    this.#parts.onDrained()
   }
 
   #receive(bytes: Buffer, end: number): void {
@@ -143,14 +159,17 @@ export class ClusterNode {
   #split(bytes: Buffer, end: number): void {
     let offset = 0
     while (offset < end && !this.isClosed) {
-      if (this.#isTunnel && this.#owed.length === 0) {
-        this.#parts.onUnasked(bytes, offset, end)
+      const isFree = this.#owed.length === 0
+      if (this.#heard === 'raw' && isFree) {
+        this.#parts.onUnasked(Buffer.from(bytes.subarray(offset, end)))
         return
       }
       const next = this.#framer.next(bytes, offset, end)
       const stop = next < 0 ? end : next
-      if (this.#framer.type === marker.push) this.#parts.onUnasked(bytes, offset, stop)
-      else {
+      if (this.#framer.type === marker.push || (this.#heard === 'all' && isFree)) {
+        this.#unasked.push(Buffer.from(bytes.subarray(offset, stop)))
+        if (next >= 0) this.#parts.onUnasked(Buffer.concat(this.#unasked.splice(0)))
+      } else {
         const sink = this.#owed[0]
         if (sink === undefined)
           throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sent a reply unasked`)

@@ -27,7 +27,15 @@ export interface RedisLoginOptions {
   readonly timeoutMs: number
   /** Somebody else said that this is the primary: rejects when it is not. */
   readonly mustBePrimary?: boolean
+  /** Commands that block will be sent there: finds out whether they can be ended. */
+  readonly mayBlock?: boolean
 }
+
+/** Asks the server something over another connection; `answered` gets the answer, '' when there is none. */
+export type AskElsewhere = (request: Buffer, answered: (answer: string) => void) => void
+
+/** Has the server end what the connection waits for, as if the time were over: `:1` when it did. */
+export type EndWait = (elsewhere: AskElsewhere, answered: (answer: string) => void) => void
 
 export interface RedisLoggedIn {
   readonly socket: Socket
@@ -35,6 +43,8 @@ export interface RedisLoggedIn {
   readonly dialled: Dialled | null
   /** What CLIENT ID says, null when the server or its ACL does not tell. */
   readonly clientId: string | null
+  /** Null when the server or its ACL does not allow it, or that was not asked. */
+  readonly endWait: EndWait | null
   /** The reply to HELLO as it came; null when it was not sent or is not known there. */
   readonly hello: Buffer | null
 }
@@ -52,6 +62,8 @@ export class RedisLoginError extends PontoonError {
 
 /** A reply longer than this is no answer to a login. */
 const loginReplyBytesMax = 1024 * 1024
+
+const noReply: Buffer = Buffer.alloc(0)
 
 /**
  * Rejects with a PontoonError that says what to mend. A password that may have been rotated
@@ -109,12 +121,15 @@ async function converse(
     if (reply[0] === marker.error) throw refusal(reply, `${name} refused the login`, true)
   }
   if (options.mustBePrimary === true) await checkPrimary(dialogue, name)
-  let clientId: string | null = null
   let hello: Buffer | null = null
-  const id = await dialogue.ask(command('CLIENT', 'ID'))
-  if (id[0] === marker.integer) clientId = id.toString('latin1', 1, id.length - 2)
+  // A refusal is an entry in ACL LOG, so it is not asked for without need.
+  const asked = options.mayBlock === true ? [askUnblock] : []
+  const replies = await dialogue.askAll([askReady, askId, ...asked])
+  const [pong = noReply, id = noReply, unblocked = noReply] = replies
+  const clientId = numberIn(id)
+  const mayUnblock = numberIn(unblocked) !== null
   if (version !== null) {
-    checkReady(id, name)
+    checkReady(pong, name)
     const reply = await dialogue.ask(command('HELLO', String(version)))
     if (reply[0] !== marker.error) hello = reply
     else if (version === 3) throw refusal(reply, `${name} does not speak RESP3`, false)
@@ -125,7 +140,25 @@ async function converse(
       throw refusal(reply, `${name} does not take database ${database}`, false)
   }
   const { socket, dialled } = dialogue
-  return { socket, dialled, clientId, hello }
+  const endWait = clientId !== null && mayUnblock ? endWaitOf(clientId) : null
+  return { socket, dialled, clientId, endWait, hello }
+}
+
+/** Not answered while the server loads its data, as CLIENT ID, HELLO and SELECT are. */
+const askReady = command('PING')
+
+const askId = command('CLIENT', 'ID')
+
+/** Nobody has this id: the answer tells whether the user may unblock others. */
+const askUnblock = command('CLIENT', 'UNBLOCK', '0')
+
+function numberIn(reply: Buffer): string | null {
+  return reply[0] === marker.integer ? reply.toString('latin1', 1, reply.length - 2) : null
+}
+
+function endWaitOf(clientId: string): EndWait {
+  const request = command('CLIENT', 'UNBLOCK', clientId, 'TIMEOUT')
+  return (elsewhere, answered) => elsewhere(request, (answer) => answered(answer.trimEnd()))
 }
 
 async function checkPrimary(dialogue: RedisDialogue, name: string): Promise<void> {
@@ -134,7 +167,7 @@ async function checkPrimary(dialogue: RedisDialogue, name: string): Promise<void
   throw new PontoonError('SERVER_IN_RECOVERY', `${name} is not, or not yet, the primary`)
 }
 
-/** That CLIENT ID is unknown or forbidden does not matter; that nobody may come in yet does. */
+/** That PING is forbidden does not matter; that nobody may come in yet does. */
 function checkReady(reply: Buffer, name: string): void {
   if (reply[0] !== marker.error) return
   const word = reply.toString('latin1', 1, reply.indexOf(0x20))
@@ -150,15 +183,20 @@ function refusal(reply: Buffer, what: string, isAuth: boolean): RedisLoginError 
   return new RedisLoginError(code, `${what}: ${words}`, Buffer.from(reply))
 }
 
-/** One command after the other; used for logins and probes only. */
+/** One question after the other; used for logins and probes only. */
 export class RedisDialogue {
   readonly socket: Socket
   readonly dialled: Dialled | null
   readonly #name: string
   readonly #framer = new ReplyFramer()
   readonly #timer: NodeJS.Timeout
-  #buffer: Buffer = Buffer.alloc(0)
-  #settle: { resolve(reply: Buffer): void; reject(error: Error): void } | null = null
+  #buffer: Buffer = noReply
+  #replies: Buffer[] = []
+  #settle: {
+    readonly count: number
+    resolve(replies: Buffer[]): void
+    reject(error: Error): void
+  } | null = null
   #failure: Error | null = null
   readonly #onData = (bytes: Buffer): void => this.#receive(bytes, bytes.length)
   readonly #onError = (error: Error): void =>
@@ -183,13 +221,23 @@ export class RedisDialogue {
   }
 
   /** The whole reply as it came, an error too. */
-  ask(request: Buffer): Promise<Buffer> {
+  async ask(request: Buffer): Promise<Buffer> {
+    const [reply = noReply] = await this.#ask(request, 1)
+    return reply
+  }
+
+  /** All at once, for the time of one. */
+  askAll(requests: readonly Buffer[]): Promise<readonly Buffer[]> {
+    return this.#ask(Buffer.concat(requests), requests.length)
+  }
+
+  #ask(request: Buffer, count: number): Promise<Buffer[]> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== null) {
         reject(this.#failure)
         return
       }
-      this.#settle = { resolve, reject }
+      this.#settle = { count, resolve, reject }
       this.socket.write(request)
     })
   }
@@ -204,20 +252,30 @@ export class RedisDialogue {
 
   #receive(bytes: Buffer, end: number): void {
     try {
-      const found = this.#framer.next(bytes, 0, end)
-      this.#buffer = Buffer.concat([this.#buffer, bytes.subarray(0, found < 0 ? end : found)])
-      if (this.#buffer.length > loginReplyBytesMax || (found >= 0 && found < end))
-        throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sends more than was asked for`)
-      if (found < 0) return
+      for (let at = 0; at < end;) {
+        const found = this.#framer.next(bytes, at, end)
+        this.#take(bytes.subarray(at, found < 0 ? end : found), found >= 0)
+        at = found < 0 ? end : found
+      }
     } catch (error) {
       this.#fail(toPontoonError(error, 'SERVER_PROTOCOL'))
       return
     }
-    const reply = this.#buffer
-    this.#buffer = Buffer.alloc(0)
     const settle = this.#settle
+    if (settle === null || this.#replies.length < settle.count) return
     this.#settle = null
-    settle?.resolve(reply)
+    settle.resolve(this.#replies.splice(0))
+  }
+
+  #take(part: Buffer, isLast: boolean): void {
+    this.#buffer = Buffer.concat([this.#buffer, part])
+    if (isLast) this.#replies.push(this.#buffer)
+    if (
+      this.#buffer.length > loginReplyBytesMax ||
+      this.#replies.length > (this.#settle?.count ?? 0)
+    )
+      throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sends more than was asked for`)
+    if (isLast) this.#buffer = noReply
   }
 
   #fail(error: Error): void {

@@ -10,7 +10,7 @@ import { command } from '../../wire/redis/write.ts'
 import type { FlushQueue } from '../flush-queue.ts'
 import type { Poolable } from '../pool-rules.ts'
 import { Transport, type TransportHandler } from '../transport.ts'
-import type { RedisLoggedIn } from './login.ts'
+import type { EndWait, RedisLoggedIn } from './login.ts'
 
 const ping = command('PING')
 
@@ -24,9 +24,13 @@ export interface RedisServerOrigin {
 
 export class RedisServer implements Poolable {
   readonly side: Side
-  /** Its id on the side, for CLIENT UNBLOCK; null when not told. */
+  /** Its id on the side; null when not told. */
   readonly clientId: string | null
+  /** Null when what it waits for cannot be ended. */
+  readonly endWait: EndWait | null
   readonly hello: Buffer | null
+  /** Where it was reached; null for a cluster, which is in many places. */
+  readonly address: string | null
   readonly openedAtMs: number
   /** Also when it has logged in again. */
   loggedInAtMs: number
@@ -38,6 +42,8 @@ export class RedisServer implements Poolable {
   constructor(loggedIn: RedisLoggedIn, origin: RedisServerOrigin) {
     this.side = origin.side
     this.clientId = loggedIn.clientId
+    this.endWait = loggedIn.endWait
+    this.address = loggedIn.socket.remoteAddress ?? null
     this.hello = loggedIn.hello
     this.openedAtMs = origin.clock.nowMs()
     this.loggedInAtMs = this.openedAtMs

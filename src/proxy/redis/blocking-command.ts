@@ -2,23 +2,38 @@
  * The blocking command that a client has under way on a server of its own (own-server.ts). A pause
  * ends it without its client's knowledge: CLIENT UNBLOCK makes the server answer as if the time
  * were over, that answer is kept from the client, and the command waits at the gate to be sent
- * again. What has been popped meanwhile is delivered: the socket is never closed on it.
+ * again. Where the server does not allow that, it waits for a short time only, again and again
+ * (limited-wait.ts). What has been popped meanwhile is delivered: the socket is never closed on it.
  */
-import { command } from '../../wire/redis/write.ts'
+import { wordsOf } from '../../wire/redis/arguments.ts'
+import type { CommandRecord } from './command-book.ts'
 import { LatestIds } from './latest-ids.ts'
+import { LimitedWait } from './limited-wait.ts'
 import type { ServerRelay } from './server-relay.ts'
 import type { Session } from './session.ts'
 
 /** It may not have come to block yet: how long until the server is asked again. */
 const recallAgainMs = 10
 
+/** How a command is sent that blocks. */
+export interface BlockingSend {
+  /** What must be asked ahead of it, on the same connection. */
+  readonly ahead: LatestIds | null
+  /** What is sent in its place. */
+  readonly instead: Buffer | null
+}
+
 export class BlockingCommand {
   readonly #session: Session
   readonly #relay: ServerRelay
+  #record: CommandRecord | null = null
   /** To be sent again after a pause. */
   #request: Buffer | null = null
   /** Where its streams ended when it was sent. */
   #latest: LatestIds | null = null
+  #limited: LimitedWait | null = null
+  /** As it is sent next, when its null was kept from the client. */
+  #again: Buffer | null = null
   /** A null that comes now is not for the client. */
   #isRecalled = false
   /** The server is asked to end it, or will be. */
@@ -38,37 +53,48 @@ export class BlockingCommand {
     return this.#recall === 'asked'
   }
 
-  /** It is about to be sent. Gives what must be asked ahead of it, on the same connection. */
-  begin(name: string, request: Buffer): LatestIds | null {
+  /** It is about to be sent. */
+  begin(record: CommandRecord, request: Buffer): BlockingSend {
+    this.#record = record
     this.#request = request
-    const canRecall = this.#relay.server.clientId !== null
-    this.#latest = name === 'xread' && canRecall ? LatestIds.of(request) : null
-    return this.#latest
+    const words = wordsOf(request)
+    if (this.#relay.server.endWait === null)
+      this.#limited = LimitedWait.of(record.facts, words, this.#nowMs)
+    else if (record.name === 'xread') this.#latest = LatestIds.of(words)
+    return { ahead: this.#latest, instead: this.#limited?.request ?? null }
   }
 
   /** It was answered, or its server or client is gone. */
   end(): void {
     this.#request = null
     this.#latest = null
+    this.#limited = null
   }
 
   recall(): void {
     const session = this.#session
-    const { clientId, side } = this.#relay.server
-    if (this.#request === null || clientId === null || this.#recall !== 'none') return
-    if (session.outstanding !== 1) {
-      // Replies ahead of it are to come, and one of those may be of a WAIT.
+    const { endWait, side } = this.#relay.server
+    if (this.#request === null || endWait === null || this.#recall !== 'none') return
+    // Replies ahead of it are to come, and one of those may be of a WAIT; or `$` would mean later.
+    if (session.outstanding !== 1 || this.#latest?.isKnown === false) {
       this.#recallLater()
       return
     }
-    const recalled = this.#request
     this.#recall = 'asked'
     this.#isRecalled = true
-    session.groups[side].ask(command('CLIENT', 'UNBLOCK', clientId, 'TIMEOUT'), (answer) => {
-      this.#recall = 'none'
-      // It has taken another way than the command, and may have been faster.
-      if (answer !== ':1\r\n' && this.#request === recalled) this.#recallLater()
-    })
+    endWait(
+      (request, answered) => session.groups[side].ask(request, answered),
+      (answer) => this.#answered(answer),
+    )
+  }
+
+  /** It has taken another way than the command: that may not have come yet, or be answered by now. */
+  #answered(answer: string): void {
+    this.#recall = 'none'
+    // Then a null has come, or will.
+    if (answer === ':1') return
+    if (answer !== '') this.#isRecalled = false
+    if (this.#request !== null && !answer.startsWith('-')) this.#recallLater()
   }
 
   #recallLater(): void {
@@ -79,17 +105,36 @@ export class BlockingCommand {
     }, recallAgainMs)
   }
 
-  /** Whether the reply `bytes[start, end)` is the null of a recall. */
+  /** Whether the reply `bytes[start, end)` is a null that does not mean the end of its time. */
   withholds(bytes: Buffer, start: number, end: number): boolean {
-    if (!this.#isRecalled) return false
-    this.#isRecalled = false
-    return end - start <= 5 && /^(?:[*$]-1|_)\r\n$/.test(bytes.toString('latin1', start, end))
+    const isRecalled = this.#isRecalled
+    if (this.#request === null || (!isRecalled && this.#limited === null)) return false
+    // Of a command ahead of it, which has a null of its own.
+    if (this.#session.outstanding > 1) return false
+    const isNull =
+      end - start <= 5 && /^(?:[*$]-1|_)\r\n$/.test(bytes.toString('latin1', start, end))
+    // What was popped ahead of that leaves it to come, for the next command.
+    if (isNull || this.#recall !== 'asked') this.#isRecalled = false
+    if (!isNull) return false
+    this.#again = isRecalled ? this.#whole() : (this.#limited?.rest(this.#nowMs) ?? null)
+    return this.#again !== null
   }
 
-  /** That null has come whole: the command waits at the gate again. */
+  #whole(): Buffer | null {
+    return this.#latest?.request() ?? this.#request
+  }
+
+  get #nowMs(): number {
+    return this.#session.context.clock.nowMs()
+  }
+
+  /** That null has come whole: the command is to be sent again, after a pause if there is one. */
   putBack(): void {
-    const again = this.#latest?.request() ?? this.#request
+    const again = this.#again
+    this.#again = null
     this.end()
-    if (again !== null) this.#session.requests.putBack(again)
+    if (again === null) return
+    if (this.#record !== null) this.#record.calls -= 1
+    this.#session.requests.putBack(again)
   }
 }

@@ -10,7 +10,7 @@
  * again, except reads.
  */
 import type { Endpoint } from '../../net/address.ts'
-import type { ClusterMap } from '../../net/redis/cluster-map.ts'
+import type { ClusterMap, Redirect } from '../../net/redis/cluster-map.ts'
 import { ClusterNode } from '../../net/redis/cluster-node.ts'
 import type { RedisLoggedIn } from '../../net/redis/login.ts'
 import { clusterPlan, type ClusterPlan } from '../../routing/redis/cluster-plan.ts'
@@ -20,11 +20,18 @@ import type { Clock } from '../../shared/clock.ts'
 import { toPontoonError } from '../../shared/errors.ts'
 import { ArgumentPositions } from '../../wire/redis/argument-positions.ts'
 import { CommandFramer } from '../../wire/redis/command-framer.ts'
+import { marker } from '../../wire/redis/protocol.ts'
+import { usualForm } from '../../wire/redis/usual-form.ts'
 import { command, errorReply, okReply } from '../../wire/redis/write.ts'
 import { Entry, Part, type EntryOwner } from './cluster-entry.ts'
 import type { ClusterLink, LinkOwner } from './cluster-link.ts'
+import { ClusterListening } from './cluster-listening.ts'
 import { scanEntry } from './cluster-scan.ts'
+import { ClusterSetup, ignored } from './cluster-setup.ts'
+import { splitRequests } from './cluster-split.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
+import { versionAsked } from './hello.ts'
+import { ReplyMode } from './reply-mode.ts'
 
 export interface ClusterParts {
   readonly map: ClusterMap
@@ -33,16 +40,18 @@ export interface ClusterParts {
   /** How long a command may be sent again and again. */
   readonly retryMs: number
   open(endpoint: Endpoint): Promise<RedisLoggedIn>
+  /** Asks the node something over another connection; '' for an answer when there is none. */
+  ask(endpoint: Endpoint, request: Buffer, answered: (answer: string) => void): void
   factsOf(request: ArgumentPositions): CommandFacts
 }
 
 /** Unwritten bytes of a node at which nothing more is taken. */
 const congestedBytes = 256 * 1024
 
-const retryDelayMs = { first: 20, max: 500 } as const
+/** Bytes of replies that wait for those before them at which nothing more is taken. */
+const heldBytesMax = 4 * 1024 * 1024
 
-/** After these the node speaks unasked or not at all: the connection becomes one to that node. */
-const tunnels = /^(?:[ps]?subscribe|monitor|p?sync|client\|reply)$/
+const retryDelayMs = { first: 20, max: 500 } as const
 
 const nothing = Buffer.alloc(0)
 
@@ -53,6 +62,8 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   readonly #link: ClusterLink
   readonly #framer = new CommandFramer()
   readonly #transaction = new ClusterTransaction(this)
+  readonly #setup = new ClusterSetup()
+  readonly #listening = new ClusterListening()
   readonly #nodes = new Map<string, ClusterNode>()
   readonly #corked = new Set<ClusterNode>()
   /** In the order of their replies. */
@@ -63,11 +74,15 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   readonly #begun: Buffer[] = []
   #taken: (() => void) | null = null
   #inFlight = 0
+  #heldBytes = 0
   #refused: Part[] = []
   #isRecovering = false
+  /** The next command waits until nothing is owed. */
+  #isWaiting = false
   #delayMs: number = retryDelayMs.first
   #timer: NodeJS.Timeout | null = null
-  #tunnel: ClusterNode | null = null
+  readonly #replies = new ReplyMode()
+  #isQuit = false
   #isClosed = false
 
   constructor(link: ClusterLink, parts: ClusterParts) {
@@ -83,7 +98,8 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   }
 
   resume(): void {
-    for (const node of this.#nodes.values()) node.resume()
+    const { node: behind, isBehind } = this.#listening
+    for (const node of this.#nodes.values()) if (!isBehind || node !== behind) node.resume()
   }
 
   close(): void {
@@ -91,6 +107,14 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     if (this.#timer !== null) clearTimeout(this.#timer)
     for (const node of this.#nodes.values()) node.destroy()
     this.#nodes.clear()
+  }
+
+  /** Has the node that keeps the last command waiting end that. */
+  endWait(answered: (answer: string) => void): void {
+    const part = this.#entries.at(-1)?.parts.find(({ isUnderWay }) => isUnderWay)
+    const node = part?.node ?? null
+    if (node === null) answered('')
+    else node.endWait((request, told) => this.parts.ask(node.endpoint, request, told), answered)
   }
 
   /** Ends everything: what follows could not be told apart from a healthy connection's. */
@@ -106,18 +130,14 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   #consume(): void {
     const bytes = this.#held
     let offset = 0
+    let unread: Buffer = nothing
     try {
-      while (offset < bytes.length && !this.#isHeldUp && !this.#isClosed) {
-        if (this.#tunnel !== null) {
-          this.#tunnel.send(bytes.subarray(offset), null)
-          offset = bytes.length
-          break
-        }
+      while (offset < bytes.length && !this.#isHeldUp && !this.#isWaiting && !this.#isClosed) {
         const next = this.#framer.next(bytes, offset, bytes.length)
         const part = bytes.subarray(offset, next < 0 ? bytes.length : next)
         offset += part.length
         if (next < 0) this.#begun.push(part)
-        else this.#command(this.#whole(part))
+        else if (!this.#command((unread = this.#whole(part)))) this.#isWaiting = true
       }
     } catch (error) {
       this.fail(toPontoonError(error).message)
@@ -126,37 +146,86 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     for (const node of this.#corked) node.uncork()
     this.#corked.clear()
     this.#held = bytes.subarray(offset)
+    if (this.#isWaiting) this.#held = Buffer.concat([unread, this.#held])
     this.#give()
     this.#takeMore()
   }
 
   /** Joined once, however many parts a large command has come in. */
   #whole(last: Buffer): Buffer {
-    return this.#begun.length === 0 ? last : Buffer.concat([...this.#begun.splice(0), last])
+    const whole = this.#begun.length === 0 ? last : Buffer.concat([...this.#begun.splice(0), last])
+    return this.#framer.isInline ? usualForm(whole) : whole
   }
 
-  /** More may come unless commands are held up here or a node does not read. */
+  /** More may come unless commands or replies are held up here or a node does not read. */
   #takeMore(): void {
-    if (this.#taken === null || this.#isHeldUp) return
+    if (this.#taken === null || this.#isHeldUp || this.#isWaiting) return
+    if (this.#heldBytes > heldBytesMax) return
     for (const node of this.#nodes.values()) if (node.unwrittenBytes > congestedBytes) return
     const taken = this.#taken
     this.#taken = null
     process.nextTick(taken)
   }
 
-  #command(bytes: Buffer): void {
+  /** False when the command must wait. */
+  #command(bytes: Buffer): boolean {
     this.request.read(bytes, 0, bytes.length)
-    if (this.request.count === 0) return
+    if (this.request.count === 0 || this.#isQuit) return true
     const facts = this.parts.factsOf(this.request)
+    if (this.#mustWait(facts)) return false
+    this.#replies.next()
+    const isMiscounted = this.#isMiscounted(facts)
+    if (facts.name === 'reset' && !isMiscounted) this.#transaction.reset()
+    if (facts.name === 'quit') this.#quit()
+    else if (isMiscounted) this.#toAny(facts, bytes)
+    else if (ClusterListening.isBegunBy(facts) && !this.#transaction.takes(facts))
+      this.#listen(facts, bytes)
+    else if (this.#listening.takesAll()) this.#toListened(facts, bytes)
+    else this.#other(facts, bytes)
+    return true
+  }
+
+  /**
+   * Where replies are not counted (CLIENT REPLY) nobody else sees to that. What is ahead may have to
+   * be sent again: it would become a part of a transaction, or be answered as to another user.
+   */
+  #mustWait(facts: CommandFacts): boolean {
+    const begins = ClusterListening.isBegunBy(facts) && !this.#transaction.takes(facts)
+    if (!begins && this.#listening.mustEndAheadOf(facts)) return true
+    const isMulti = facts.name === 'multi' && !this.#transaction.isOpen
+    const changes = begins || isMulti || ClusterSetup.isMeant(facts.name)
+    return changes && this.#entries.some(({ isDone }) => !isDone)
+  }
+
+  #goOn(): void {
+    this.#isWaiting = false
+    this.#consume()
+  }
+
+  /** The node says so itself, in the words of its version. */
+  #isMiscounted({ arity }: CommandFacts): boolean {
+    const { count } = this.request
+    return arity > 0 ? count !== arity : count < -arity
+  }
+
+  #toAny(facts: CommandFacts, bytes: Buffer): void {
+    if (this.#listening.takesAll()) this.#toListened(facts, bytes)
+    else if (this.#transaction.isOpen) this.#transaction.refused(facts, bytes)
+    else this.send(new Part(this.entry(facts), bytes, -1, null, this))
+  }
+
+  #other(facts: CommandFacts, bytes: Buffer): void {
     if (this.#transaction.takes(facts)) {
       this.#transaction.command(facts, bytes)
       return
     }
-    if (facts.name === 'select') this.answer(this.#select())
+    if (facts.name === 'select' && /^[+-]?\d+$/.test(this.#word(1))) this.answer(this.#select())
     else if (/^(?:asking|readonly|readwrite)$/.test(facts.name)) this.answer(okReply)
     else if (/^client\|(?:tracking|caching)$/.test(facts.name))
       this.answer(errorReply('ERR client-side caching does not work with a cluster behind Pontoon'))
+    else if (facts.name === 'client|reply' && this.request.count === 3) this.#reply(facts, bytes)
     else if (facts.name === 'scan') this.#scan(facts, bytes)
+    else if (ClusterSetup.isMeant(facts.name)) this.#setUp(facts, Buffer.from(bytes))
     else this.#spread(facts, bytes, this.plan(facts))
   }
 
@@ -165,12 +234,14 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   }
 
   #spread(facts: CommandFacts, bytes: Buffer, plan: ClusterPlan): void {
-    if (plan.kind === 'refused') {
-      this.answer(errorReply(plan.words))
+    // Looked at ahead of the slots of its keys, as by a server.
+    const isOdd = /^mset(?:nx)?$/.test(facts.name) && this.request.count % 2 === 0
+    if (isOdd && plan.kind !== 'slot') {
+      this.answer(errorReply(`ERR wrong number of arguments for '${facts.name}' command`))
       return
     }
-    if (tunnels.test(facts.name)) {
-      this.#beginTunnel(bytes, plan.kind === 'slot' ? plan.slot : -1)
+    if (plan.kind === 'refused') {
+      this.answer(errorReply(plan.words))
       return
     }
     const entry = this.entry(facts)
@@ -186,18 +257,37 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   entry(facts: CommandFacts): Entry {
     const { clock, retryMs } = this.parts
     const entry = new Entry(facts.effect === 'read', clock.nowMs() + retryMs)
+    entry.isSilent = this.#replies.isMute
     this.#entries.push(entry)
     return entry
   }
 
   answer(reply: Buffer): void {
-    this.#entries.push(Entry.ready(reply))
+    if (!this.#replies.isMute) this.#entries.push(Entry.ready(reply))
+  }
+
+  /** Behind the answer the connection ends. */
+  #quit(): void {
+    this.answer(okReply)
+    this.#isQuit = true
+  }
+
+  /** It is about replies to the client, whatever node they are of. */
+  #reply(facts: CommandFacts, bytes: Buffer): void {
+    const mode = this.#word(2).toLowerCase()
+    if (!this.#replies.take(mode)) this.#spread(facts, bytes, this.plan(facts))
+    else if (mode === 'on') this.answer(okReply)
+  }
+
+  #word(argument: number): string {
+    const { bytes, starts, ends } = this.request
+    return Buffer.from(bytes.subarray(starts[argument] ?? 0, ends[argument] ?? 0)).toString(
+      'latin1',
+    )
   }
 
   #select(): Buffer {
-    const { bytes, starts, ends, count } = this.request
-    const index = Buffer.from(bytes.subarray(starts[1] ?? 0, ends[1] ?? 0)).toString('latin1')
-    if (count === 2 && index === '0') return okReply
+    if (this.#word(1) === '0') return okReply
     return errorReply('ERR SELECT is not allowed in cluster mode: a cluster has database 0 only')
   }
 
@@ -208,18 +298,8 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   ): void {
     entry.merge = facts.merge
     if (facts.merge === 'join') entry.orders = groups.map((group) => group.keys)
-    const words = (argument: number): Buffer => {
-      const { bytes, starts, ends } = this.request
-      return Buffer.from(bytes.subarray(starts[argument] ?? 0, ends[argument] ?? 0))
-    }
-    const name = words(0)
-    for (const group of groups) {
-      const args = group.keys.flatMap((key) => {
-        const at = this.keys.at(key)
-        return facts.name === 'mset' ? [words(at), words(at + 1)] : [words(at)]
-      })
-      this.send(new Part(entry, command(name, ...args), group.slot, null, this))
-    }
+    for (const [slot, request] of splitRequests(facts.name, this.request, this.keys, groups))
+      this.send(new Part(entry, request, slot, null, this))
   }
 
   #scan(facts: CommandFacts, bytes: Buffer): void {
@@ -233,17 +313,59 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     this.send(new Part(entry, scan.request, -1, scan.node, this))
   }
 
-  /** From here on all that comes goes to that node, and all that it says comes back. */
-  #beginTunnel(bytes: Buffer, slot: number): void {
-    const node = this.nodeAt(this.#endpoint(slot))
-    node.tunnel()
-    node.send(bytes, null)
-    this.#tunnel = node
+  #setUp(facts: CommandFacts, bytes: Buffer): void {
+    if (facts.name === 'reset') this.#replies.reset()
+    // Where it listens: behind the answer come messages of the new version only.
+    const { node: listened } = this.#listening
+    const part = new Part(this.entry(facts), bytes, -1, listened?.endpoint ?? null, this)
+    this.send(part)
+    const heard = this.#setup.ask(facts.name, bytes)
+    const version = facts.name === 'hello' ? versionAsked(bytes, 0, bytes.length) : null
+    if (version === 2) this.#listening.mayTurnTo2()
+    part.entry.rewrite = (reply) => {
+      const isTaken = reply[0] !== marker.error
+      if (isTaken && facts.name === 'reset') this.#listening.end()
+      if (isTaken && version === 2) this.#listening.turnedTo2()
+      return heard(reply)
+    }
+    for (const node of this.#nodes.values()) if (node !== part.node) node.send(bytes, ignored)
+  }
+
+  #listen(facts: CommandFacts, bytes: Buffer): void {
+    const plan = this.plan(facts)
+    if (plan.kind === 'refused') {
+      this.answer(errorReply(plan.words))
+      return
+    }
+    // Who has left all that was on a node may listen to another one.
+    this.#listening.takesAll()
+    const { node } = this.#listening
+    const slot = plan.kind === 'slot' ? plan.slot : -1
+    this.#listening.begin(node ?? this.nodeAt(this.endpointOf(slot)), facts)
+    this.#listening.send(bytes, facts, this.request.count)
+  }
+
+  /** All that it says comes back as it is. */
+  #toListened(facts: CommandFacts, bytes: Buffer): void {
+    const { node } = this.#listening
+    this.#listening.send(bytes, facts, this.request.count)
+    if (facts.name !== 'reset') return
+    this.#replies.reset()
+    this.#setup.ask('reset', bytes)(okReply)
+    for (const other of this.#nodes.values()) if (other !== node) other.send(bytes, ignored)
+  }
+
+  #heard(frame: Buffer): void {
+    this.#listening.hears(frame)
+    this.#learn(this.#listening.redirectIn(frame))
+    if (this.#entries[0]?.isStreaming === true) this.#listening.defer(frame)
+    else this.#push(frame)
+    if (this.#isWaiting) this.#goOn()
   }
 
   send(part: Part): void {
     const { redirect } = part
-    const endpoint = redirect?.node ?? part.endpoint ?? this.#endpoint(part.slot)
+    const endpoint = redirect?.node ?? part.endpoint ?? this.endpointOf(part.slot)
     const node = this.nodeAt(endpoint)
     part.begin(node)
     part.redirect = null
@@ -256,13 +378,9 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     node.send(part.request, part)
   }
 
-  #endpoint(slot: number): Endpoint {
+  endpointOf(slot: number): Endpoint {
     const { map } = this.parts
     return (slot < 0 ? undefined : map.nodeOf(slot)) ?? map.anyNode
-  }
-
-  endpointOf(slot: number): Endpoint {
-    return this.#endpoint(slot)
   }
 
   nodeAt(endpoint: Endpoint): ClusterNode {
@@ -271,13 +389,19 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     if (present !== undefined && !present.isClosed) return present
     const node = new ClusterNode(endpoint, {
       open: (at) => this.parts.open(at),
-      onUnasked: (bytes, start, end) => this.stream(bytes, start, end),
+      onUnasked: (frame) => this.#heard(frame),
       onDrained: () => this.#takeMore(),
       onClosed: (closed) => {
-        if (closed === this.#tunnel || this.#transaction.isOn(closed)) this.fail('a node is gone')
+        this.parts.map.avoid(closed.endpoint)
+        if (closed === this.#listening.node || this.#transaction.isOn(closed))
+          this.fail('a node is gone')
+        // It may be what was waited for.
+        else this.#takeMore()
       },
     })
     this.#nodes.set(name, node)
+    const refused = (): void => this.fail(`node ${name} is not as the others`)
+    for (const [request, sink] of this.#setup.requests(refused)) node.send(request, sink)
     return node
   }
 
@@ -287,24 +411,35 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     return this.#entries[0] === entry
   }
 
+  holds(bytes: number): void {
+    this.#heldBytes += bytes
+  }
+
   stream(bytes: Buffer, start: number, end: number): void {
-    if (this.#link.push(Buffer.from(bytes.subarray(start, end)))) return
+    this.#push(Buffer.from(bytes.subarray(start, end)))
+  }
+
+  #push(bytes: Buffer): void {
+    if (this.#isClosed || this.#link.push(bytes)) return
     for (const node of this.#nodes.values()) node.pause()
   }
 
   settled(part: Part): void {
     this.#inFlight -= 1
+    this.#learn(part.redirect)
     if (part.verdict === 'done') this.#delayMs = retryDelayMs.first
-    else {
-      if (part.redirect?.isAsk === false) {
-        this.parts.map.moved(part.redirect.slot, part.redirect.node)
-        // More than one slot moves at a time: what the others say is learnt for all at once.
-        this.parts.map.refresh().catch(() => undefined)
-      }
-      this.#refused.push(part)
-    }
+    else this.#refused.push(part)
     if (this.#inFlight === 0 && this.#isHeldUp) this.#recover()
     else this.#give()
+    if (this.#isWaiting && this.#entries.length === 0) this.#goOn()
+    this.#takeMore()
+  }
+
+  #learn(redirect: Redirect | null): void {
+    if (redirect?.isAsk !== false) return
+    this.parts.map.moved(redirect.slot, redirect.node)
+    // More than one slot moves at a time: what the others say is learnt for all at once.
+    this.parts.map.refresh().catch(() => undefined)
   }
 
   #give(): void {
@@ -313,11 +448,15 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
       this.#entries.shift()
       const reply = entry.reply()
       if (reply !== null) replies.push(reply)
+      for (const part of entry.parts) part.release()
     }
-    if (replies.length === 0 || this.#isClosed) return
-    if (!this.#link.push(replies.length === 1 ? replies[0] : Buffer.concat(replies))) {
-      for (const node of this.#nodes.values()) node.pause()
-    }
+    if (this.#entries[0]?.isStreaming !== true) replies.push(...this.#listening.deferred())
+    if (this.#isClosed) return
+    const [reply] = replies
+    if (reply !== undefined) this.#push(replies.length === 1 ? reply : Buffer.concat(replies))
+    if (!this.#isQuit || this.#entries.length > 0) return
+    this.#isClosed = true
+    this.#link.push(null)
   }
 
   /**
@@ -333,7 +472,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     this.#give()
     const first = this.#refused[0]?.entry
     this.#isRecovering = first !== undefined
-    if (first === undefined) this.#consume()
+    if (first === undefined) this.#goOn()
     else if (first.parts.every((part) => part.verdict !== 'later')) this.#sendAgain()
     else {
       this.#timer = setTimeout(() => this.#readMapAndSendAgain(), this.#delayMs)
@@ -359,8 +498,3 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
 }
 
 const asking = command('ASKING')
-
-const ignored = {
-  onPart: (): void => undefined,
-  onLost: (): void => undefined,
-}

@@ -14,6 +14,8 @@ export interface EntryOwner {
   /** A part of the reply of the entry whose turn it is. */
   stream(bytes: Buffer, start: number, end: number): void
   isFirst(entry: Entry): boolean
+  /** So many more bytes of replies wait here for their turn, or fewer. */
+  holds(bytes: number): void
   /** The part has its reply, or must be sent again. */
   settled(part: Part): void
 }
@@ -55,10 +57,15 @@ export class Entry {
     return this.#ready !== null || this.parts.every((part) => part.isDone)
   }
 
-  /** What is left to give to the client, null for nothing. */
+  /** What is left to give to the client, null for nothing. Who rewrites it hears it in any case. */
   reply(): Buffer | null {
     if (this.#ready !== null) return this.#ready
-    if (this.isSilent || this.isStreaming) return null
+    if (this.isStreaming || (this.isSilent && this.rewrite === null)) return null
+    const reply = this.#whole()
+    return this.isSilent ? null : reply
+  }
+
+  #whole(): Buffer {
     const replies = this.parts.map((part) => part.reply)
     const [only] = replies
     const merged =
@@ -82,6 +89,7 @@ export class Part implements ReplySink {
   readonly slot: number
   readonly #owner: EntryOwner
   #chunks: Buffer[] = []
+  #heldBytes = 0
   #error: Buffer | null = null
   isDone = false
   verdict: Verdict = 'done'
@@ -105,6 +113,11 @@ export class Part implements ReplySink {
     entry.parts.push(this)
   }
 
+  /** A node has it and has not answered. */
+  get isUnderWay(): boolean {
+    return !this.isDone && this.verdict === 'done' && this.node !== null
+  }
+
   get reply(): Buffer {
     return this.#error ?? Buffer.concat(this.#chunks)
   }
@@ -120,7 +133,7 @@ export class Part implements ReplySink {
     ) {
       entry.isStreaming = true
       this.#owner.stream(bytes, start, end)
-    } else this.#chunks.push(Buffer.from(bytes.subarray(start, end)))
+    } else this.#hold(Buffer.from(bytes.subarray(start, end)))
     if (!isLast) return
     const reply = entry.isStreaming ? null : this.reply
     this.#judge(reply !== null && reply[0] === marker.error ? reply : null)
@@ -129,7 +142,7 @@ export class Part implements ReplySink {
 
   onLost(error: PontoonError, wasSent: boolean): void {
     const isHarmless = !wasSent || (this.entry.isRead && !this.entry.isStreaming)
-    this.#chunks = []
+    this.release()
     const words = isHarmless
       ? `TRYAGAIN ${error.message}`
       : `ERR ${error.message}; whether the command was carried out is unknown`
@@ -137,6 +150,19 @@ export class Part implements ReplySink {
     this.verdict = isHarmless && this.entry.mayRetry ? 'later' : 'done'
     this.isDone = this.verdict === 'done'
     this.#owner.settled(this)
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#heldBytes += chunk.length
+    this.#owner.holds(chunk.length)
+  }
+
+  /** What has come of its reply is given, or void. */
+  release(): void {
+    this.#owner.holds(-this.#heldBytes)
+    this.#heldBytes = 0
+    this.#chunks = []
   }
 
   /** Takes these words for its reply. */
@@ -147,7 +173,7 @@ export class Part implements ReplySink {
   /** Before it is sent again. */
   begin(node: ClusterNode): void {
     this.node = node
-    this.#chunks = []
+    this.release()
     this.#error = null
     this.verdict = 'done'
   }

@@ -41,9 +41,10 @@ export class ClusterLink extends Socket {
     setImmediate(() => this.destroy())
   }
 
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.owner?.close()
     this.owner = null
-    done(error)
+    // eslint-disable-next-line no-underscore-dangle -- a socket says itself that it is closed, its stream does not
+    super._destroy(error, done)
   }
 }

@@ -1,6 +1,7 @@
 /**
  * What an operator wants to know of the commands: counts, slow ones, hot keys and large values.
- * One command in `sampleEvery` is looked at for its key; values are never kept.
+ * One command in `sampleEvery` is looked at for its key, and its reply is measured; values are never
+ * kept.
  */
 import type { Clock } from '../../shared/clock.ts'
 import type { BucketHistogram } from '../../shared/histogram.ts'
@@ -13,6 +14,7 @@ import type {
   SlowCommand,
 } from '../command-stats.ts'
 import type { CommandBook, CommandRecord } from './command-book.ts'
+import { heldCommandBytesMax } from './limits.ts'
 
 const slowKeptMax = 128
 const keysKeptMax = 256
@@ -52,30 +54,39 @@ export class CommandWatch implements CommandStats {
     this.#slowCount += 1
   }
 
-  /** Each command passes here; few are looked at. */
-  sample(record: CommandRecord, bytes: Buffer, start: number, end: number): void {
+  /** Each command passes here; few are looked at. Gives the key whose reply is to be measured. */
+  sample(record: CommandRecord, bytes: Buffer, start: number, end: number): string | null {
     this.#turn = (this.#turn + 1) & (sampleEvery - 1)
-    if (this.#turn === 0) this.#look(record, bytes, start, end)
+    return this.#turn === 0 ? this.#look(record, bytes, start, end) : null
   }
 
-  #look(record: CommandRecord, bytes: Buffer, start: number, end: number): void {
+  #look(record: CommandRecord, bytes: Buffer, start: number, end: number): string | null {
     const { onlyKeyAt } = record.facts
     const word = onlyKeyAt === 0 ? null : readArgument(bytes, start, end, onlyKeyAt)
-    if (word === null) return
+    if (word === null) return null
     const key = shown(word)
     this.#samples += 1
     this.#keys.set(key, (this.#keys.get(key) ?? 0) + 1)
     if (this.#keys.size > keysKeptMax) this.#forgetRare()
     if (this.#samples >= halveAfter) this.#halve()
+    return key
   }
 
   /** A command larger than what is held; its beginning is in `bytes[start, end)`. */
   big(record: CommandRecord, bytes: Buffer, start: number, end: number, total: number): void {
     const { onlyKeyAt } = record.facts
     const word = onlyKeyAt === 0 ? null : readArgument(bytes, start, end, onlyKeyAt)
-    const key = word === null ? '' : shown(word)
+    this.#noteBig(record, word === null ? '' : shown(word), total)
+  }
+
+  /** How long the reply was to a command that was sampled. */
+  bigReply(record: CommandRecord, key: string, bytes: number): void {
+    if (bytes > heldCommandBytesMax) this.#noteBig(record, key, bytes)
+  }
+
+  #noteBig(record: CommandRecord, key: string, bytes: number): void {
     const others = this.#big.filter((one) => one.key !== key || one.command !== record.name)
-    this.#big = [...others, { command: record.name, key, bytes: total }]
+    this.#big = [...others, { command: record.name, key, bytes }]
       .toSorted((a, b) => b.bytes - a.bytes)
       .slice(0, bigKeptMax)
   }

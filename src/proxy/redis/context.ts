@@ -11,6 +11,7 @@ import type { CommandWatch } from './command-watch.ts'
 import type { GroupSet } from './server-group.ts'
 import type { ProvenSecrets } from '../proven-secrets.ts'
 import type { ReadRouter } from './read-router.ts'
+import type { Relocations } from './relocations.ts'
 import type { Session } from './session.ts'
 
 export interface RedisContext {
@@ -26,6 +27,7 @@ export interface RedisContext {
   readonly watch: CommandWatch
   readonly groups: GroupSet
   readonly reads: ReadRouter
+  readonly relocations: Relocations
   readonly sessions: ReadonlyMap<number, Session>
   /** For clientAuth mode passthrough. */
   readonly proven: ProvenSecrets<string>

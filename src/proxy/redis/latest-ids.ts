@@ -4,8 +4,6 @@
  * entries are asked for right ahead of it, on the same connection, and their ids take the place of
  * `$` when it is sent again. Neighbour: blocking-command.ts.
  */
-import { readArguments, splitInline } from '../../wire/redis/arguments.ts'
-import { marker } from '../../wire/redis/protocol.ts'
 import { command } from '../../wire/redis/write.ts'
 
 export class LatestIds {
@@ -21,11 +19,8 @@ export class LatestIds {
   }
 
   /** Null when there is no `$` in the XREAD. */
-  static of(request: Buffer): LatestIds | null {
-    const words =
-      request[0] === marker.array
-        ? readArguments(request, 0, request.length)
-        : (splitInline(request) ?? [])
+  static of(request: readonly Buffer[]): LatestIds | null {
+    const words = [...request]
     const first = words.findIndex((word) => /^streams$/i.test(word.toString('latin1'))) + 1
     const count = (words.length - first) / 2
     if (first === 0 || !Number.isInteger(count)) return null
@@ -40,20 +35,25 @@ export class LatestIds {
     return places.length === 0 ? null : new LatestIds(words, places, questions)
   }
 
+  /** False for as long as one `$` stands, for good where the user may not ask. */
+  get isKnown(): boolean {
+    return this.#places.every((at) => this.#words[at]?.toString('latin1') !== '$')
+  }
+
   /** Each with what takes the beginning of its answer. */
   *questions(): Generator<readonly [request: Buffer, answered: (beginning: string) => void]> {
     for (const [index, question] of this.#questions.entries())
       yield [question, (beginning) => this.#answered(this.#places[index] ?? 0, beginning)]
   }
 
-  /** An error leaves the `$` as it is: the XREAD will get one of its own. */
+  /** An error leaves the `$` as it is. */
   #answered(place: number, beginning: string): void {
     const id = /^\*1\r\n\*2\r\n\$\d+\r\n(\d+-\d+)\r\n/.exec(beginning)?.[1]
     if (id !== undefined) this.#words[place] = Buffer.from(id)
     else if (beginning.startsWith('*0\r\n')) this.#words[place] = Buffer.from('0-0')
   }
 
-  /** The XREAD with what is known by now. */
+  /** The XREAD with what is known. */
   request(): Buffer {
     return command(...this.#words)
   }

@@ -6,7 +6,7 @@ import { assert } from '../../shared/assert.ts'
 import type { CommandRecord } from './command-book.ts'
 import type { Session } from './session.ts'
 
-const sizeAtFirst = 64
+const sizeAtFirst = 8
 
 export class OwedReplies {
   /** Null: Pontoon asked itself, nobody waits. */
@@ -16,6 +16,9 @@ export class OwedReplies {
   #mask = sizeAtFirst - 1
   #head = 0
   #tail = 0
+  /** The key whose reply is measured, and how many come before that one; -1: none is. */
+  #measured = ''
+  #beforeMeasured = -1
 
   get length(): number {
     return this.#tail - this.#head
@@ -45,8 +48,21 @@ export class OwedReplies {
     return this.#sentAtMs[this.#head & this.#mask] ?? 0
   }
 
+  /** The reply to the latest command is to be measured, unless another one is already. */
+  measure(key: string): void {
+    if (this.#beforeMeasured >= 0) return
+    this.#measured = key
+    this.#beforeMeasured = this.length - 1
+  }
+
+  /** The key of the next reply if that is to be measured; null for most. */
+  get measured(): string | null {
+    return this.#beforeMeasured === 0 ? this.#measured : null
+  }
+
   shift(): void {
     assert(this.#tail > this.#head, 'only what is owed is paid')
+    if (this.#beforeMeasured >= 0) this.#beforeMeasured -= 1
     const slot = this.#head & this.#mask
     this.#sessions[slot] = null
     this.#head += 1

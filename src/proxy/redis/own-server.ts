@@ -9,35 +9,23 @@ import type { RedisServer } from '../../net/redis/server.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { unreachable } from '../../shared/assert.ts'
 import { marker, minus } from '../../wire/redis/protocol.ts'
-import { splitInline } from '../../wire/redis/arguments.ts'
 import { command } from '../../wire/redis/write.ts'
 import { BlockingCommand } from './blocking-command.ts'
 import { Handling, type CommandRecord } from './command-book.ts'
+import { confirmation } from './confirmation.ts'
+import { ConnectionSetup } from './connection-setup.ts'
+import { versionAsked } from './hello.ts'
+import type { MadeOfServer } from './preparation.ts'
 import { ServerRelay } from './server-relay.ts'
-import { heldCommandBytesMax } from './limits.ts'
 import type { Session } from './session.ts'
+import { Subscriber } from './subscriber.ts'
+import { Subscriptions } from './subscriptions.ts'
 import { TransactionState } from './transaction-state.ts'
-
-/** Their replies are pushes in RESP3, and one per channel in RESP2. */
-const subscriptions = /^[ps]?(?:un)?subscribe$/
-
-/**
- * Sent behind each of them in RESP3, where the server answers with pushes or with an error: the reply
- * to it, which no ACL forbids, says that all of that has come.
- */
-const confirmation = command('HELLO')
-
-/** The beginning of the answer to it. */
-const confirmed = /^%\d+\r\n\$6\r\nserver\r\n/
-const confirmedBytes = '%7\r\n$6\r\nserver\r\n'.length
 
 const waits = /^wait(?:aof)?$/
 
 /** client-commands.ts has them. */
 const namesClients = /^client\|(?:tracking|getredir)$/
-
-/** After these the server speaks unasked, or does not answer, in a way that no framing follows. */
-const rawInAnyVersion = /^(?:monitor|p?sync|client\|reply)$/
 
 export class OwnServer {
   readonly relay: ServerRelay
@@ -46,36 +34,43 @@ export class OwnServer {
   readonly #pool: Pool<RedisServer>
   readonly #isPinned: boolean
   readonly #transaction = new TransactionState()
+  readonly subscriber: Subscriber
+  readonly setup: ConnectionSetup
   /** With EXEC its subscriptions begin to speak. */
   #subscribesAtExec = false
   /** That EXEC was sent: what it says must be known before anything is sent behind it. */
   #isSubscribing = false
-  /** Why it stays with the client, '' when it need not. */
-  #sticky: string
+  /** What is on it for good that no other server can have as well; '' for nothing. */
+  #sticky = ''
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
   readonly #blocking: BlockingCommand
   /** A command is under way that the server may never answer. */
   #mayWait = false
-  /** The subscription whose confirmation is owed; the session counts it as one reply. */
-  #confirming: CommandRecord | null = null
-  #isRefused = false
   /** Where the bytes begin that were taken and are not sent yet. */
   #takenFrom = 0
   /** What SELECT or HELLO asked for, once it succeeds. */
   #onSuccess: { readonly of: CommandRecord; run(): void } | null = null
 
-  constructor(session: Session, server: RedisServer, pool: Pool<RedisServer>, reason: string) {
+  /** `made`: what has been made of the server already for the client. */
+  constructor(
+    session: Session,
+    server: RedisServer,
+    pool: Pool<RedisServer>,
+    reason: string,
+    made: MadeOfServer = { setup: new ConnectionSetup(), subscriptions: new Subscriptions() },
+  ) {
     this.#session = session
     this.#pool = pool
     this.reason = reason
     this.#isPinned = session.isPinned
-    this.#sticky = this.#isPinned ? 'pinned' : ''
+    this.setup = made.setup
     this.relay = new ServerRelay(session.context, server, (relay, error) =>
       this.#gone(relay, error),
     )
     this.relay.owner = session
     this.#blocking = new BlockingCommand(session, this.relay)
+    this.subscriber = new Subscriber(session, this.relay, made.subscriptions)
   }
 
   /** In the middle of something that a pause lets end. */
@@ -85,11 +80,25 @@ export class OwnServer {
 
   /** Its client may wait for what never comes. */
   get mayNeverEnd(): boolean {
-    return this.relay.isRaw || this.#mayWait
+    return !this.subscriber.isCounting || this.#mayWait
   }
 
   get isBusy(): boolean {
     return this.#transaction.isOpen
+  }
+
+  /** What a pause has to wait for, in the words of status. */
+  get work(): string {
+    if (this.#passing !== null) return 'large command'
+    return this.#transaction.isOpen ? 'open transaction' : ''
+  }
+
+  /** All that is on it can be had on another server as well. */
+  get canMove(): boolean {
+    const { isOpen, isWatching } = this.#transaction
+    const isBusy = isOpen || isWatching || this.#passing !== null || this.#blocking.isUnderWay
+    const { isCounting, subscriptions } = this.subscriber
+    return !isBusy && this.#sticky === '' && isCounting && !subscriptions.isUnsure
   }
 
   /** Something of the client is on it, or may be. */
@@ -98,7 +107,10 @@ export class OwnServer {
   }
 
   get #isHeld(): boolean {
-    return this.#transaction.isOpen || this.#transaction.isWatching || this.#sticky !== ''
+    const { isOpen, isWatching } = this.#transaction
+    const isHeld = isOpen || isWatching || this.#sticky !== ''
+    const { subscriptions } = this.subscriber
+    return isHeld || this.#isPinned || subscriptions.size > 0 || this.setup.size > 0
   }
 
   /** Deals with some commands from `offset` on; gives the offset up to which it has come. */
@@ -128,21 +140,29 @@ export class OwnServer {
         return this.#unfinished(bytes, at, end)
       }
       let taken = this.#passing
+      let measured: string | null = null
       this.#passing = null
       if (taken === null) {
         if (at > offset && !context.gate.isOpen && !this.#transaction.isOpen) {
           framer.reset()
           break
         }
-        taken = this.#recordAt(bytes, at, next)
+        const found = this.#session.requests.recordAt(bytes, at, next)
+        // The server says itself what is wrong with its quotes, and closes.
+        if (found === 'unbalanced' && this.#isPinned) this.relay.isRaw = true
+        taken = found === 'unbalanced' ? null : found
         if (taken !== null && !this.#accept(taken, bytes, at, next)) {
           this.#forward(bytes, at)
           return this.#session.requests.instead(bytes, at, next)
         }
+        if (taken !== null) measured = context.watch.sample(taken, bytes, at, next)
       }
-      if (taken !== null && !this.relay.isRaw) this.#session.expect(this.relay, taken, now)
+      if (taken !== null && this.subscriber.isCounting) {
+        this.#session.expect(this.relay, taken, now)
+        if (measured !== null) this.relay.owed.measure(measured)
+      }
       at = next
-      if (taken === this.#confirming && taken !== null) {
+      if (taken !== null && this.subscriber.confirmation.isOf(taken)) {
         this.#forward(bytes, at)
         this.relay.server.transport.sendOwned(confirmation)
       }
@@ -151,35 +171,24 @@ export class OwnServer {
     return at
   }
 
-  /** Null for what is no command: an empty line, or no arguments. */
-  #recordAt(bytes: Buffer, at: number, next: number): CommandRecord | null {
-    const { context } = this.#session
-    const { framer } = this.#session.requests
-    if (framer.isInline) {
-      const words = splitInline(bytes.subarray(at, next))
-      // The server says itself what is wrong with its quotes, and closes.
-      if (words === null && this.#isPinned) this.relay.isRaw = true
-      const [name, subcommand] = words ?? []
-      if (name === undefined) return null
-      const found = context.book.find(name, 0, name.length)
-      if (subcommand === undefined) return found
-      return found.subcommands?.find(subcommand, 0, subcommand.length) ?? found
-    }
-    if (framer.argumentCount === 0) return null
-    const nameAt = at + framer.nameStart
-    const found = context.book.find(bytes, nameAt, nameAt + framer.nameLength)
-    return this.#session.resolve(found, bytes, at, next)
-  }
-
   /** Whether the command may be sent now. If not, the session deals with it. */
   #accept(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
     if (session.requests.framer.isInline && !this.#isPinned) return false
+    // What HELLO, SELECT or RESET change must be known before anything is sent behind it.
+    if ((this.#onSuccess !== null || this.subscriber.mustBeConfirmed) && session.outstanding > 0) {
+      session.drain()
+      return false
+    }
     if (record.handling === Handling.Session) return this.#acceptSession(record, bytes, at, next)
+    const listening = this.#acceptListening(record, bytes, at, next)
+    if (listening !== null) return listening
     if (this.relay.isRaw) return true
-    // Behind one that may be recalled nothing is sent, or its reply would come too early.
+    // Behind one that may be recalled nothing is sent, or its reply would come too early. Whether
+    // one blocks or is only queued must be known: who leaves must not be left waiting there.
     const isLast = this.#blocking.isUnderWay || this.#isSubscribing
-    if ((!this.#isHeld || isLast) && session.outstanding > 0) {
+    const mayBlock = record.facts.blocking && this.#transaction.isInDoubt
+    if ((!this.#isHeld || isLast || mayBlock) && session.outstanding > 0) {
       session.drain()
       return false
     }
@@ -201,7 +210,7 @@ export class OwnServer {
         this.#isSubscribing = record.name === 'exec' && this.#subscribesAtExec
         return true
       case Handling.Stream:
-        return this.#acceptStream(record)
+        return this.#acceptStream(record, bytes, at, next)
       default:
         return unreachable(record.handling)
     }
@@ -211,10 +220,14 @@ export class OwnServer {
     this.#blocking.end()
     this.#mayWait = record.facts.blocking && !this.#transaction.isOpen
     if (!this.#mayWait || waits.test(record.name) || next < 0) return
-    const ahead = this.#blocking.begin(record.name, Buffer.from(bytes.subarray(at, next)))
-    if (ahead === null) return
+    const copy = Buffer.from(bytes.subarray(at, next))
+    const { ahead, instead } = this.#blocking.begin(record, copy)
+    if (ahead === null && instead === null) return
     this.#forward(bytes, at)
-    for (const [request, answered] of ahead.questions()) this.relay.ask(request, answered)
+    for (const [request, answered] of ahead?.questions() ?? []) this.relay.ask(request, answered)
+    if (instead === null) return
+    this.relay.server.transport.sendOwned(instead)
+    this.#takenFrom = next
   }
 
   /** A pause is to end what may wait for ever. */
@@ -222,42 +235,32 @@ export class OwnServer {
     this.#blocking.recall()
   }
 
-  /**
-   * What begins at `start` comes ahead of a confirmation: the error of a subscription, or what
-   * subscriptions say beyond the length that the reply to their EXEC has announced.
-   */
-  isAheadOfConfirmation(type: number, bytes: Buffer, start: number, end: number): boolean {
-    const record = this.#confirming
-    if (record === null) return false
-    if (record.name === 'exec') {
-      if (type !== marker.map) return true
-      const isShort = end - start < confirmedBytes
-      return !isShort && !confirmed.test(bytes.toString('latin1', start, start + confirmedBytes))
-    }
-    if (this.#isRefused) return false
-    this.#isRefused = type === marker.error || type === marker.bulkError
-    if (this.#isRefused) record.errors += 1
-    return this.#isRefused
-  }
-
   /** What the client is owed next is not for it: a confirmation, or the null of a recall. */
   withholds(bytes: Buffer, start: number, end: number, isBegin: boolean): boolean {
-    if (this.#confirming !== null) return true
+    if (this.subscriber.confirmation.isDue) return true
     return isBegin && end >= 0 && this.#blocking.withholds(bytes, start, end)
   }
 
   /** It has come whole. A blocking command waits at the gate again. */
   withheld(): void {
-    if (this.#confirming !== null) {
-      this.#confirming = null
-      this.#isRefused = false
+    if (this.subscriber.confirmation.isDue) {
+      this.subscriber.confirmation.end()
       return
     }
     this.#mayWait = false
     this.#blocking.putBack()
   }
 
-  #acceptStream(record: CommandRecord): boolean {
+  /** Null when it listens to nothing, or has shown just now that it does not any more. */
+  #acceptListening(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean | null {
+    if (this.relay.listener === null) return null
+    const { requests } = this.#session
+    const listening = this.subscriber.accept(record, requests.countArguments(bytes, at, next))
+    if (listening === 'wait') this.#session.drain()
+    return listening === 'other' ? null : listening === 'send'
+  }
+
+  #acceptStream(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
     if (session.outstanding > 0) {
       session.drain()
@@ -265,15 +268,11 @@ export class OwnServer {
     }
     // They may name other clients, by ids that are ours.
     if (namesClients.test(record.name) && !this.#isPinned && !this.#transaction.isOpen) return false
-    if (this.#sticky === '') this.#sticky = record.name
-    const isSubscription = subscriptions.test(record.name)
-    if (this.#transaction.isOpen) {
-      this.#subscribesAtExec ||= isSubscription
-      return true
-    }
-    this.relay.isRaw =
-      rawInAnyVersion.test(record.name) || (isSubscription && session.version === 2)
-    if (isSubscription && session.version === 3) this.#confirming = record
+    const isSubscription = this.subscriber.isSubscription(record)
+    const isTold = isSubscription && !this.#transaction.isOpen
+    if (!isTold && this.#sticky === '') this.#sticky = record.name
+    if (this.#transaction.isOpen) this.#subscribesAtExec ||= isSubscription
+    else this.subscriber.begin(record, session.requests.countArguments(bytes, at, next))
     return true
   }
 
@@ -281,8 +280,12 @@ export class OwnServer {
     const session = this.#session
     if (this.#isPinned) {
       if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
-      if (record.name === 'reset') session.version = 2
-      if (!session.commands.isOurs(record)) return true
+      if (!session.commands.isOurs(record)) {
+        if (this.#acceptListening(record, bytes, at, next) === false) return false
+        if (record.name === 'reset') this.#noteReset(record)
+        else this.#asks(record.name, next < 0 ? null : Buffer.from(bytes.subarray(at, next)))
+        return true
+      }
     } else if (this.#transaction.isOpen && record.name !== 'reset' && record.name !== 'quit') {
       // It takes effect at EXEC, out of our sight.
       this.#sticky = record.name
@@ -293,10 +296,26 @@ export class OwnServer {
   }
 
   #noteHello(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
-    const version = this.#session.commands.versionOf(bytes, at, next)
-    if (version === null) return
+    const version = versionAsked(bytes, at, next)
+    // Also for one that asks for none: its answer must not be taken for that of the next.
+    this.#onSuccess = { of: record, run: () => version !== null && this.subscriber.speaks(version) }
+  }
+
+  /** Where one thing cannot be had elsewhere, the others need not be known. */
+  #asks(name: string, request: Buffer | null): void {
+    if (this.#sticky !== '') return
+    // Inside MULTI it takes effect at EXEC, out of our sight.
+    const isSeen = request !== null && !this.#transaction.isOpen
+    if (!isSeen || !this.setup.ask(name, request)) this.#sticky = name
+  }
+
+  #noteReset(record: CommandRecord): void {
+    if (this.relay.isRaw) return
+    if (!this.subscriber.isCounting) this.subscriber.expect(record)
     const run = (): void => {
-      this.#session.version = version
+      this.subscriber.end()
+      this.#transaction.reset()
+      this.setup.clear()
     }
     this.#onSuccess = { of: record, run }
   }
@@ -311,7 +330,7 @@ export class OwnServer {
 
   /** False where an AUTH would be in the way: in a MULTI, a stream, or a command that passes. */
   logInAgain(request: Buffer): boolean {
-    if (this.mustFinish || this.relay.isRaw) return false
+    if (this.mustFinish || this.relay.isRaw || this.relay.listener !== null) return false
     this.relay.ask(request)
     return true
   }
@@ -322,7 +341,7 @@ export class OwnServer {
     const { framer } = session.requests
     if (this.#passing === null) {
       const { announcedBytes } = framer
-      const record = this.#largeRecordAt(bytes, at)
+      const record = session.requests.largeRecordAt(bytes, at)
       const isAccepted = record !== null && this.#accept(record, bytes, at, -1)
       if (!isAccepted) {
         framer.reset()
@@ -338,21 +357,6 @@ export class OwnServer {
     return end
   }
 
-  /** What the command at `at` is that will be large; null when it will not, or that is not told yet. */
-  #largeRecordAt(bytes: Buffer, at: number): CommandRecord | null {
-    const session = this.#session
-    const { announcedBytes, nameStart, nameLength, seenBytes } = session.requests.framer
-    const { book } = session.context
-    if (announcedBytes <= heldCommandBytesMax) return null
-    if (nameLength > heldCommandBytesMax) return book.unknown
-    if (nameLength < 0 || seenBytes < nameStart + nameLength) return null
-    const found = book.find(bytes, at + nameStart, at + nameStart + nameLength)
-    if (found.subcommands === undefined) return found
-    // So much of it holds the subcommand, or a word that is none.
-    if (seenBytes < heldCommandBytesMax) return null
-    return session.resolve(found, bytes, at, at + heldCommandBytesMax)
-  }
-
   /** Sends what was taken of the bytes at hand, up to `end`. */
   #forward(bytes: Buffer, end: number): void {
     const start = this.#takenFrom
@@ -364,10 +368,9 @@ export class OwnServer {
 
   /** Sends a command of the session's making and expects its reply for the client. */
   sendFor(record: CommandRecord, request: Buffer, onSuccess: () => void): void {
-    const session = this.#session
     this.#onSuccess = { of: record, run: onSuccess }
-    if (this.#sticky === '') this.#sticky = record.name
-    if (!this.relay.isRaw) session.expect(this.relay, record, session.context.clock.nowMs())
+    this.#asks(record.name, request)
+    if (this.subscriber.isCounting || record.name === 'reset') this.subscriber.expect(record)
     this.relay.server.transport.sendOwned(request)
   }
 
@@ -379,15 +382,20 @@ export class OwnServer {
     else if (record.handling === Handling.Unknown) {
       const isUnknownThere = at >= 0 && bytes.toString('latin1', at, at + 12) === '-ERR unknown'
       if (!isUnknownThere && this.#sticky === '') this.#sticky = 'unknown command'
-    } else if (record === this.#onSuccess?.of) {
-      if (type !== marker.error) this.#onSuccess.run()
-      this.#onSuccess = null
-    }
+    } else this.#setupReplied(record, type)
     // What was sent ahead of a blocking command answers first; behind it nothing is sent.
     if (this.#session.outstanding > 0) return
     this.#blocking.end()
     this.#mayWait = false
-    if (!this.relay.isRaw) this.#transaction.rest()
+    this.#transaction.rest()
+  }
+
+  #setupReplied(record: CommandRecord, type: number): void {
+    const isRefused = type === marker.error
+    if (!this.setup.answered(record.name, isRefused)) this.#sticky ||= `error of ${record.name}`
+    if (record !== this.#onSuccess?.of) return
+    if (!isRefused) this.#onSuccess.run()
+    this.#onSuccess = null
   }
 
   #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
@@ -405,14 +413,14 @@ export class OwnServer {
     this.#subscribesAtExec = false
   }
 
-  /** An EXEC has subscribed. A subscription to several channels says more than one thing in there. */
+  /** An EXEC has subscribed. */
   #subscribed(record: CommandRecord): void {
     const session = this.#session
     if (session.version === 2) {
-      this.relay.isRaw = true
+      this.subscriber.beginAtExec()
       return
     }
-    this.#confirming = record
+    this.subscriber.confirmation.begin(record)
     this.relay.owed.push(session, record, session.context.clock.nowMs())
     session.outstanding += 1
     this.relay.server.transport.sendOwned(confirmation)
@@ -427,6 +435,7 @@ export class OwnServer {
     const { server } = this.relay
     this.#session.own = null
     this.relay.owner = null
+    this.relay.listener = null
     // What is still to come is not for the next client, nor to end what that one waits for.
     if (this.relay.owed.length > 0 || this.#blocking.isBeingEnded) server.spoil()
     server.rest()
@@ -436,6 +445,18 @@ export class OwnServer {
   /** The client has left, or has reset itself: the server is closed behind what was sent. */
   abandon(): void {
     this.#session.own = null
+    this.#discard()
+  }
+
+  /** Its client goes elsewhere: calls back when it has had everything that it had to say. */
+  leave(left: () => void): void {
+    this.relay.leave(() => {
+      this.#discard()
+      left()
+    })
+  }
+
+  #discard(): void {
     this.#blocking.end()
     const { server } = this.relay
     this.relay.owner = null
@@ -450,6 +471,11 @@ export class OwnServer {
     this.#blocking.end()
     if (relay.owner === null) return
     relay.owner = null
+    const { relocation } = this.#session
+    if (relocation !== null && !relay.isInsideReply) {
+      relocation.oldIsGone()
+      return
+    }
     this.#session.own = null
     // Behind half a command nothing can be taken for the beginning of another.
     const wasHeld = this.#isHeld || this.#passing !== null

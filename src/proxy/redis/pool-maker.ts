@@ -31,7 +31,7 @@ export class RedisPoolMaker {
     const { sides, clock } = this.#parts
     const pool: Pool<RedisServer> = new Pool(
       async () => {
-        const server = await sides.open(kind, (lost) => pool.lost(lost))
+        const server = await sides.open(kind, use, (lost) => pool.lost(lost))
         this.#parts.opened(kind)
         return server
       },

@@ -109,6 +109,10 @@ export class Requests {
     }
     if (session.own !== null) {
       if (session.followRoute()) return end
+      if (session.relocation !== null) {
+        session.waitFor(session.relocation.done)
+        return offset
+      }
       return session.own.step(bytes, offset, end)
     }
     if (session.user === null || session.isPinned) return this.#single(bytes, offset, end)
@@ -168,11 +172,12 @@ export class Requests {
         session.waitForShared()
         return offset
       }
-      context.watch.sample(record, bytes, offset, next)
+      const measured = context.watch.sample(record, bytes, offset, next)
       if (next - offset > heldCommandBytesMax)
         context.watch.big(record, bytes, offset, next, next - offset)
       record.calls += 1
       relay.owed.push(session, record, now)
+      if (measured !== null) relay.owed.measure(measured)
       if (session.outstanding === 0) context.activeCount += 1
       session.outstanding += 1
       session.upstream = relay
@@ -310,6 +315,46 @@ export class Requests {
     // It waits: in the usual form it takes the place of the line.
     this.#held = usual
     return next
+  }
+
+  /** The command that the framer has just passed; null for an empty line, or no arguments. */
+  recordAt(bytes: Buffer, at: number, next: number): CommandRecord | 'unbalanced' | null {
+    const { framer } = this
+    const { book } = this.#session.context
+    if (framer.isInline) {
+      const words = splitInline(bytes.subarray(at, next))
+      if (words === null) return 'unbalanced'
+      const [name, subcommand] = words
+      if (name === undefined) return null
+      const found = book.find(name, 0, name.length)
+      if (subcommand === undefined) return found
+      return found.subcommands?.find(subcommand, 0, subcommand.length) ?? found
+    }
+    if (framer.argumentCount === 0) return null
+    const nameAt = at + framer.nameStart
+    const found = book.find(bytes, nameAt, nameAt + framer.nameLength)
+    return this.#session.resolve(found, bytes, at, next)
+  }
+
+  /** What the command at `at` is that will be large; null when it will not, or that is not told yet. */
+  largeRecordAt(bytes: Buffer, at: number): CommandRecord | null {
+    const session = this.#session
+    const { announcedBytes, nameStart, nameLength, seenBytes } = this.framer
+    const { book } = session.context
+    if (announcedBytes <= heldCommandBytesMax) return null
+    if (nameLength > heldCommandBytesMax) return book.unknown
+    if (nameLength < 0 || seenBytes < nameStart + nameLength) return null
+    const found = book.find(bytes, at + nameStart, at + nameStart + nameLength)
+    if (found.subcommands === undefined) return found
+    // So much of it holds the subcommand, or a word that is none.
+    if (seenBytes < heldCommandBytesMax) return null
+    return session.resolve(found, bytes, at, at + heldCommandBytesMax)
+  }
+
+  /** Of the command that the framer has just passed, without its name. */
+  countArguments(bytes: Buffer, at: number, next: number): number {
+    if (!this.framer.isInline) return this.framer.argumentCount - 1
+    return (splitInline(bytes.subarray(at, next))?.length ?? 1) - 1
   }
 
   /** The step at hand has changed what the session has: the same bytes are looked at again. */

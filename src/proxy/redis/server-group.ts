@@ -208,11 +208,11 @@ export class ServerGroup {
 
 export type SideGroups = Readonly<Record<Side, ServerGroup>>
 
-/** Servers of a primary that turns out to be a replica are given up at most this often. */
-const demotedEveryMs = 500
+/** Servers of a primary that says that it cannot serve are given up at most this often. */
+const unableEveryMs = 500
 
 export class GroupSet {
-  #demotedAtMs = Number.NEGATIVE_INFINITY
+  #unableAtMs = Number.NEGATIVE_INFINITY
   readonly #context: RedisContext
   readonly #make: MakePool
   readonly #groups = new Map<string, SideGroups>()
@@ -267,13 +267,14 @@ export class GroupSet {
   }
 
   /**
-   * A server of the primary side is a replica now: the name of the side may lead to another one
-   * already, and if not, this is asked again with the next write.
+   * A server of the primary side is a replica now, or loads its data. For the one the name of the
+   * side may lead to another server already, and if not, this is asked again with the next write;
+   * for the other no login succeeds until it is over, and new commands wait for that.
    */
-  demoted(side: Side, nowMs: number): void {
+  unable(side: Side, nowMs: number): void {
     if (side !== this.#context.route.primary) return
-    if (nowMs - this.#demotedAtMs < demotedEveryMs) return
-    this.#demotedAtMs = nowMs
+    if (nowMs - this.#unableAtMs < unableEveryMs) return
+    this.#unableAtMs = nowMs
     for (const group of this.all()) {
       if (group.kind.side !== side) continue
       group.reconnect()

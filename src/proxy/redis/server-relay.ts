@@ -8,10 +8,13 @@ import type { TransportHandler } from '../../net/transport.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { readArgument } from '../../wire/redis/arguments.ts'
 import { marker } from '../../wire/redis/protocol.ts'
+import { command } from '../../wire/redis/write.ts'
 import { ReplyFramer } from '../../wire/redis/reply-framer.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { CommandRecord } from './command-book.ts'
 import type { RedisContext } from './context.ts'
+import { HeldFrame } from './held-frame.ts'
+import type { Listener } from './listener.ts'
 import { OwedReplies } from './owed-replies.ts'
 import type { OwnServer } from './own-server.ts'
 import type { Session } from './session.ts'
@@ -34,6 +37,8 @@ export class ServerRelay implements TransportHandler {
   owner: Session | null = null
   /** Nothing is framed any more: everything goes to the owner as it comes. */
   isRaw = false
+  /** Everything goes to the owner as it comes, and this tells what of it was owed. */
+  listener: Listener | null = null
   /** Clients whose replies it holds back because they do not read; then others are kept off. */
   isHeldUp = false
   /** In the middle of a reply that will be long: who can goes elsewhere. */
@@ -54,6 +59,11 @@ export class ServerRelay implements TransportHandler {
   #isDropping = false
   /** What is under way is owed to nobody: a push, or the error of a subscription. */
   #isUnasked = false
+  readonly #push = new HeldFrame()
+  /** What has come of the reply that is measured. */
+  #measuredBytes = 0
+  /** Its client goes elsewhere: how many replies are still to come, and who waits for that. */
+  #leaving: { repliesLeft: number; readonly left: () => void } | null = null
 
   constructor(
     context: RedisContext,
@@ -82,8 +92,14 @@ export class ServerRelay implements TransportHandler {
 
   onBytes(bytes: Buffer, end: number): void {
     this.#context.stats.bytesFromServers += end
+    this.#take(bytes, end)
+  }
+
+  #take(bytes: Buffer, end: number): void {
     try {
-      if (this.isRaw) this.owner?.deliver(bytes, 0, end)
+      if (this.#leaving !== null) this.#sayLast(bytes, end)
+      else if (this.isRaw) this.owner?.deliver(bytes, 0, end)
+      else if (this.listener !== null) this.#follow(bytes, end, this.listener)
       else this.#split(bytes, end)
       if (this.isLong !== this.#framer.isLong) {
         this.isLong = !this.isLong
@@ -92,6 +108,71 @@ export class ServerRelay implements TransportHandler {
     } catch (thrown) {
       this.server.transport.destroy(toPontoonError(thrown))
     }
+  }
+
+  /**
+   * Its client, a subscriber to whom nothing is owed, goes elsewhere. Calls back when it has said
+   * all that it had to say by now: RESET is understood in every state, and answered behind that.
+   */
+  leave(left: () => void): void {
+    this.#leaving = { repliesLeft: this.owed.length + 1, left }
+    this.server.transport.sendOwned(command('RESET'))
+  }
+
+  /** Messages are for the client, replies are not: they come as neither arrays nor pushes. */
+  #sayLast(bytes: Buffer, end: number): void {
+    for (let offset = 0; offset < end && this.#leaving !== null;) {
+      const next = this.#framer.next(bytes, offset, end)
+      const stop = next < 0 ? end : next
+      const { type } = this.#framer
+      if (type === marker.array || type === marker.push) this.owner?.deliver(bytes, offset, stop)
+      else if (next >= 0) this.#leaving.repliesLeft -= 1
+      offset = stop
+      if (this.#leaving.repliesLeft > 0) continue
+      const { left } = this.#leaving
+      this.#leaving = null
+      left()
+    }
+  }
+
+  #follow(bytes: Buffer, end: number, listener: Listener): void {
+    const { owed, owner } = this
+    let from = 0
+    let offset = 0
+    while (offset < end) {
+      const isBegin = !this.#framer.isInside
+      const next = this.#framer.next(bytes, offset, end)
+      const stop = next < 0 ? end : next
+      if (listener.hears(bytes, offset, stop, next >= 0)) {
+        const { record, sentAtMs } = owed
+        const tookMs = this.#context.clock.nowMs() - sentAtMs
+        owed.shift()
+        this.#count(record, tookMs)
+        if (owner !== null) {
+          owner.outstanding -= 1
+          owner.own?.replied(record, bytes, isBegin ? offset : -1, this.#framer.type)
+          owner.deliver(bytes, from, stop)
+          from = stop
+          if (owner.outstanding === 0) {
+            owner.settled(record, tookMs)
+            if (this.#isOver(listener, bytes, stop, end)) return
+          }
+        }
+      }
+      offset = stop
+    }
+    owner?.deliver(bytes, from, end)
+  }
+
+  /** It has another use since its client was told, so the rest is not for this one. */
+  #isOver(listener: Listener | null, bytes: Buffer, next: number, end: number): boolean {
+    const isStill = this.server.transport.handler === this
+    if (isStill && !this.isRaw && this.listener === listener) return false
+    if (next === end) return true
+    // It is somebody else's already, who must not take this for an answer to him.
+    if (!isStill) this.server.transport.destroy(unaskedReply())
+    else this.#take(bytes.subarray(next, end), end - next)
+    return true
   }
 
   #split(bytes: Buffer, end: number): void {
@@ -119,6 +200,12 @@ export class ServerRelay implements TransportHandler {
       }
       if (receiver === null && !isWithheld && !isUnasked)
         this.#asideReplied(bytes, offset, next < 0 ? end : next, next >= 0)
+      if (isUnasked && own !== null) {
+        const push = this.#push.take(bytes, offset, next < 0 ? end : next, next >= 0)
+        if (push !== null) own.subscriber.subscriptions.take(push)
+      }
+      if (!isUnasked && owed.measured !== null)
+        this.#measure(owed.measured, (next < 0 ? end : next) - offset, next >= 0)
       if (next < 0) break
       if (!isUnasked) {
         const record = owed.record
@@ -126,8 +213,8 @@ export class ServerRelay implements TransportHandler {
         const waiting = owed.session
         owed.shift()
         this.#count(record, now - sentAtMs)
-        if (isBegin && this.#framer.type === marker.error && startsReadOnly(bytes, offset))
-          this.#context.groups.demoted(this.server.side, now)
+        if (isBegin && this.#framer.type === marker.error && saysUnable(bytes, offset))
+          this.#context.groups.unable(this.server.side, now)
         if (waiting !== null && isWithheld) {
           own?.withheld()
           waiting.outstanding -= 1
@@ -146,14 +233,7 @@ export class ServerRelay implements TransportHandler {
           receiver.deliver(bytes, runStart, next)
           run = null
           receiver.settled(record, now - sentAtMs)
-          const { transport } = this.server
-          if (this.isRaw || transport.handler !== this) {
-            if (next === end) return
-            // It is somebody else's already, who must not take this for an answer to him.
-            if (transport.handler !== this) transport.destroy(unaskedReply())
-            else this.onBytes(bytes.subarray(next, end), end - next)
-            return
-          }
+          if (this.#isOver(null, bytes, next, end)) return
         }
       }
       offset = next
@@ -200,7 +280,8 @@ export class ServerRelay implements TransportHandler {
     const isPush = type === marker.push
     if (isPush) this.#isDropping = this.owner === null
     const isOwed = own !== null && this.owed.session !== null
-    this.#isUnasked = isPush || (isOwed && own.isAheadOfConfirmation(type, bytes, start, end))
+    this.#isUnasked =
+      isPush || (isOwed && own.subscriber.confirmation.isBehind(type, bytes, start, end))
   }
 
   #receiver(): Session | null {
@@ -210,6 +291,13 @@ export class ServerRelay implements TransportHandler {
 
   #pushReceiver(): Session | null {
     return this.#isDropping ? null : this.owner
+  }
+
+  #measure(key: string, bytes: number, isLast: boolean): void {
+    this.#measuredBytes += bytes
+    if (!isLast) return
+    this.#context.watch.bigReply(this.owed.record, key, this.#measuredBytes)
+    this.#measuredBytes = 0
   }
 
   #count(record: CommandRecord, tookMs: number): void {
@@ -260,9 +348,16 @@ function unaskedReply(): PontoonError {
   return new PontoonError('SERVER_PROTOCOL', 'the server sent a reply that nobody asked for')
 }
 
+/** What a replica says to a write, so also a primary that was made one in a failover. */
 const readOnly = Buffer.from('-READONLY ')
 
-/** What a replica says to a write, so also a primary that was made one in a failover. */
-function startsReadOnly(bytes: Buffer, offset: number): boolean {
-  return bytes.compare(readOnly, 0, readOnly.length, offset, offset + readOnly.length) === 0
+/** What a server says to nearly everything while it reads its data, so also one that just began. */
+const loading = Buffer.from('-LOADING ')
+
+function saysUnable(bytes: Buffer, offset: number): boolean {
+  const begins = (words: Buffer): boolean => {
+    const end = offset + words.length
+    return end <= bytes.length && bytes.compare(words, 0, words.length, offset, end) === 0
+  }
+  return begins(readOnly) || begins(loading)
 }

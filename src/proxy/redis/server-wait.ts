@@ -29,8 +29,8 @@ export class ServerWait {
     })
   }
 
-  /** Until the primary side has said whether it takes a password. */
-  forProof(proof: Promise<void>): void {
+  /** Until something else has happened that does not fail. */
+  forEvent(event: Promise<void>): void {
     this.#start()
     let isLeft = false
     this.#leaveQueue = () => {
@@ -41,7 +41,7 @@ export class ServerWait {
       this.leave()
       this.#session.resume()
     }
-    void proof.then(goOn)
+    void event.then(goOn)
   }
 
   forShared(group: ServerGroup): void {

@@ -2,6 +2,7 @@
  * A Redis service: its listeners, sessions, servers, gate and route. It makes the parts and answers
  * the control plane (proxy/service.ts); what happens to bytes is in session.ts and server-relay.ts.
  */
+import type { LookupFunction } from 'node:net'
 import { parseListen } from '../../config/listen-address.ts'
 import type { AnyServiceConfig, RedisServiceConfig } from '../../config/schema.ts'
 import type { Carrier } from '../../net/carrier.ts'
@@ -12,13 +13,12 @@ import { askCommands } from '../../net/redis/ask.ts'
 import { Secrets } from '../../net/secrets/secrets.ts'
 import { upgradeToClient, type ClientTls } from '../../net/tls.ts'
 import { Transport, type TransportHandler } from '../../net/transport.ts'
-import { commandTable } from '../../routing/redis/command-table.ts'
+import { commandTable, type CommandTable } from '../../routing/redis/command-table.ts'
 import type { Route } from '../../routing/route.ts'
 import { assert } from '../../shared/assert.ts'
 import { EventClock, type Clock } from '../../shared/clock.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
-import type { Side } from '../../shared/side.ts'
 import type { CommandStats } from '../command-stats.ts'
 import { Drains } from '../drains.ts'
 import { GateUse, type SwitchHold } from '../gate-use.ts'
@@ -34,15 +34,19 @@ import {
   type SessionFilter,
 } from '../service.ts'
 import { CommandBook } from './command-book.ts'
+import { CommandLearning } from './command-learning.ts'
 import { CommandWatch } from './command-watch.ts'
 import type { RedisContext } from './context.ts'
 import { holdsUpOthersMsMax } from './limits.ts'
 import { LoginRenewal } from './login-renewal.ts'
 import { ProvenSecrets } from '../proven-secrets.ts'
 import { ReadRouter } from './read-router.ts'
+import { Relocations } from './relocations.ts'
 import { RedisPoolMaker } from './pool-maker.ts'
 import { GroupSet, type ServerKind } from './server-group.ts'
 import { Session } from './session.ts'
+import { RedisSideNames } from './side-names.ts'
+import { SilentServers } from './silent-servers.ts'
 import { redisLegs, RedisSides } from './sides.ts'
 
 export interface RedisServiceOptions {
@@ -53,14 +57,13 @@ export interface RedisServiceOptions {
   readonly log: Log
   /** Shared by the services of a process; by default of its own. */
   readonly secrets?: Secrets
+  /** How names of sides are found; default: that of the system. */
+  readonly lookup?: LookupFunction
 }
 
 const sweepEveryMs = 1_000
 
 const tlsHandshakeByte = 0x16
-
-/** The server behind a side may be another one after a restart, but not after every connect. */
-const learnEveryMs = 10_000
 
 /** How long a client that was refused, or that never finishes its TLS handshake, may take. */
 const refusalMs = 5_000
@@ -82,6 +85,7 @@ class RedisService implements Service, RedisContext {
   readonly gate: Gate
   readonly groups: GroupSet
   readonly reads: ReadRouter
+  readonly relocations = new Relocations({ holdGate: () => this.#holdGate() })
   readonly proven: ProvenSecrets<string>
   readonly sessions = new Map<number, Session>()
   config: RedisServiceConfig
@@ -92,19 +96,19 @@ class RedisService implements Service, RedisContext {
   }
   readonly #sides: RedisSides
   readonly #renewal: LoginRenewal
+  readonly #silent: SilentServers
+  readonly #names: RedisSideNames
   readonly #pools: RedisPoolMaker
   readonly #tls: LegTls
   readonly #listener = new Listener((socket) => this.#accept(socket))
   readonly #drains = new Drains({ isDrained: () => this.#isDrained() })
   readonly #gateUse: GateUse
-  readonly #learntAtMs = new Map<Side, number>()
-  /** Sides that have a new server, whose commands have not been asked for. */
-  readonly #unlearnt = new Map<Side, ServerKind>()
+  readonly #learning: CommandLearning
   #nextId = 1
   #sweep: NodeJS.Timeout | null = null
   #isClosing = false
 
-  constructor({ name, config, route, clock, log, secrets }: RedisServiceOptions) {
+  constructor({ name, config, route, clock, log, secrets, lookup }: RedisServiceOptions) {
     this.name = name
     this.config = config
     this.route = route
@@ -144,6 +148,7 @@ class RedisService implements Service, RedisContext {
       flushes: this.flushes,
       secrets: secrets ?? new Secrets({ clock, log }),
       proven: this.proven,
+      lookup,
       factsOf: (request) => this.book.factsOf(request),
     })
     this.#pools = new RedisPoolMaker({
@@ -153,9 +158,21 @@ class RedisService implements Service, RedisContext {
       log,
       stats: this.stats,
       sides: this.#sides,
-      opened: (kind) => this.#opened(kind),
+      opened: (kind) => this.#learning.opened(kind),
+    })
+    this.#learning = new CommandLearning({
+      book: this.book,
+      primary: () => this.route.primary,
+      nowMs: () => this.clock.nowMs(),
+      ask: (kind) => this.#askCommands(kind),
+      failed: (side, thrown) => {
+        const { message, code } = toPontoonError(thrown)
+        log.debug({ service: name, side, code }, `its commands are not known: ${message}`)
+      },
     })
     this.#renewal = new LoginRenewal(this, (kind) => this.#sides.loginOptions(kind))
+    this.#silent = new SilentServers(this, (kind) => this.#sides.loginOptions(kind))
+    this.#names = new RedisSideNames(this, lookup)
     this.groups = new GroupSet(this, (kind, use) => this.#pools.make(kind, use))
   }
 
@@ -167,9 +184,10 @@ class RedisService implements Service, RedisContext {
   applyRoute(route: Route): void {
     const before = this.route
     this.route = route
-    this.#learnIfDue()
-    if (route.primary !== before.primary)
+    if (route.primary !== before.primary) {
+      this.#learning.primaryMoved()
       for (const session of this.sessions.values()) session.followRoute()
+    }
     if (route.reads > 0 && (before.reads === 0 || route.primary !== before.primary))
       this.reads.begin()
   }
@@ -195,13 +213,27 @@ class RedisService implements Service, RedisContext {
   }
 
   beginSwitch(reason: string): SwitchHold {
-    return this.#gateUse.beginSwitch(reason)
+    const hold = this.#gateUse.beginSwitch(reason)
+    return {
+      reason,
+      get isInForce() {
+        return hold.isInForce
+      },
+      drained: (waitMs) => hold.drained(waitMs),
+      release: (release) => this.relocations.after(() => hold.release(release)),
+    }
+  }
+
+  #holdGate(): (() => void) | null {
+    if (this.gate.keptBy === 'switch') return null
+    const hold = this.#gateUse.beginSwitch('clients follow the primary side')
+    return () => hold.release()
   }
 
   immovable(): readonly ClientSnapshot[] {
     const now = this.clock.nowMs()
     return [...this.sessions.values()]
-      .filter((session) => session.own?.isKept === true)
+      .filter((session) => session.own?.isKept === true && !session.canFollow)
       .map((session) => session.snapshot(now))
   }
 
@@ -360,38 +392,20 @@ class RedisService implements Service, RedisContext {
     return new Transport(secure, this.flushes, noHandler).startReading()
   }
 
-  /** A server was opened: it may be another one than before. */
-  #opened(kind: ServerKind): void {
-    this.#unlearnt.set(kind.side, kind)
-    this.#learnIfDue()
-  }
-
-  /** Asks the primary for its commands after new connections, now and then. */
-  #learnIfDue(): void {
-    const side = this.route.primary
-    const kind = this.#unlearnt.get(side)
-    const now = this.clock.nowMs()
-    if (kind === undefined || now - (this.#learntAtMs.get(side) ?? -Infinity) < learnEveryMs) return
-    this.#learntAtMs.set(side, now)
-    this.#unlearnt.delete(side)
-    this.#sides
-      .locate({ ...kind, version: null, database: 0 })
-      .then(askCommands)
-      .then((reply) => this.book.learn(commandTable(reply)))
-      .catch((thrown: unknown) => {
-        const { message, code } = toPontoonError(thrown)
-        this.log.debug({ service: this.name, side, code }, `its commands are not known: ${message}`)
-        this.#unlearnt.set(side, kind)
-      })
+  async #askCommands(kind: ServerKind): Promise<CommandTable> {
+    const login = await this.#sides.locate({ ...kind, version: null, database: 0 })
+    return commandTable(await askCommands(login))
   }
 
   #sweepOnce(): void {
     const now = this.clock.nowMs()
     const { slowReaderMs, loginTimeoutMs } = this.config.limits
     this.#tls.look()
+    this.#names.look()
     for (const group of this.groups.all()) group.sweep(now)
     this.groups.sweep()
-    this.#learnIfDue()
+    this.#silent.look()
+    this.#learning.look()
     for (const session of this.sessions.values()) {
       this.#renewal.look(session, now)
       const since = session.congestedSinceMs

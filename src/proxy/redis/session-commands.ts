@@ -4,7 +4,6 @@
  * server to know (does the database exist, does it speak RESP3) is found out by opening one. They
  * run when nothing is owed to the client, so that the answer comes in order.
  */
-import type { RespVersion } from '../../net/redis/login.ts'
 import { toPontoonError } from '../../shared/errors.ts'
 import { readArguments } from '../../wire/redis/arguments.ts'
 import { command, errorReply, okReply, resetReply } from '../../wire/redis/write.ts'
@@ -12,6 +11,7 @@ import { redisError } from './errors.ts'
 import { ClientCommands, isClientName, wrongName } from './client-commands.ts'
 import type { CommandRecord } from './command-book.ts'
 import { defaultUser, isRightPassword, redisUser } from './credentials.ts'
+import { readHello, type Hello } from './hello.ts'
 import type { Session } from './session.ts'
 
 const noAuth = errorReply('NOAUTH Authentication required.')
@@ -24,15 +24,9 @@ const noAuthHello = errorReply(
 
 const wrongPassword = errorReply('WRONGPASS invalid username-password pair or user is disabled.')
 
-const notInteger = errorReply('ERR value is not an integer or out of range')
+const resetRequest = command('RESET')
 
-/** What a HELLO asks for, or the error it gets. */
-interface Hello {
-  readonly version: RespVersion | null
-  readonly login: readonly [user: Buffer, password: Buffer] | null
-  readonly name: string | null
-  readonly error: Buffer | null
-}
+const notInteger = errorReply('ERR value is not an integer or out of range')
 
 /** What became of a password that the primary side was asked about. */
 interface Proof {
@@ -92,7 +86,7 @@ export class SessionCommands {
         this.#session.close()
         return true
       case 'reset':
-        return this.#reset()
+        return this.#reset(record)
     }
     if (this.#session.user === null) return this.#answer(noAuth)
     if (record.name === 'select') return this.#select(record, words)
@@ -127,7 +121,7 @@ export class SessionCommands {
       this.#refused = null
       if (refused?.user === name && refused.password.equals(password))
         return this.#answer(refused.refusal)
-      session.waitForProof(this.#prove(name, password))
+      session.waitFor(this.#prove(name, password))
       return false
     }
     // Nobody has to prove anything: a name that is listed goes out as configured for it.
@@ -148,11 +142,6 @@ export class SessionCommands {
     }
   }
 
-  /** The version that a HELLO asks for, null when it asks for none or wrongly. */
-  versionOf(bytes: Buffer, start: number, end: number): RespVersion | null {
-    return readHello(readArguments(bytes, start, end)).version
-  }
-
   #hello(record: CommandRecord, words: readonly Buffer[]): boolean {
     const hello = readHello(words)
     if (hello.error !== null) return this.#answer(hello.error)
@@ -168,8 +157,10 @@ export class SessionCommands {
     const version = hello.version ?? session.version
     if (session.own !== null) {
       const name = hello.name === null ? [] : ['SETNAME', hello.name]
-      session.own.sendFor(record, command('HELLO', String(version), ...name), () => {
-        session.version = version
+      const { own } = session
+      own.sendFor(record, command('HELLO', String(version), ...name), () => {
+        own.subscriber.speaks(version)
+        if (hello.name !== null) session.name = hello.name
       })
       return true
     }
@@ -213,7 +204,18 @@ export class SessionCommands {
     return this.#answer(okReply)
   }
 
-  #reset(): boolean {
+  /** A server of its own answers behind all that it has to say, and is closed then. */
+  #reset(record: CommandRecord): boolean {
+    const { own } = this.#session
+    if (own === null || own.relay.isRaw) {
+      this.#forget()
+      return this.#answer(resetReply)
+    }
+    own.sendFor(record, resetRequest, () => this.#forget())
+    return true
+  }
+
+  #forget(): void {
     const session = this.#session
     session.own?.abandon()
     session.database = 0
@@ -221,7 +223,6 @@ export class SessionCommands {
     session.name = ''
     session.user = this.checksLogins ? null : ''
     session.chooseGroups()
-    return this.#answer(resetReply)
   }
 
   #remember(): void {
@@ -237,30 +238,6 @@ export class SessionCommands {
     this.#before = null
     this.#session.chooseGroups()
   }
-}
-
-function readHello(words: readonly Buffer[]): Hello {
-  const nothing: Hello = { version: null, login: null, name: null, error: null }
-  const [, asked] = words
-  if (asked === undefined) return nothing
-  const text = asked.toString('latin1')
-  const wrong = (reply: string): Hello => ({ ...nothing, error: errorReply(reply) })
-  if (!/^-?\d{1,18}$/.test(text))
-    return wrong('ERR Protocol version is not an integer or out of range')
-  if (text !== '2' && text !== '3') return wrong('NOPROTO unsupported protocol version')
-  let hello: Hello = { ...nothing, version: text === '3' ? 3 : 2 }
-  for (let at = 2; at < words.length;) {
-    const option = words[at]?.toString('latin1').toUpperCase()
-    const [first, second] = [words[at + 1], words[at + 2]]
-    if (option === 'AUTH' && first !== undefined && second !== undefined) {
-      hello = { ...hello, login: [first, second] }
-      at += 3
-    } else if (option === 'SETNAME' && first !== undefined) {
-      hello = { ...hello, name: first.toString() }
-      at += 2
-    } else return wrong(`ERR Syntax error in HELLO option '${words[at]?.toString() ?? ''}'`)
-  }
-  return hello
 }
 
 /** The server's answer with the id that the client has here. */

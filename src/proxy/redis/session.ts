@@ -20,6 +20,7 @@ import type { RedisContext } from './context.ts'
 import { redisError } from './errors.ts'
 import { unreadBytesMax } from './limits.ts'
 import type { OwnServer } from './own-server.ts'
+import { Relocation } from './relocation.ts'
 import type { SideGroups } from './server-group.ts'
 import type { ServerRelay } from './server-relay.ts'
 import { Requests } from './requests.ts'
@@ -59,6 +60,8 @@ export class Session implements TransportHandler {
   /** The shared server of the replies outstanding, or of the last ones. */
   upstream: ServerRelay | null = null
   own: OwnServer | null = null
+  /** Follows the primary side. */
+  relocation: Relocation | null = null
   groups: SideGroups
   readonly openedAtMs: number
   lastCommandMs: number
@@ -208,23 +211,48 @@ export class Session implements TransportHandler {
     this.resume()
   }
 
+  /** It would follow the primary side with all that it has on a server of its own. */
+  get canFollow(): boolean {
+    const { own } = this
+    if (own === null || !own.canMove) return own === null
+    const { subscribers, ...config } = this.context.config
+    // The nodes of a cluster tell each other of messages, and nobody when that is done.
+    const isSafe = subscribers === 'move' && !config[own.relay.server.side].cluster
+    return isSafe || own.subscriber.subscriptions.size === 0
+  }
+
   /**
-   * The primary side is another one than that of its own server. What that holds of the client
-   * (a subscription, a WATCH, in pinned mode all of it) cannot come along, so at its next rest the
-   * client is closed, and comes back to the new one. A transaction or large command that is not
-   * whole would still be written to the old one and ends at once. True when it was closed.
+   * The primary side is another one than that of its own server. At its next rest the client gets a
+   * server there, with its subscriptions. What else its own holds of it (a WATCH, tracking) cannot
+   * come along: then it is closed, and comes back to the new side. A transaction or large command
+   * that is not whole would still be written to the old one and ends at once. True when it was closed.
    */
   followRoute(): boolean {
     const { own } = this
-    if (own === null || own.relay.server.side === this.context.route.primary) return false
-    if (this.outstanding > 0 && !own.mustFinish) return false
+    if (own === null) return false
+    if (own.relay.server.side === this.context.route.primary) {
+      this.relocation?.movedBack()
+      return false
+    }
+    if (this.relocation !== null || (this.outstanding > 0 && !own.mustFinish)) return false
+    if (this.canFollow) {
+      this.relocation = new Relocation(this, own)
+      this.context.relocations.begin(this.relocation)
+      return false
+    }
     const words = `the primary side has changed, this connection was held by ${own.reason}`
     this.fail(new PontoonError('SIDE_LEFT', words))
     return true
   }
 
-  waitForProof(proof: Promise<void>): void {
-    this.#wait.forProof(proof)
+  /** It has another server now, or none. */
+  relocated(): void {
+    this.relocation = null
+    this.#letGo()
+  }
+
+  waitFor(event: Promise<void>): void {
+    this.#wait.forEvent(event)
   }
 
   waitForShared(): void {
@@ -396,6 +424,7 @@ export class Session implements TransportHandler {
     this.#wait.leave()
     this.move('closed')
     this.requests.clear()
+    this.relocation?.cancel()
     this.own?.abandon()
     this.#letGo()
     this.client.end()
@@ -435,11 +464,11 @@ export class Session implements TransportHandler {
       address: this.address,
       state: this.clientState(),
       side: server?.side ?? null,
-      serverPid: server?.clientId === undefined ? null : Number(server.clientId),
+      serverPid: typeof server?.clientId === 'string' ? Number(server.clientId) : null,
       pinReason: this.pinReason,
       stateAgeMs: nowMs - this.#stateSinceMs,
-      work: '',
-      workAgeMs: nowMs - this.#stateSinceMs,
+      work: this.outstanding > 0 ? (this.lastRecord?.name ?? '') : (this.own?.work ?? ''),
+      workAgeMs: nowMs - this.lastCommandMs,
     }
   }
 

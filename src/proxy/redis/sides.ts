@@ -1,4 +1,5 @@
 /** Opens servers on the two sides of a service: endpoints, TLS and credentials in one place. */
+import type { LookupFunction } from 'node:net'
 import type { RedisServiceConfig, RedisSideConfig, ServerTlsConfig } from '../../config/schema.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
 import type { Endpoint } from '../../net/address.ts'
@@ -15,7 +16,7 @@ import type { Arguments } from '../../routing/redis/command-keys.ts'
 import { ClusterSide } from './cluster-side.ts'
 import { redisCredentials } from './credentials.ts'
 import type { ProvenSecrets } from '../proven-secrets.ts'
-import type { ServerKind } from './server-group.ts'
+import type { PoolUse, ServerKind } from './server-group.ts'
 
 /** TLS from the first byte; what else there is to say is of PostgreSQL. */
 function redisTls({ tls }: RedisSideConfig): ServerTlsConfig {
@@ -78,6 +79,8 @@ export interface RedisSidesParts {
   readonly secrets: Secrets
   readonly proven: ProvenSecrets<string>
   factsOf(request: Arguments): CommandFacts
+  /** Default: that of the system. */
+  readonly lookup?: LookupFunction | undefined
 }
 
 export class RedisSides {
@@ -93,7 +96,7 @@ export class RedisSides {
     const config = this.#parts.config()
     const { host, port, connectTimeoutMs } = config[side]
     return {
-      endpoint: { host, port },
+      endpoint: { host, port, lookup: this.#parts.lookup },
       tls: this.#parts.tls(side),
       ...redisCredentials(config, side, user, this.#parts),
       database,
@@ -118,20 +121,24 @@ export class RedisSides {
     return { ...options, endpoint: await guide.primary(), mustBePrimary: true }
   }
 
-  async open(kind: ServerKind, onLost: (server: RedisServer) => void): Promise<RedisServer> {
-    const loggedIn = await this.#login(kind)
+  async open(
+    kind: ServerKind,
+    use: PoolUse,
+    onLost: (server: RedisServer) => void,
+  ): Promise<RedisServer> {
+    const loggedIn = await this.#login(kind, use === 'own')
     const { clock, flushes } = this.#parts
     return new RedisServer(loggedIn, { side: kind.side, clock, flushes, onLost })
   }
 
-  async #login(kind: ServerKind): Promise<RedisLoggedIn> {
+  async #login(kind: ServerKind, mayBlock: boolean): Promise<RedisLoggedIn> {
     const cluster = this.#clusterOf(kind.side)
-    if (cluster === null) return redisLogin(await this.locate(kind))
+    if (cluster === null) return redisLogin({ ...(await this.locate(kind)), mayBlock })
     const { host, tls } = this.#parts.config()[kind.side]
     const names = { host, servername: tls.servername }
     return cluster.open((endpoint) => {
       const options = this.loginOptions(kind)
-      return { ...options, endpoint, tls: nodeTls(options.tls, names, endpoint.host) }
+      return { ...options, endpoint, tls: nodeTls(options.tls, names, endpoint.host), mayBlock }
     })
   }
 

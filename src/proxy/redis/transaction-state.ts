@@ -9,6 +9,8 @@ export class TransactionState {
   /** A MULTI was sent and not ended. */
   isOpen = false
   isWatching = false
+  /** A MULTI was sent that may be refused: what is sent behind it need not be queued. */
+  isInDoubt = false
   /** A MULTI was taken, and no EXEC or DISCARD since. */
   #isOpenThere = false
 
@@ -16,6 +18,7 @@ export class TransactionState {
     switch (name) {
       case 'multi':
         this.isOpen = true
+        this.isInDoubt = true
         break
       case 'watch':
         this.isWatching = true
@@ -40,8 +43,15 @@ export class TransactionState {
     return !isTaken
   }
 
+  /** A RESET has ended it. */
+  reset(): void {
+    this.isWatching = false
+    this.#isOpenThere = false
+  }
+
   /** Everything has been answered. */
   rest(): void {
     this.isOpen = this.#isOpenThere
+    this.isInDoubt = false
   }
 }

@@ -81,12 +81,24 @@ export function findKeys(
 export function mayBlock(facts: CommandFacts, request: Arguments): boolean {
   if (!facts.blocking) return false
   const begin = facts.keySpecs[0]?.begin
-  if (begin?.kind !== 'keyword') return true
-  for (let at = 1; at < request.count; at++) {
-    if (isWord(request, at, streams)) return false
-    if (isWord(request, at, block)) return true
+  return begin?.kind !== 'keyword' || blockTimeAt(request) > 0
+}
+
+/**
+ * Which argument of an XREAD or XREADGROUP is its time to wait, 0 for none. The options are read as
+ * the server does: a group or consumer may have the name of one.
+ */
+export function blockTimeAt(request: Arguments): number {
+  let found = 0
+  for (let at = 1; at < request.count && !isWord(request, at, streams); at++) {
+    if (isWord(request, at, group)) at += 2
+    else if (isWord(request, at, count)) at += 1
+    else if (isWord(request, at, block)) {
+      at += 1
+      found = at
+    }
   }
-  return false
+  return found
 }
 
 function findBySpec(spec: KeySpec, request: Arguments, keys: KeyList): void {
@@ -180,9 +192,11 @@ function findMigrateKeys(request: Arguments, keys: KeyList): void {
   keys.complete = false
 }
 
-const [streams, block, limit, get, by, store, auth, auth2, keysWord] = [
+const [streams, block, group, count, limit, get, by, store, auth, auth2, keysWord] = [
   Buffer.from('streams'),
   Buffer.from('block'),
+  Buffer.from('group'),
+  Buffer.from('count'),
   Buffer.from('limit'),
   Buffer.from('get'),
   Buffer.from('by'),

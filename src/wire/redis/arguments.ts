@@ -18,6 +18,12 @@ export function readArguments(bytes: Buffer, start: number, end: number): Buffer
   return words
 }
 
+/** The words of one whole request as it came, inline or not; none where its quotes do not match. */
+export function wordsOf(request: Buffer): readonly Buffer[] {
+  if (request[0] === marker.array) return readArguments(request, 0, request.length)
+  return splitInline(request) ?? []
+}
+
 /** One argument, without taking the others apart; null where the command has no such one. */
 export function readArgument(
   bytes: Buffer,

@@ -1,14 +1,19 @@
 /** A real cluster of six behind a connection for clients that know of none. */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import tap from 'tap'
 import type { RedisLoginOptions } from '../../../src/net/redis/login.ts'
 import { ClusterSide } from '../../../src/proxy/redis/cluster-side.ts'
 import { commandTable, factsOf } from '../../../src/routing/redis/command-table.ts'
+import { hashSlot } from '../../../src/routing/redis/hash-slot.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
 import { startRedisCluster } from '../../support/redis-topologies.ts'
-import { startRedisPontoon } from '../../support/redis-pontoon.ts'
+import type { RedisServer } from '../../support/redis.ts'
+import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { RedisWire } from '../../support/redis-wire.ts'
 import { itemsOf, RespError, textOf } from '../../support/resp.ts'
 import type { RespValue } from '../../support/resp.ts'
+import { until } from '../../support/until.ts'
 
 const cluster = await startRedisCluster()
 tap.teardown(() => cluster.stop())
@@ -140,15 +145,7 @@ await tap.test('waiting and messages', async (t) => {
 
 for (const mode of ['multiplexed', 'pinned'] as const) {
   await tap.test(`as the side of a service, ${mode}`, async (t) => {
-    const node = await nodeOf('any')
-    const source = { host: node.host, port: node.port, cluster: true }
-    const pontoon = await startRedisPontoon({
-      source: node,
-      target: { port: 1 },
-      mode,
-      config: { source },
-    })
-    t.teardown(() => pontoon.stop())
+    const pontoon = await serve(t, mode)
     const wire = await pontoon.client()
     const names = Array.from({ length: 50 }, (_, index) => `svc:${index}`)
     for (const name of names) wire.send('SET', name, name)
@@ -160,6 +157,7 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
     t.match(await refusal(wire, 'SINTER a b'), /^CROSSSLOT .*hash tag/)
     t.match(await refusal(wire, 'SELECT 1'), /cluster mode/)
     t.equal(await wire.call('GET', 'svc'), '1', 'the client goes on')
+    t.equal(await refusal(wire, "EVAL return{err='MY'} 0"), 'MY', 'however short an error is')
     const value = 'x'.repeat(1_000_000)
     await wire.call('SET', 'large', value)
     t.equal(await wire.call('GET', 'large'), value)
@@ -171,6 +169,42 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
     await wire.call('PUBLISH', 'news', 'hello')
     t.same(await other.value(), ['message', 'news', 'hello'])
     for (const one of [wire, other]) one.destroy()
+  })
+}
+
+for (const mode of ['multiplexed', 'pinned'] as const) {
+  await tap.test(`${mode}: a pause ends blocking commands of a cluster`, async (t) => {
+    const pontoon = await serve(t, mode)
+    // Slots of all three nodes.
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => `${mode}:${name}`)
+    const clients = await Promise.all(keys.map(() => pontoon.client()))
+    for (const [index, client] of clients.entries()) client.send('BLPOP', keys[index] ?? '', '0')
+    await untilBlocked(keys.length)
+    const report = await pontoon.service.pause(30_000, 5_000, 'a test')
+    t.same(report.waitingFor, [])
+    t.equal(await blockedThere(), 0)
+    const pusher = await (await serve(t, mode)).client()
+    for (const key of keys) await pusher.call('RPUSH', key, `for ${key}`)
+    for (const key of keys) t.equal(await pusher.call('LLEN', key), 1, 'nobody takes it meanwhile')
+    pontoon.service.resume()
+    for (const [index, client] of clients.entries()) {
+      const key = keys[index] ?? ''
+      t.same(await client.value(), [key, `for ${key}`])
+    }
+    for (const client of [...clients, pusher]) client.destroy()
+  })
+
+  await tap.test(`${mode}: XREAD of $ in a cluster sees what came in the pause`, async (t) => {
+    const pontoon = await serve(t, mode)
+    const client = await pontoon.client()
+    const pusher = await (await serve(t, mode)).client()
+    client.send('XREAD', 'BLOCK', '0', 'STREAMS', `stream:${mode}`, '$')
+    await untilBlocked(1)
+    t.equal((await pontoon.service.pause(30_000, 5_000, 'a test')).drained, true)
+    await pusher.call('XADD', `stream:${mode}`, '1-1', 'f', 'v')
+    pontoon.service.resume()
+    t.same(await client.value(), [[`stream:${mode}`, [['1-1', ['f', 'v']]]]])
+    for (const one of [client, pusher]) one.destroy()
   })
 }
 
@@ -197,6 +231,99 @@ await tap.test(
     t.equal(await wire.call('GET', '{mv}1'), 'after', 'by MOVED')
   },
 )
+
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await tap.test(`${mode}: a client ends with what it has on a node`, async (t) => {
+    const pontoon = await serve(t, mode)
+    const [listener, broken] = [await pontoon.client(), await pontoon.client()]
+    t.same(await listener.call('SUBSCRIBE', 'news'), ['subscribe', 'news', 1])
+    for (const node of cluster.nodes) await node.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await listener.untilClosed()
+    broken.raw('*1\r\n$x\r\n')
+    await broken.untilClosed()
+    await until(() => pontoon.ownServers() === 0, 'nobody has a server')
+  })
+
+await tap.test('what a pinned client makes of its connection holds on every node', async (t) => {
+  const pontoon = await serve(t, 'pinned')
+  for (const node of cluster.nodes)
+    await node.call('ACL', 'SETUSER', 'lean', 'on', '>secret', '~*', '&*', '+@all')
+  const names = Array.from({ length: 12 }, (_, index) => `hash:${index}`)
+  const [first, late] = [await pontoon.client(), await pontoon.client()]
+  const shapes = async (client: RedisWire): Promise<readonly string[]> => {
+    const all = await Promise.all(names.map((name) => client.call('HGETALL', name)))
+    return [...new Set(all.map((value) => (Array.isArray(value) ? 'array' : 'map')))]
+  }
+  for (const name of names) await first.call('HSET', name, 'field', name)
+  t.same(await shapes(first), ['array'])
+  // Its nodes are all open, those of the other one are not.
+  for (const client of [first, late]) {
+    const hello = client.call('HELLO', '3', 'SETNAME', 'shaped')
+    t.same(await shapes(client), ['map'], 'what is pipelined behind it comes behind it')
+    await hello
+    t.ok((await named('shaped')).every((line) => line.includes('resp=3')))
+    t.match(await refusal(client, 'AUTH lean wrong'), /^WRONGPASS/)
+    t.equal(await client.call('AUTH', 'lean', 'secret'), 'OK')
+    t.equal(await client.call('CLIENT', 'SETNAME', 'renamed'), 'OK')
+    t.ok((await named('renamed')).every((line) => /user=lean .*resp=3/.test(line)))
+    await client.call('CLIENT', 'SETNAME', 'known')
+  }
+  const third = await pontoon.client()
+  t.match(await refusal(third, 'AUTH lean wrong'), /^WRONGPASS/)
+  await third.call('HELLO', '3')
+  t.same(await shapes(third), ['map'])
+  t.equal(await first.call('RESET'), 'RESET')
+  t.same(await shapes(first), ['array'])
+})
+
+await tap.test('a resharding under writes: each is carried out once', async (t) => {
+  const [from, to] = cluster.primaries
+  if (from === undefined || to === undefined) throw new Error('no primaries')
+  const goes = 4
+  const slotsEach = 10
+  const names = Array.from({ length: 20_000 }, (_, index) => `count:${index}`)
+  // The lowest slots move first.
+  const movingIn = Array.from({ length: goes }, (_, go) =>
+    names.filter((name) => Math.floor(slotOf(name) / slotsEach) === go).slice(0, 5),
+  )
+  const staying = names.filter((name) => slotOf(name) >= goes * slotsEach).slice(0, 20)
+  const keys = [...movingIn.flat(), ...staying]
+  const pontoon = await serve(t, 'multiplexed')
+  const clients = await Promise.all(Array.from({ length: 4 }, () => pontoon.client()))
+  const state = { isOver: false }
+  const rounds = clients.map(() => 0)
+  const count = async (client: RedisWire, index: number): Promise<void> => {
+    while (!state.isOver) {
+      for (const key of keys) client.send('INCR', key)
+      for (const key of keys) {
+        const answer = await client.value(20_000)
+        if (typeof answer !== 'number') t.fail(`${key}: ${JSON.stringify(answer)}`)
+      }
+      rounds[index] = (rounds[index] ?? 0) + 1
+    }
+  }
+  /** However quick the resharding is: the second one to end has begun after it. */
+  const untilAnotherRound = (): Promise<void> => {
+    const before = [...rounds]
+    const isAnother = (): boolean => rounds.every((done, one) => done >= (before[one] ?? 0) + 2)
+    return until(isAnother, 'each client does another round')
+  }
+  const counting = Promise.all(clients.map(count))
+  await untilAnotherRound()
+  for (const moving of movingIn) {
+    await reshard(from, to, slotsEach)
+    for (const key of moving) await t.rejects(from.call('GET', key), /MOVED/, `${key} has moved`)
+    await untilAnotherRound()
+  }
+  const [inTheMiddle = ''] = staying.filter((name) => slotOf(name) < 5_000)
+  for await (const _ of moveSlot(from, to, inTheMiddle)) await untilAnotherRound()
+  state.isOver = true
+  await counting
+  const sum = rounds.reduce((all, one) => all + one, 0)
+  const [reader] = clients
+  for (const key of keys) t.equal(await reader?.call('GET', key), String(sum), key)
+  for (const client of clients) client.destroy()
+})
 
 await tap.test('a failover: reads and what was not sent wait for the new primary', async (t) => {
   const wire = await open()
@@ -251,6 +378,37 @@ async function open(from = side): Promise<RedisWire> {
   return wire
 }
 
+/** The cluster as the source of a service. */
+async function serve(
+  test: { teardown(end: () => Promise<void>): void },
+  mode: 'multiplexed' | 'pinned',
+): Promise<RedisPontoon> {
+  const node = await nodeOf('any')
+  const source = { host: node.host, port: node.port, cluster: true }
+  const pontoon = await startRedisPontoon({
+    source: node,
+    target: { port: 1 },
+    mode,
+    config: { source },
+  })
+  test.teardown(() => pontoon.stop())
+  return pontoon
+}
+
+function slotOf(key: string): number {
+  const bytes = Buffer.from(key)
+  return hashSlot(bytes, 0, bytes.length)
+}
+
+async function blockedThere(): Promise<number> {
+  const counts = await Promise.all(cluster.nodes.map((node) => node.info('blocked_clients')))
+  return counts.reduce((sum, count) => sum + Number(count), 0)
+}
+
+function untilBlocked(count: number): Promise<void> {
+  return until(async () => (await blockedThere()) === count, `${count} block`)
+}
+
 async function refusal(wire: RedisWire, line: string): Promise<string> {
   const value = await wire.ask(...line.split(' '))
   return value instanceof RespError ? value.message : `no error: ${JSON.stringify(value)}`
@@ -273,4 +431,37 @@ async function nodesFor(key: string) {
   const to = cluster.primaries.find((node) => node !== from && node.pid !== undefined)
   if (to === undefined) throw new Error('only one primary')
   return [from, to] as const
+}
+
+/** Moves the lowest slots of the one node to the other. */
+async function reshard(from: RedisServer, to: RedisServer, slots: number): Promise<void> {
+  const [fromId, toId] = [await from.call('CLUSTER', 'MYID'), await to.call('CLUSTER', 'MYID')]
+  const options = { from: textOf(fromId), to: textOf(toId), slots: String(slots) }
+  await promisify(execFile)('redis-cli', [
+    '--cluster',
+    'reshard',
+    `${from.host}:${from.port}`,
+    '--cluster-yes',
+    ...Object.entries(options).flatMap(([name, value]) => [`--cluster-${name}`, value]),
+  ])
+}
+
+/** Moves the slot of a key, and stops behind every step. */
+async function* moveSlot(from: RedisServer, to: RedisServer, key: string): AsyncGenerator<void> {
+  const slot = slotOf(key)
+  const [fromId, toId] = [await from.call('CLUSTER', 'MYID'), await to.call('CLUSTER', 'MYID')]
+  await to.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', textOf(fromId))
+  await from.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', textOf(toId))
+  yield
+  await from.call('MIGRATE', to.host, to.port, key, 0, 1_000)
+  yield
+  await to.call('CLUSTER', 'SETSLOT', slot, 'NODE', textOf(toId))
+  await from.call('CLUSTER', 'SETSLOT', slot, 'NODE', textOf(toId))
+  yield
+}
+
+/** What each primary says of the client of that name; '' where there is none. */
+async function named(name: string): Promise<readonly string[]> {
+  const lists = await Promise.all(cluster.primaries.map((node) => node.call('CLIENT', 'LIST')))
+  return lists.map((list) => textOf(list).match(new RegExp(` name=${name} .*`))?.[0] ?? '')
 }

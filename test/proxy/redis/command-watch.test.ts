@@ -41,6 +41,35 @@ await t.test('counts, hot keys, large values and slow commands', async (test) =>
   client.destroy()
 })
 
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await t.test(`${mode}: large replies of commands that were sampled`, async (test) => {
+    const measuring = await startRedisPontoon({ source: redis, mode })
+    test.teardown(() => measuring.stop())
+    await redis.call('SET', 'wide', 'x'.repeat(300_000))
+    await redis.call('RPUSH', 'long', ...Array.from({ length: 10_000 }, () => 'item number one'))
+    const client = await measuring.client()
+    // One in 128 is looked at: the last of each round.
+    const rounds = [
+      ['GET', 'wide'],
+      ['GET', 'narrow'],
+      ['LRANGE', 'long', '0', '-1'],
+    ]
+    for (const words of rounds) {
+      for (let at = 0; at < 126; at += 1) client.send('ECHO', 'x')
+      for (let at = 0; at < 2; at += 1) client.send(...words)
+      for (let at = 0; at < 128; at += 1) await client.value()
+    }
+    const { bigValues, hotKeys } = present(measuring.service.commands).snapshot()
+    test.match(bigValues, [
+      { command: 'get', key: 'wide', bytes: '$300000\r\n\r\n'.length + 300_000 },
+      { command: 'lrange', key: 'long' },
+    ])
+    test.equal(bigValues.length, 2)
+    test.equal(hotKeys.length, 3)
+    await redis.call('DEL', 'wide', 'long')
+    client.destroy()
+  })
+
 await t.test('the latest slow commands, the last one first', (test) => {
   const book = new CommandBook()
   const get = book.find(Buffer.from('get'), 0, 3)

@@ -42,17 +42,19 @@ await t.test(
   'what is kept on the old primary is listed, and closed with the move',
   async (test) => {
     const pontoon = await serve(test)
-    const [free, listener, watcher] = [
+    const [free, tracker, watcher] = [
       await pontoon.client(),
       await pontoon.client(),
       await pontoon.client(),
     ]
     await free.call('PING')
-    await listener.call('SUBSCRIBE', 'news')
+    await tracker.call('HELLO', 3)
+    await tracker.call('CLIENT', 'TRACKING', 'on')
+    await tracker.call('SUBSCRIBE', 'news')
     await watcher.call('WATCH', 'k')
     const listed = pontoon.service.clients(2).map(({ pinReason, side }) => [pinReason, side])
     test.same(listed, [
-      ['subscribe', 'source'],
+      ['client|tracking', 'source'],
       ['watch', 'source'],
     ])
     const hold = pontoon.service.beginSwitch('a test')
@@ -62,8 +64,8 @@ await t.test(
     moveTo(pontoon, 'target')
     const refused = await watcher.value()
     test.match(refused instanceof RespError ? refused.message : '', /^TRYAGAIN .*SIDE_LEFT/)
-    await Promise.all([watcher.untilClosed(), listener.untilClosed()])
-    test.equal(listener.unread.length, 0, 'nobody is told what he has not asked')
+    await Promise.all([watcher.untilClosed(), tracker.untilClosed()])
+    test.equal(tracker.unread.length, 0, 'nobody is told what he has not asked')
     hold.release()
     test.equal(await free.call('SET', 'where', 'target'), 'OK')
     test.equal(await target.call('GET', 'where'), 'target')

@@ -111,6 +111,12 @@ await t.test('blocking commands hold up nobody', async (test) => {
   test.equal(await third.call('XREAD', 'COUNT', '1', 'STREAMS', 'stream', '0'), null)
   test.equal(pontoon.service.stats.serversOpenedTotal, before, 'without BLOCK nothing blocks')
   third.destroy()
+
+  await other.call('XGROUP', 'CREATE', 'stream', 'streams', '$')
+  one.send('XREADGROUP', 'GROUP', 'streams', 'streams', 'BLOCK', '0', 'STREAMS', 'stream', '>')
+  await until(() => pontoon.ownServers() === 1, 'a group of that name blocks too')
+  await other.call('XADD', 'stream', '2-1', 'f', 'v')
+  test.same(await one.value(), [['stream', [['2-1', ['f', 'v']]]]])
   one.destroy()
   other.destroy()
 })

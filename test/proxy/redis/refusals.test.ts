@@ -7,7 +7,10 @@ import { RespError, RespPush, type RespValue } from '../../support/resp.ts'
 import { until } from '../../support/until.ts'
 
 const redis = await startRedis({
-  users: { lean: 'on >lean ~* &news -@all +subscribe +echo +select +get +ping|x' },
+  users: {
+    lean: 'on >lean ~* &news -@all +subscribe +echo +select +get +ping|x',
+    unary: 'on >unary ~* +@all -multi',
+  },
 })
 t.teardown(() => redis.stop())
 
@@ -109,6 +112,45 @@ for (const mode of modes) {
     await until(() => pontoon.ownServers() === 0, 'its server is free')
     await until(async () => (await redis.info('blocked_clients')) === '0', 'nobody waits')
     await client.untilClosed()
+  })
+
+  await t.test(`${mode}: behind a refused MULTI nothing blocks for who has left`, async (test) => {
+    const side = { host: redis.host, port: redis.port, user: 'unary', password: 'unary' }
+    const all = await serve(test, { mode })
+    const unary = await serve(test, { mode, config: { source: side } })
+    const isBlocked = (count: number) => async (): Promise<boolean> =>
+      (await redis.info('blocked_clients')) === String(count)
+    for (const [pontoon, multi] of [[all, 'MULTI x'] as const, [unary, 'MULTI'] as const])
+      for (const when of ['at once', 'later'])
+        for (const lines of [
+          [multi, 'BLPOP left 0'],
+          [multi, 'MULTI x', 'SET k 1', 'WAIT 1 0'],
+        ]) {
+          const client = await pontoon.client()
+          client.raw(`${lines.join('\r\n')}\r\n`)
+          if (when === 'later') await until(isBlocked(1), `${lines.join()} blocks`)
+          client.socket.end()
+          await client.untilClosed()
+          await until(isBlocked(0), `nobody blocks: ${lines.join()}, ${when}`)
+          await until(() => pontoon.ownServers() === 0, 'its server is gone')
+        }
+    await redis.call('RPUSH', 'left', 'x')
+    test.equal(await redis.call('LPOP', 'left'), 'x', 'nobody has taken it')
+  })
+
+  await t.test(`${mode}: a pause ends what blocks behind a refused MULTI`, async (test) => {
+    const pontoon = await serve(test, { mode })
+    const client = await pontoon.client()
+    client.raw('MULTI x\r\nBLPOP refused 0\r\n')
+    await until(async () => (await redis.info('blocked_clients')) === '1', 'it blocks')
+    test.equal((await pontoon.service.pause(30_000, 5_000, 'a test')).drained, true)
+    await redis.call('RPUSH', 'refused', 'x')
+    pontoon.service.resume()
+    test.match(words(await client.value()), /wrong number of arguments/)
+    test.same(await client.value(), ['refused', 'x'])
+    client.raw('MULTI\r\nBLPOP refused 0\r\nEXEC\r\n')
+    for (const expected of ['OK', 'QUEUED', [null]]) test.same(await client.value(), expected)
+    client.destroy()
   })
 
   await t.test(`${mode}: XREAD of $ sees what came in a pause that ended it`, async (test) => {

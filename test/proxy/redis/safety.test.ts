@@ -1,5 +1,6 @@
 /** What must not go wrong when servers fail, pauses come or routes change in the middle of something. */
 import t from 'tap'
+import { systemClock } from '../../../src/shared/clock.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRelay } from '../../support/relay.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -186,16 +187,23 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
 }
 
 await t.test('a write that took long is fresh from its reply on', async (test) => {
+  let aheadMs = 0
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + aheadMs }
   const pontoon = await serve(test, {
+    clock,
     route: { reads: 100 },
-    config: { route: { readAfterWriteMs: 500 } },
+    config: { route: { readAfterWriteMs: 10_000 } },
   })
   await target.call('SET', 'fresh', 'old')
   const client = await pontoon.client()
+  aheadMs += 11_000
   await until(async () => (await client.call('GET', 'fresh')) === 'old', 'it is warm')
   source.pause()
-  setTimeout(() => source.resume(), 1_000)
-  await client.call('SET', 'fresh', 'new')
+  client.send('SET', 'fresh', 'new')
+  await until(() => pontoon.service.snapshot().clients.active === 1, 'it is under way')
+  aheadMs += 11_000
+  source.resume()
+  test.equal(await client.value(), 'OK')
   test.equal(await client.call('GET', 'fresh'), 'new')
   client.destroy()
 })

@@ -3,6 +3,7 @@ import t from 'tap'
 import { present, until } from '../../support/pontoon.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import type { RedisWire } from '../../support/redis-wire.ts'
+import { startRelay } from '../../support/relay.ts'
 import { startRedis } from '../../support/redis.ts'
 import { RespError, textOf } from '../../support/resp.ts'
 
@@ -158,6 +159,40 @@ await t.test('a lost server: one error for each command that was not answered', 
   test.equal(await other.call('GET', 'k'), 'again')
   test.equal(present(pontoon.service.stats.ownErrors.get('SERVER_LOST')), 2)
   for (const client of [one, other]) client.destroy()
+})
+
+await t.test('links cut in the middle of pipelines: nothing is done twice', async (test) => {
+  const relay = await startRelay({ to: target })
+  test.teardown(() => relay.close())
+  const pontoon = await serve(test, { source: relay, pool: { holdMs: 20_000 } })
+  const clients = await Promise.all(Array.from({ length: 6 }, () => pontoon.client()))
+  await Promise.all(clients.map((client) => client.call('PING')))
+  const calls = 3_000
+  let unknownEver = 0
+  const count = async (client: RedisWire, index: number): Promise<void> => {
+    const key = `cut:${index}`
+    let [done, unknown, last] = [0, 0, 0]
+    for (let sent = 0; sent < calls; sent += 100) {
+      for (let at = 0; at < 100; at += 1) client.send('INCR', key)
+      for (let at = 0; at < 100; at += 1) {
+        const answer = await client.value(20_000)
+        if (typeof answer === 'number') {
+          if (answer <= last || answer > done + unknown + 1) test.fail(`${key}: ${answer}`)
+          last = answer
+          done += 1
+        } else if (answer instanceof RespError && answer.message.startsWith('ERR')) unknown += 1
+        else test.match(answer instanceof RespError ? answer.message : '', /^TRYAGAIN/)
+      }
+    }
+    const value = Number(await target.call('GET', key))
+    test.ok(value >= done && value <= done + unknown, `${done} done, ${unknown} unknown: ${value}`)
+    unknownEver += unknown
+  }
+  const cutting = setInterval(() => relay.cut(), 60)
+  await Promise.all(clients.map(count))
+  clearInterval(cutting)
+  test.ok(unknownEver > 0, 'something was cut')
+  for (const client of clients) client.destroy()
 })
 
 await t.test('reads of a share of the key space come from the target', async (test) => {

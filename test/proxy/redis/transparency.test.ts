@@ -24,8 +24,8 @@ const notPlayed: Readonly<Record<string, string>> = {
   save: 'writes to disk',
   bgsave: 'writes to disk',
   bgrewriteaof: 'writes to disk',
-  sync: 'turns the connection into a replica’s; psync.test has it',
-  psync: 'turns the connection into a replica’s',
+  sync: 'turns the connection into a replica’s, as psync',
+  psync: 'turns the connection into a replica’s; psync.test.ts has it',
 }
 
 await tap.test('the corpus holds every command that the server knows', async (t) => {

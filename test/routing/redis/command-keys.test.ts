@@ -82,11 +82,19 @@ await tap.test('what may wait', async (t) => {
     'BLPOP a 0',
     'XREAD BLOCK 0 STREAMS a $',
     'XREADGROUP GROUP g c BLOCK 1 STREAMS a >',
+    'XREADGROUP GROUP streams c BLOCK 1 STREAMS a >',
+    'XREADGROUP GROUP g streams NOACK BLOCK 1 STREAMS a >',
+    'XREADGROUP BLOCK 1 GROUP g streams STREAMS a >',
     'WAIT 1 0',
   ]
   for (const line of lines) t.ok(waits(line), line)
-  for (const line of ['XREAD STREAMS block 0', 'XREAD COUNT 1 STREAMS a 0', 'LPOP a'])
-    t.notOk(waits(line), line)
+  const others = [
+    'XREAD STREAMS block 0',
+    'XREAD COUNT 1 STREAMS a 0',
+    'XREADGROUP GROUP block block STREAMS a >',
+    'LPOP a',
+  ]
+  for (const line of others) t.notOk(waits(line), line)
 })
 
 await tap.test('hash slots are those of the server', async (t) => {

@@ -1,0 +1,113 @@
+/**
+ * What a client of a server of its own listens to: subscriptions of both versions of the protocol,
+ * MONITOR. It knows what may be sent meanwhile, and by what replies are told from messages: RESP2 is
+ * counted (listener.ts), RESP3 has pushes and a confirmation (confirmation.ts).
+ */
+import type { RespVersion } from '../../net/redis/login.ts'
+import type { CommandRecord } from './command-book.ts'
+import { Confirmation } from './confirmation.ts'
+import { Listener } from './listener.ts'
+import type { ServerRelay } from './server-relay.ts'
+import type { Session } from './session.ts'
+import type { Subscriptions } from './subscriptions.ts'
+
+/** Their replies are pushes in RESP3, and one per channel in RESP2. */
+const subscribing = /^[ps]?(?:un)?subscribe$/
+
+/** After these the server speaks unasked, or does not answer, so that nothing can be counted. */
+const uncounted = /^(?:monitor|client\|reply)$/
+
+/** After these nothing is framed. */
+const raw = /^p?sync$/
+
+/** `other`: it listens to nothing any more, so it is looked at like every command. */
+export type Listening = 'send' | 'wait' | 'other'
+
+export class Subscriber {
+  readonly subscriptions: Subscriptions
+  readonly confirmation = new Confirmation()
+  readonly #session: Session
+  readonly #relay: ServerRelay
+
+  /** On a server that has `subscriptions` already. */
+  constructor(session: Session, relay: ServerRelay, subscriptions: Subscriptions) {
+    this.#session = session
+    this.#relay = relay
+    this.subscriptions = subscriptions
+    if (subscriptions.size > 0 && session.version === 2) this.#listen(true)
+  }
+
+  /** What is sent is owed a reply that will be recognised. */
+  get isCounting(): boolean {
+    return !this.#relay.isRaw && this.#relay.listener?.isCounted !== false
+  }
+
+  /** In a cluster what comes behind it may be for another node, which would answer sooner. */
+  get mustBeConfirmed(): boolean {
+    return this.confirmation.isDue && this.#relay.server.address === null
+  }
+
+  isSubscription({ name }: CommandRecord): boolean {
+    return subscribing.test(name)
+  }
+
+  /** A command that begins it, with everything before it answered. */
+  begin(record: CommandRecord, argumentCount: number): void {
+    if (raw.test(record.name)) this.#relay.isRaw = true
+    else if (uncounted.test(record.name)) this.#listen(false)
+    else if (!this.isSubscription(record)) return
+    else if (this.#session.version === 3) this.confirmation.begin(record)
+    else this.#listen(true).sent(record.name, argumentCount)
+  }
+
+  /** An EXEC has begun it. A subscription to several channels says more than one thing in there. */
+  beginAtExec(): void {
+    this.#listen(false)
+  }
+
+  /** A command while it listens in RESP2, or to what cannot be counted. */
+  accept(record: CommandRecord, argumentCount: number): Listening {
+    const { listener } = this.#relay
+    const { outstanding } = this.#session
+    const isSubscription = this.isSubscription(record)
+    const isCounted = listener?.isCounted === true
+    // A subscriber may do nothing else, and whether he still is one the replies will tell.
+    const mayFollow = isCounted && (isSubscription || record.name === 'ping')
+    if (!mayFollow && outstanding > 0) return 'wait'
+    if (!isCounted) return 'send'
+    if (!isSubscription && outstanding === 0 && this.subscriptions.size === 0) {
+      this.#relay.listener = null
+      return 'other'
+    }
+    listener.sent(record.name, isSubscription ? argumentCount : 1)
+    return 'send'
+  }
+
+  /** From now on. Subscribers of RESP2 get no pushes. */
+  speaks(version: RespVersion): void {
+    this.#session.version = version
+    if (version === 2 && this.subscriptions.size > 0) this.#listen(true)
+  }
+
+  /**
+   * A single reply. Where others cannot be counted, that of RESET is the one that can be told from
+   * everything else.
+   */
+  expect(record: CommandRecord): void {
+    this.#relay.listener?.sent(record.name, 1)
+    this.#session.expect(this.#relay, record, this.#session.context.clock.nowMs())
+  }
+
+  /** A RESET has ended it. */
+  end(): void {
+    this.#session.version = 2
+    this.subscriptions.clear()
+    if (!this.isCounting) this.#relay.listener = null
+  }
+
+  #listen(isCounted: boolean): Listener {
+    const listener = new Listener(this.subscriptions, isCounted)
+    this.#relay.listener = listener
+    return listener
+  }
+}
