@@ -68,8 +68,11 @@ export interface PoolOptions {
   readonly random?: () => number
 }
 
-/** Connections being opened at once, so that a cold start does not storm the database. */
+/** Connections being opened at once, so that a cold start does not storm the server. */
 export const connectingMax = 10
+
+/** The same while somebody is in a hurry: well within the queue in which a server listens (511). */
+export const hurriedConnectingMax = 200
 
 /** Idle servers asked for a sign of life at once, unless the host is suspect. */
 export const probesMax = 4

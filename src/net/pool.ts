@@ -10,17 +10,9 @@
 import { assert } from '../shared/assert.ts'
 import type { Clock } from '../shared/clock.ts'
 import { PontoonError, toPontoonError } from '../shared/errors.ts'
+import { ConnectPace } from './connect-pace.ts'
 import { PoolQueue, refuseSoon } from './pool-queue.ts'
-import {
-  backgroundRetryMs,
-  connectingMax,
-  lifetimeJitter,
-  passing,
-  probesMax,
-  retryAfterMs,
-  shortLifeMs,
-  yieldAfterMs,
-} from './pool-rules.ts'
+import { lifetimeJitter, passing, probesMax, retryAfterMs, yieldAfterMs } from './pool-rules.ts'
 import type { CloseReason, Poolable, PoolLimits, PoolOptions, PoolWaiter } from './pool-rules.ts'
 import type { CappedPool } from './server-cap.ts'
 
@@ -47,7 +39,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
   readonly #queue = new PoolQueue<Server>()
   #outCount = 0
   #probingCount = 0
-  #connecting = 0
+  readonly #pace = new ConnectPace()
   #generation = 0
   #closed = false
   #retryTimer: NodeJS.Timeout | null = null
@@ -55,11 +47,6 @@ export class Pool<Server extends Poolable> implements CappedPool {
   #warmCount = 0
   /** Why the last attempt to connect failed; null once a server has been had again. */
   #failure: PontoonError | null = null
-  #failuresInRow = 0
-  /** Servers in a row that were lost as soon as they were there. */
-  #shortLives = 0
-  /** Attempts that nobody waits for are made from here on (clock milliseconds). */
-  #backgroundAtMs = 0
 
   constructor(
     open: () => Promise<Server>,
@@ -92,7 +79,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
   }
 
   get connectingCount(): number {
-    return this.#connecting
+    return this.#pace.underWay
   }
 
   get waitingCount(): number {
@@ -107,7 +94,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
 
   /** It holds nothing and nobody wants anything of it. */
   get isEmpty(): boolean {
-    return this.#members.size + this.#connecting + this.#queue.size === 0
+    return this.#members.size + this.#pace.underWay + this.#queue.size === 0
   }
 
   /** Every server that is open, for whoever shows or checks them. */
@@ -176,6 +163,11 @@ export class Pool<Server extends Poolable> implements CappedPool {
     return leave
   }
 
+  /** Who waits now is in a hurry, until he calls what this returns (connect-pace.ts). */
+  hurry(): () => void {
+    return this.#pace.hurry()
+  }
+
   /** Gives a server back. It goes to the first who waits, or rests. */
   give(server: Server): void {
     const member = this.#members.get(server)
@@ -199,16 +191,8 @@ export class Pool<Server extends Poolable> implements CappedPool {
     else if (member.state === 'probing') this.#probingCount -= 1
     else if (this.#idle.includes(member)) this.#idle.splice(this.#idle.indexOf(member), 1)
     this.#forget(member, 'lost')
-    this.#noteLife(server.openedAtMs)
+    this.#pace.lost(server.openedAtMs, this.#clock.nowMs())
     this.#grow()
-  }
-
-  /** What logs in and dies at once is not opened again and again while nobody waits for it. */
-  #noteLife(openedAtMs: number): void {
-    const now = this.#clock.nowMs()
-    this.#shortLives = now - openedAtMs < shortLifeMs ? this.#shortLives + 1 : 0
-    if (this.#shortLives === 0) return
-    this.#backgroundAtMs = now + backgroundRetryMs('SERVER_LOST', this.#shortLives)
   }
 
   /** Closes idle servers now, the others when they come back. */
@@ -254,8 +238,8 @@ export class Pool<Server extends Poolable> implements CappedPool {
     this.#probe(now, probesMax)
     this.#grow()
     // A way back up, also when nobody waits because there is another way for them.
-    const mayTry = this.#connecting === 0 && this.#retryTimer === null && !this.#closed
-    if (this.isDown && mayTry && now >= this.#backgroundAtMs && this.#hasRoom()) this.#openOne()
+    const mayTry = this.#pace.underWay === 0 && this.#retryTimer === null && !this.#closed
+    if (this.isDown && mayTry && this.#pace.mayUnasked(now) && this.#hasRoom()) this.#openOne()
   }
 
   /** Refuses those who wait and closes what rests; servers that are out close when given back. */
@@ -412,9 +396,9 @@ export class Pool<Server extends Poolable> implements CappedPool {
   #grow(): void {
     if (this.#closed || this.#retryTimer !== null) return
     for (;;) {
-      const total = this.#members.size + this.#connecting
-      if (total >= this.#limits.size || this.#connecting >= connectingMax) return
-      if (this.#queue.size <= this.#connecting && !this.#wantsMore(total)) return
+      const total = this.#members.size + this.#pace.underWay
+      if (total >= this.#limits.size || this.#pace.isFull) return
+      if (this.#queue.size <= this.#pace.underWay && !this.#wantsMore(total)) return
       if (!this.#hasRoom()) return
       this.#openOne()
     }
@@ -422,7 +406,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
 
   #wantsMore(total: number): boolean {
     if (total < this.#warmCount) return true
-    return total < this.#limits.minSize && this.#clock.nowMs() >= this.#backgroundAtMs
+    return total < this.#limits.minSize && this.#pace.mayUnasked(this.#clock.nowMs())
   }
 
   #hasRoom(): boolean {
@@ -430,7 +414,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
   }
 
   #openOne(): void {
-    this.#connecting += 1
+    this.#pace.begun()
     for (const cap of this.#options.caps ?? []) cap.take(this)
     void this.#connect()
   }
@@ -442,15 +426,12 @@ export class Pool<Server extends Poolable> implements CappedPool {
     try {
       server = await this.#open()
     } catch (thrown) {
-      this.#connecting -= 1
       this.#connectFailed(toPontoonError(thrown, 'CONNECT_FAILED'))
       return
     }
     const now = this.#clock.nowMs()
-    this.#connecting -= 1
+    this.#pace.succeeded()
     this.#failure = null
-    this.#failuresInRow = 0
-    if (this.#shortLives === 0) this.#backgroundAtMs = 0
     const random = this.#options.random ?? Math.random
     this.#members.set(server, {
       server,
@@ -473,12 +454,11 @@ export class Pool<Server extends Poolable> implements CappedPool {
     const now = this.#clock.nowMs()
     const isNew = this.#failure?.code !== error.code
     this.#failure = error
-    this.#failuresInRow += 1
-    this.#backgroundAtMs = now + backgroundRetryMs(error.code, this.#failuresInRow)
+    this.#pace.failed(error.code, now)
     for (const cap of this.#options.caps ?? []) cap.free()
     this.#options.observer?.openFailed(error, isNew)
     if (error.code === 'CONNECT_TIMEOUT') this.suspect()
-    if (this.#members.size === 0 && this.#connecting === 0) {
+    if (this.#members.size === 0 && this.#pace.underWay === 0) {
       const { holdMs } = this.#limits
       this.#queue.refuse(
         error,

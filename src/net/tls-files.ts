@@ -11,9 +11,10 @@ import { PontoonError, toPontoonError } from '../shared/errors.ts'
 import type { Log } from '../shared/log.ts'
 import { systemErrorCode } from '../shared/system-error.ts'
 
-/** Made from files; `expiresMs` is when the certificate that we show ends, null without one. */
+/** Made from files, with the dates of the certificate that we show; null without one. */
 export interface FromFiles<Made> {
   readonly made: Made
+  readonly validFromMs: number | null
   readonly expiresMs: number | null
 }
 
@@ -75,7 +76,7 @@ export class TlsFiles<Made> {
     }
     try {
       const next = this.#options.make()
-      this.#refuseExpired(next)
+      this.#refuseUntimely(next)
       this.#current = next
       this.#identity = identity
       this.#failedIdentity = ''
@@ -96,13 +97,23 @@ export class TlsFiles<Made> {
     this.#options.log.error({ code, error: message }, `${problem}; the ones before stay in use`)
   }
 
-  /** One that has ended is no improvement on one that has not. */
-  #refuseExpired({ expiresMs }: FromFiles<Made>): void {
+  /**
+   * One that has ended, or is yet to begin, is no improvement on one that is good now. It is looked
+   * at again each time, so that it is taken when its time has come.
+   */
+  #refuseUntimely(next: FromFiles<Made>): void {
     const nowMs = this.#options.clock.wallMs()
-    const before = this.#current.expiresMs
-    if (expiresMs === null || expiresMs > nowMs || before === null || before <= nowMs) return
-    throw new PontoonError('CONFIG_INVALID', 'the new certificate has expired already')
+    const wrong = untimely(next, nowMs)
+    if (wrong === null || untimely(this.#current, nowMs) !== null) return
+    throw new PontoonError('CONFIG_INVALID', `the new certificate ${wrong}`)
   }
+}
+
+/** What is wrong with the dates; null when nothing is. */
+function untimely({ validFromMs, expiresMs }: FromFiles<unknown>, nowMs: number): string | null {
+  if (expiresMs !== null && expiresMs <= nowMs) return 'has expired already'
+  if (validFromMs === null || validFromMs <= nowMs) return null
+  return `is not valid before ${new Date(validFromMs).toUTCString()}`
 }
 
 function identityOf(files: readonly string[]): string {

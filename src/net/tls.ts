@@ -3,6 +3,7 @@
  * leg. Contexts are made when the configuration or its files change (tls-files.ts), not per
  * connection.
  */
+import { constants } from 'node:crypto'
 import type { Socket } from 'node:net'
 import {
   createSecureContext,
@@ -41,7 +42,7 @@ export function serverTls(config: ServerTlsConfig, host: string): FromFiles<Serv
     ...(config.negotiation === 'direct' ? { ALPNProtocols: [alpnProtocol] } : {}),
   }
   const { mode, negotiation, channelBinding } = config
-  return { made: { mode, negotiation, channelBinding, options }, expiresMs: pair.expiresMs }
+  return { made: { mode, negotiation, channelBinding, options }, ...pair.dates }
 }
 
 /**
@@ -84,15 +85,21 @@ export interface ClientTls {
   readonly asksForCertificate: boolean
 }
 
-/** Null when clients may not use TLS. Throws CONFIG_INVALID when a file cannot be used. */
+/**
+ * Null when clients may not use TLS. Who must show a certificate shows it each time, as to the
+ * server itself: OpenSSL breaks off the handshake of who comes back with a ticket instead. Throws
+ * CONFIG_INVALID when a file cannot be used.
+ */
 export function clientTls(config: ClientTlsConfig): FromFiles<ClientTls | null> {
   if (config.mode === 'disable' || config.cert === undefined || config.key === undefined)
-    return { made: null, expiresMs: null }
-  const { pem, expiresMs } = pairOf(config)
+    return { made: null, ...noDates }
+  const { pem, dates } = pairOf(config)
   const { clientCa } = config
   const asksForCertificate = clientCa !== undefined
-  const ca = asksForCertificate ? { ca: readAuthorities(clientCa) } : {}
-  return { made: { context: context({ ...pem, ...ca }), asksForCertificate }, expiresMs }
+  const ca = asksForCertificate
+    ? { ca: readAuthorities(clientCa), secureOptions: constants.SSL_OP_NO_TICKET }
+    : {}
+  return { made: { context: context({ ...pem, ...ca }), asksForCertificate }, ...dates }
 }
 
 /** Files that `clientTls` reads. */
@@ -100,14 +107,20 @@ export function clientTlsFiles({ mode, cert, key, clientCa }: ClientTlsConfig): 
   return mode === 'disable' ? [] : present([cert, key, clientCa])
 }
 
+type Dates = Pick<FromFiles<unknown>, 'validFromMs' | 'expiresMs'>
+
+const noDates: Dates = { validFromMs: null, expiresMs: null }
+
 /** The certificate that we show, with its key. */
 function pairOf({ cert, key }: { cert?: string | undefined; key?: string | undefined }): {
   readonly pem: { readonly cert?: Buffer; readonly key?: Buffer }
-  readonly expiresMs: number | null
+  readonly dates: Dates
 } {
-  if (cert === undefined || key === undefined) return { pem: {}, expiresMs: null }
+  if (cert === undefined || key === undefined) return { pem: {}, dates: noDates }
   const pem = { cert: readPem(cert), key: readPem(key) }
-  return { pem, expiresMs: Date.parse(firstCertificate(cert, pem.cert).validTo) }
+  const { validFrom, validTo } = firstCertificate(cert, pem.cert)
+  const dates = { validFromMs: Date.parse(validFrom), expiresMs: Date.parse(validTo) }
+  return { pem, dates }
 }
 
 function readAuthorities(file: string): Buffer {
@@ -134,7 +147,7 @@ export function upgradeToServer(
       reject(
         new PontoonError(
           'CONNECT_TIMEOUT',
-          `${name} did not finish the TLS handshake within ${timeoutMs} ms`,
+          `${name} did not finish the TLS handshake within ${Math.round(timeoutMs)} ms`,
         ),
       )
     }, timeoutMs)
@@ -155,13 +168,18 @@ export interface ClientHandshake {
   readonly alpn?: string
   /** What was read of the handshake already. */
   readonly early?: Buffer
+  /**
+   * Is told ahead of all that the client says why its certificate does not verify, and has to
+   * refuse it; without this the connection is closed.
+   */
+  readonly onUnverified?: (error: Error) => void
 }
 
 /** Answers a client's handshake on an accepted socket. */
 export function upgradeToClient(
   carrier: Carrier,
   { context: secureContext, asksForCertificate: requestCert }: ClientTls,
-  { alpn, early }: ClientHandshake = {},
+  { alpn, early, onUnverified }: ClientHandshake = {},
 ): TLSSocket {
   const socket = nodeSocketOf(carrier)
   if (early !== undefined) {
@@ -176,7 +194,8 @@ export function upgradeToClient(
     rejectUnauthorized: requestCert,
     ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
   })
-  if (requestCert) secure.once('secure', () => refuseUnverified(secure))
+  const refuse = onUnverified ?? ((error): unknown => secure.destroy(error))
+  if (requestCert) secure.once('secure', () => refuseUnverified(secure, refuse))
   return secure
 }
 
@@ -184,10 +203,12 @@ export function upgradeToClient(
  * A missing certificate ends the handshake, but one that does not verify passes: on a server
  * socket only node:tls's own Server looks at the result.
  */
-function refuseUnverified(secure: TLSSocket & { readonly ssl?: TlsHandle }): void {
-  const { ssl } = secure
+function refuseUnverified(
+  { ssl }: TLSSocket & { readonly ssl?: TlsHandle },
+  refuse: (error: Error) => void,
+): void {
   const error = ssl === undefined ? new Error('no TLS state') : ssl.verifyError()
-  if (error) secure.destroy(error)
+  if (error) refuse(error)
 }
 
 /** What TLSSocket keeps of its handshake; documented nowhere, used by node:tls's Server. */

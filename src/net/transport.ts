@@ -39,14 +39,20 @@ export const congestedBytes = 256 * 1024
 const lingerMs = 5_000
 const lingersMax = 60
 
+/** How long the last words of a peer that takes nothing any more are waited for. */
+const lastWordsMs = 1_000
+
 /** Writes up to this size are put together in one buffer that all transports use in turn. */
 const scratchBytes = 16 * 1024
 
 let scratch = Buffer.allocUnsafeSlow(scratchBytes)
 
-/** Its beginnings of up to this many bytes are kept by their length: a view a write adds up. */
+/**
+ * Its beginnings of up to this many bytes are kept by their length: a view a write adds up. All
+ * places are filled from the start: an array that grows by leaps is slow to read.
+ */
 const viewBytesMax = 1_024
-let views: (Buffer | undefined)[] = []
+const views = Array.from<Buffer | undefined>({ length: viewBytesMax + 1 })
 
 function scratchView(length: number): Buffer {
   if (length > viewBytesMax) return scratch.subarray(0, length)
@@ -57,7 +63,7 @@ function scratchView(length: number): Buffer {
 /** The kernel did not take all of it: it is in use until it has. */
 function replaceScratch(): void {
   scratch = Buffer.allocUnsafeSlow(scratchBytes)
-  views = []
+  views.fill(undefined)
 }
 
 export class Transport {
@@ -84,6 +90,7 @@ export class Transport {
   #isPaused = false
   #isCongested = false
   #endAfterFlush = false
+  #cannotWrite = false
   #lastError: Error | null = null
   #lingerTimer: NodeJS.Timeout | undefined
   readonly #onWritten = (error: Error | null): void => this.#written(error)
@@ -105,6 +112,7 @@ export class Transport {
     socket.on('close', () => {
       if (this.#closed) return
       this.#closed = true
+      clearTimeout(this.#lingerTimer)
       this.handler.onClosed(this.#lastError)
     })
     if (socket instanceof Socket) socket.allowHalfOpen = true
@@ -164,7 +172,7 @@ export class Transport {
 
   /** Takes what is sent: neither closed nor about to be, by us or by the peer. */
   get isOpen(): boolean {
-    return !this.#closed && !this.#isEnding && !this.socket.destroyed
+    return !this.#closed && !this.#isEnding && !this.#cannotWrite && !this.socket.destroyed
   }
 
   get isPaused(): boolean {
@@ -226,7 +234,7 @@ export class Transport {
     if (first === null) return
     this.#first = null
     const raw = this.#raw
-    if (this.#closed || this.socket.destroyed) {
+    if (this.#closed || this.#cannotWrite || this.socket.destroyed) {
       this.#rest.length = 0
       return
     }
@@ -273,7 +281,15 @@ export class Transport {
     const result = raw.write(bytes, this.#onWritten)
     if (result === null) return
     if (result === 'later') this.#inFlightBytes = bytes.length
-    else this.destroy(result)
+    else this.#writeFailed(result)
+  }
+
+  /** A peer that has closed may have said why before: that is read first, while it comes. */
+  #writeFailed(error: Error): void {
+    this.#lastError ??= error
+    this.#cannotWrite = true
+    if (!this.#isReading || this.#isEnding) this.socket.destroy()
+    else this.#lingerTimer ??= setTimeout(() => this.socket.destroy(), lastWordsMs)
   }
 
   /** A copy of all parts, for whoever keeps it. */
@@ -293,7 +309,7 @@ export class Transport {
     const raw = this.#raw
     if (raw === null || this.#closed || this.socket.destroyed) return
     if (error !== null) {
-      this.destroy(error)
+      this.#writeFailed(error)
       return
     }
     if (this.#backlogBytes > 0) {
@@ -356,14 +372,18 @@ export class Transport {
   end(patienceMs = lingerMs): void {
     if (this.#closed || this.#isEnding) return
     this.#isEnding = true
+    if (this.#cannotWrite) {
+      this.socket.destroy()
+      return
+    }
     if (this.#first === null) this.#endNow()
     else this.#endAfterFlush = true
     this.resumeReading()
     this.#linger(patienceMs, lingersMax)
-    this.socket.once('close', () => clearTimeout(this.#lingerTimer))
   }
 
   #linger(patienceMs: number, timesLeft: number): void {
+    clearTimeout(this.#lingerTimer)
     const handle = rawOf(this.socket)
     const takenBytes = handle?.takenBytes
     this.#lingerTimer = setTimeout(() => {

@@ -38,7 +38,7 @@ export interface CommandSnapshot {
   readonly slow: readonly SlowCommand[]
   /** Hottest first. */
   readonly hotKeys: readonly HotKey[]
-  /** The largest commands of late, of those over 64 KiB. */
+  /** The largest commands, and replies of those sampled, of late and over 64 KiB. */
   readonly bigValues: readonly BigValue[]
 }
 

@@ -7,6 +7,7 @@ export const limitOfError: Readonly<Partial<Record<ErrorCode, string>>> = {
   CLIENT_LIMIT: 'limits.clientsMax',
   CLIENT_USER_LIMIT: 'limits.clientsPerUserMax',
   CLIENT_DATABASE_LIMIT: 'limits.clientsPerDatabaseMax',
+  REPLICATION_LIMIT: 'limits.replicationClientsMax',
   CLIENT_LOGIN_TIMEOUT: 'limits.loginTimeoutMs',
   STARTUP_TOO_LARGE: 'limits.startupBytesMax',
   MESSAGE_TOO_LARGE: 'limits.messageBytesMax',

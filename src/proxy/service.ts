@@ -92,7 +92,10 @@ export interface ClientSnapshot {
   readonly pinReason: string
   /** Milliseconds in the present state; of an active one, since its transaction began. */
   readonly stateAgeMs: number
-  /** What keeps its server at work: query, idle in transaction, open batch, copy, replication. */
+  /**
+   * What keeps its server at work: query, idle in transaction, open batch, copy, replication; of
+   * Redis the command that is not answered, open transaction, large command.
+   */
   readonly work: string
   /** Milliseconds that it has done this; of a query, how long it has run. */
   readonly workAgeMs: number

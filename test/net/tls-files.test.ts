@@ -6,16 +6,21 @@ import type { Test } from 'tap'
 import { clientTls, clientTlsFiles, serverTls } from '../../src/net/tls.ts'
 import { TlsFiles } from '../../src/net/tls-files.ts'
 import { silentLog, type Log } from '../../src/shared/log.ts'
-import { systemClock } from '../../src/shared/clock.ts'
+import { systemClock, type Clock } from '../../src/shared/clock.ts'
 import { createAuthority } from '../support/certificates.ts'
 import type { Certificate } from '../support/certificates.ts'
 
 const authority = await createAuthority()
 t.teardown(() => authority.remove())
-const [first, second, expired] = await Promise.all([
+const hourMs = 3_600_000
+const [first, second, expired, early] = await Promise.all([
   authority.server(),
   authority.server(),
   authority.expired(),
+  authority.server({
+    notBefore: new Date(Date.now() + hourMs),
+    notAfter: new Date(Date.now() + 48 * hourMs),
+  }),
 ])
 
 interface Watched {
@@ -25,7 +30,11 @@ interface Watched {
   readonly errors: string[]
 }
 
-function watch(test: Test, { cert: pem, key: keyPem }: Certificate = first): Watched {
+function watch(
+  test: Test,
+  { cert: pem, key: keyPem }: Certificate = first,
+  clock: Clock = systemClock,
+): Watched {
   const folder = test.testdir({ cert: pem, key: keyPem })
   const [cert, key] = [join(folder, 'cert'), join(folder, 'key')]
   const config = { mode: 'require', cert, key } as const
@@ -35,7 +44,7 @@ function watch(test: Test, { cert: pem, key: keyPem }: Certificate = first): Wat
     name: 'the client leg',
     make: () => clientTls(config),
     files: clientTlsFiles(config),
-    clock: systemClock,
+    clock,
     log: { ...silentLog, error },
   })
   return { files, cert, key, errors }
@@ -110,6 +119,24 @@ void t.test('a certificate that has ended takes the place of no good one', (test
   writeFileSync(already.key, expired.key)
   already.files.look(true)
   test.equal(already.files.problem, null, 'but of one that has ended, too')
+  test.end()
+})
+
+void t.test('a certificate whose time is yet to come is taken when it has come', (test) => {
+  let lateMs = 0
+  const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + lateMs }
+  const { files, cert, key, errors } = watch(test, first, clock)
+  const { current } = files
+  writeFileSync(cert, early.cert)
+  writeFileSync(key, early.key)
+  for (let looks = 0; looks < 5; looks += 1) files.look()
+  test.equal(files.current, current)
+  test.match(files.problem, /the new certificate is not valid before .* GMT$/)
+  test.equal(errors.length, 1, 'told once')
+  lateMs = 2 * hourMs
+  files.look()
+  test.not(files.current, current)
+  test.equal(files.problem, null)
   test.end()
 })
 

@@ -292,3 +292,22 @@ for (const kind of ['bare sockets', 'raw handles', 'streams'] as const) {
     })
   })
 }
+
+for (const kind of ['bare sockets', 'raw handles'] as const)
+  void t.test(
+    `${kind}: the last words of a peer that takes nothing any more are heard`,
+    async (test) => {
+      const { transport, handler, peer } = await pairOf(kind, test)
+      // All at once, so that nothing is read before a write has failed.
+      peer.write('last words')
+      peer.destroy()
+      for (let count = 0; count < 2; count += 1) {
+        transport.sendOwned(Buffer.from('too late'))
+        transport.flush()
+      }
+      test.notOk(transport.isOpen, 'a write has failed')
+      await until(() => handler.closed > 0, 'it is closed')
+      test.equal(handler.bytes, 10)
+      test.match(handler.error, { code: 'EPIPE' })
+    },
+  )

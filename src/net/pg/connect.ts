@@ -64,10 +64,10 @@ async function directTls(
 function askForTls(dialled: Dialled, name: string, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const { socket } = dialled
-    const timer = setTimeout(
-      () => fail(new PontoonError('CONNECT_TIMEOUT', `${name} did not answer SSLRequest`)),
-      timeoutMs,
-    )
+    const timer = setTimeout(() => {
+      const text = `${name} did not answer SSLRequest within ${Math.round(timeoutMs)} ms`
+      fail(new PontoonError('CONNECT_TIMEOUT', text))
+    }, timeoutMs)
     const fail = (error: Error): void => {
       finish()
       reject(error)
@@ -86,7 +86,8 @@ function askForTls(dialled: Dialled, name: string, timeoutMs: number): Promise<b
     dialled.deliverTo({
       receive: (bytes, end) => {
         if (end !== 1 || (bytes[0] !== 0x53 && bytes[0] !== 0x4e)) {
-          fail(new PontoonError('SERVER_PROTOCOL', `${name} gave a wrong answer to SSLRequest`))
+          const text = `${name} gave a wrong answer to SSLRequest: is it PostgreSQL?`
+          fail(new PontoonError('SERVER_PROTOCOL', text))
           return
         }
         finish()

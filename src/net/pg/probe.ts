@@ -12,18 +12,24 @@ import { endpointName, isUnixHost } from '../address.ts'
 import { dial } from '../dial.ts'
 import { serverTls } from '../tls.ts'
 import type { HeldBackends } from './held-backends.ts'
-import { login, ServerLoginError, type LoginOptions, type LoginPassword } from './login.ts'
+import { login, ServerLoginError } from './login.ts'
+import type { LoggedIn, LoginOptions, LoginPassword } from './login.ts'
 import { openQueryConnection } from './query.ts'
 
 export interface ProbeOptions {
   readonly user: string
   readonly password: LoginPassword
   readonly database: string
+  /** No database is configured: where there is none of that name, the one of administrators will do. */
+  readonly isDatabaseGuessed?: boolean
   /** Is told of its backends. */
   readonly backends?: HeldBackends
   /** The side is fenced against this role, so its refusal is as it should be. */
   readonly isFencedOut?: boolean
 }
+
+const noDatabase = '3D000'
+const administrators = 'postgres'
 
 /** Without CONNECT, and without LOGIN: both are looked at after the password. */
 const refusals = ['42501', '28000']
@@ -64,6 +70,7 @@ class Probe {
   readonly #side: SideConfig
   readonly #options: ProbeOptions
   readonly #steps: ProbeStep[] = []
+  #database: string
   #serverVersion: string | null = null
   #connectionsMax: number | null = null
   #latencyMs: number | null = null
@@ -72,6 +79,7 @@ class Probe {
   constructor(side: SideConfig, options: ProbeOptions) {
     this.#side = side
     this.#options = options
+    this.#database = options.database
   }
 
   async run(): Promise<ProbeReport> {
@@ -111,8 +119,8 @@ class Probe {
   }
 
   #loginOptions(): LoginOptions {
-    const { user, database, password, backends } = this.#options
-    const parameters = { user, database, application_name: 'pontoon check' }
+    const { user, password, backends } = this.#options
+    const parameters = { user, database: this.#database, application_name: 'pontoon check' }
     return {
       endpoint: this.#side,
       tls: serverTls(this.#side.tls, this.#side.host).made,
@@ -124,8 +132,7 @@ class Probe {
   }
 
   async #login(): Promise<string> {
-    const { user, database } = this.#options
-    const { socket, reported } = await login(this.#loginOptions())
+    const { socket, reported } = await this.#open()
     this.#serverVersion = reported.get('server_version') ?? null
     if (socket instanceof TLSSocket) {
       this.#certificateExpires = new Date(socket.getPeerCertificate().valid_to)
@@ -134,7 +141,19 @@ class Probe {
     }
     socket.on('error', () => undefined)
     socket.end(terminateMessage)
-    return `logged in as ${user} to database ${database}`
+    return `logged in as ${this.#options.user} to database ${this.#database}`
+  }
+
+  async #open(): Promise<LoggedIn> {
+    try {
+      return await login(this.#loginOptions())
+    } catch (error) {
+      const isGuess = this.#options.isDatabaseGuessed === true && this.#database !== administrators
+      const isMissing = error instanceof ServerLoginError && error.sqlstate === noDatabase
+      if (!isGuess || !isMissing) throw error
+      this.#database = administrators
+      return login(this.#loginOptions())
+    }
   }
 
   async #fencedLogin(): Promise<string> {

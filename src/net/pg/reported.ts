@@ -29,3 +29,13 @@ export class ReportedIntern {
     return reported
   }
 }
+
+/** Major version of the server that has reported this; 0 when it gave none. */
+export function serverMajor(reported: ReadonlyMap<string, string>): number {
+  return Number.parseInt(reported.get('server_version') ?? '0', 10)
+}
+
+/** Whether there is a transaction_timeout, which ends the session together with the transaction. */
+export function hasTransactionTimeout(reported: ReadonlyMap<string, string>): boolean {
+  return serverMajor(reported) >= 17
+}

@@ -32,6 +32,9 @@ export interface ServerOrigin {
   readonly idleHandler: (server: PgServer) => TransportHandler
 }
 
+/** Whose a statement is when nobody knows. */
+const somebody = {}
+
 export class PgServer implements Poolable {
   readonly side: Side
   readonly pid: number
@@ -53,9 +56,13 @@ export class PgServer implements Poolable {
   youngestPrepared = 0
   /** The owner of the unnamed statement, or null when nobody's is there. */
   unnamedOwner: object | null = null
+  /** It has refused something: what it then ignored may have been to take that statement away. */
+  hasRefused = false
   /** Canonical text of the session settings applied here ('' = the role's defaults). */
   settingsKey = ''
   settings: ReadonlyMap<string, string> = new Map()
+  /** No client has worked on it: what it refuses is not for what ran there before. */
+  isFresh = true
   /** Transaction status of the last ReadyForQuery. */
   status: number = txStatus.idle
   /** An extended batch was begun and its Sync has not been sent. */
@@ -113,9 +120,9 @@ export class PgServer implements Poolable {
     this.reported = this.#origin.reportedIntern.get(new Map(this.reported).set(name, value))
   }
 
-  /** Plans are out of date: whoever uses a statement next has it parsed anew. */
-  doubtStatements(): void {
-    for (const here of this.prepared.values()) here.seq = 0
+  /** Plans are out of date: whoever uses one next that was parsed after `since` has it parsed anew. */
+  doubtStatements(since = 0): void {
+    for (const here of this.prepared.values()) if (here.seq > since) here.seq = 0
   }
 
   /** All statements are gone (DISCARD ALL, DEALLOCATE ALL). */
@@ -133,6 +140,8 @@ export class PgServer implements Poolable {
 
   /** The handler between two clients. */
   rest(): void {
+    if (this.hasRefused) this.unnamedOwner ??= somebody
+    this.hasRefused = false
     this.transport.handler = this.#origin.idleHandler(this)
     this.transport.resumeReading()
   }

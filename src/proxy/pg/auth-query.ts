@@ -25,7 +25,8 @@ interface Answer {
 }
 
 interface Remembered extends Answer {
-  readonly staleAtMs: number
+  readonly askedAtMs: number
+  staleAtMs: number
 }
 
 interface Connected {
@@ -39,6 +40,8 @@ const underWayMax = 200
 const queryTimeoutMs = 5_000
 /** Who waits behind an attempt to connect that failed shares its failure, instead of the next one. */
 const failureSharedMs = 1_000
+/** An answer that somebody could not log in by counts no longer than this. */
+const doubtedMs = 1_000
 /** The connection is closed when nobody was looked up for this long. */
 const idleMs = 60_000
 
@@ -73,6 +76,16 @@ export class AuthQuery {
     return this.#verifierOf(await asked)
   }
 
+  /**
+   * A login by this user's verifier has failed: the password may have been changed. The next one
+   * looks it up anew, but guesses are no way to ask the server as often as one likes.
+   */
+  doubt(user: string): void {
+    const known = this.#answers.get(user)
+    if (known !== undefined)
+      known.staleAtMs = Math.min(known.staleAtMs, known.askedAtMs + doubtedMs)
+  }
+
   /** Another primary or another configuration: what was learnt does not count any more. */
   forget(): void {
     this.#generation += 1
@@ -99,9 +112,11 @@ export class AuthQuery {
     const query = this.#parts.config()
     if (query === undefined) return { verifier: null, validUntilMs: Number.POSITIVE_INFINITY }
     const side = this.#parts.primary()
+    const askedAtMs = this.#parts.clock.nowMs()
     try {
       const answer = answerOf(await this.#rows(side, query, user), user)
-      if (generation === this.#generation) this.#remember(user, answer, query.cacheMs)
+      const staleAtMs = askedAtMs + query.cacheMs
+      if (generation === this.#generation) this.#remember(user, { ...answer, askedAtMs, staleAtMs })
       return answer
     } catch (thrown) {
       const { message } = toPontoonError(thrown)
@@ -150,11 +165,11 @@ export class AuthQuery {
     return connection.query(sql, queryTimeoutMs, [user])
   }
 
-  #remember(user: string, answer: Answer, cacheMs: number): void {
+  #remember(user: string, answer: Remembered): void {
     this.#answers.delete(user)
     const [oldest] = this.#answers.keys()
     if (oldest !== undefined && this.#answers.size >= answersMax) this.#answers.delete(oldest)
-    this.#answers.set(user, { ...answer, staleAtMs: this.#parts.clock.nowMs() + cacheMs })
+    this.#answers.set(user, answer)
   }
 
   #close(): void {
@@ -185,6 +200,8 @@ export function answerOf(rows: Rows, user: string): Answer {
 function endOf(text: string | null): number {
   if (text === null || text === 'infinity') return Number.POSITIVE_INFINITY
   if (text === '-infinity' || text.endsWith(' BC')) return Number.NEGATIVE_INFINITY
+  // Date wants a sign before more than four digits, and would end before the server's years do.
+  if (/^\d{5,6}-/.test(text)) return Number.POSITIVE_INFINITY
   const endMs = Date.parse(text.replace(' ', 'T').replace(/[+]00$/, 'Z'))
   if (Number.isNaN(endMs)) throw wrongAnswer('an end of validity that is no time stamp')
   return endMs

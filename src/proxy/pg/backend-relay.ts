@@ -257,7 +257,8 @@ export class BackendRelay implements TransportHandler {
     this.#shift(server, bytes, end)
     if (!wasInjected) return
     session.errands.queryDone(server)
-    if (session.reported !== server.reported) session.tellReported(server)
+    if (session.reported !== server.reported && !session.errands.isRefused)
+      session.tellReported(server)
   }
 
   #closed(server: PgServer, bytes: Buffer, end: number): void {
@@ -298,6 +299,7 @@ export class BackendRelay implements TransportHandler {
     const session = this.#session
     const error = readError(bytes, offset + headerBytes, end)
     countIn(session.context.stats.serverErrors, error.sqlstate.slice(0, 2))
+    server.hasRefused = true
     const failed = server.replies.headTag
     server.replies.fail((tag, isVoid) => session.statements.unchanged(server, tag, isVoid))
     if (error.sqlstate === planOutdated && error.routine === planRoutine) server.doubtStatements()
@@ -306,12 +308,13 @@ export class BackendRelay implements TransportHandler {
     if (server.replies.mayHaveStraySync) server.spoil()
     // The server has left COPY mode by itself; a Sync counts again.
     server.copyIn = false
+    const isLast = error.severity === 'FATAL' || error.severity === 'PANIC'
     if (this.#isSwallowing) {
       this.#injectedFailed(server, error.message, offset)
+      if (isLast && !this.#isSwallowing) this.#wasTold = true
       return
     }
     session.listening?.failed()
-    const isLast = error.severity === 'FATAL' || error.severity === 'PANIC'
     if (isLast && mayLoseServer(session)) {
       // The fence of a switch has ended it: the session goes on with another one.
       this.#forwardTo(bytes, offset)

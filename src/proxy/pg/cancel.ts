@@ -1,6 +1,7 @@
 /**
  * Cancel requests: a client knows a key of ours, which leads to its session; the request goes to
- * the session's server only while the two are linked, so it can never hit a stranger's query.
+ * the session's server only while the two are linked, so it can never hit a stranger's query. A
+ * request that still waits for a server is ended here.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { owed } from '../../wire/pg/reply-queue.ts'
@@ -58,8 +59,8 @@ export class CancelRegistry {
   }
 
   /**
-   * Forwards a request and settles when it is delivered, or does nothing when the key or the
-   * moment is wrong. Never throws.
+   * Forwards a request and settles when it is delivered, ends what waits for a server itself, or
+   * does nothing when the key or the moment is wrong. Never throws.
    */
   async request(pid: number, secret: Buffer): Promise<void> {
     const session = this.#sessions.get(pid)?.find(({ identity }) => {
@@ -67,6 +68,7 @@ export class CancelRegistry {
       return cancelSecret.length === secret.length && timingSafeEqual(cancelSecret, secret)
     })
     if (session === undefined || this.#underWay >= cancelsMax) return
+    if (session.wait.cancel()) return
     const { server } = session
     // Neither when nothing runs nor when what runs is a question of our own.
     if (server === null || server.replies.length === 0) return

@@ -43,6 +43,8 @@ export interface LoginHost {
   cancel(pid: number, secret: Buffer): Promise<void>
   /** Null when nobody of that name may log in. */
   lookUpVerifier(user: string): Promise<string | null>
+  /** Nobody could log in by what was looked up. */
+  doubtVerifier(user: string): void
   provePassword(user: string, database: string, password: string): Promise<boolean>
   /** Makes the session and sends the welcome. Rejects with what the client is to be told. */
   welcome(login: ClientLogin, startup: StartupIdentity): Promise<void>
@@ -80,6 +82,8 @@ export class ClientLogin implements TransportHandler {
   #isSecure = false
   /** A TLS handshake is under way: nothing can be said to the client. */
   #isShakingHands = false
+  /** Why the certificate that it has shown is refused; null when it is not. */
+  #unverified: Error | null = null
   #isBusy = false
   #auth: ClientAuth | null = null
   #startup: StartupIdentity | null = null
@@ -151,7 +155,7 @@ export class ClientLogin implements TransportHandler {
 
   onClosed(error: Error | null): void {
     if (this.#isShakingHands && error !== null)
-      this.#log(new PontoonError('CLIENT_PROTOCOL', `the TLS handshake failed: ${error.message}`))
+      this.#log(new PontoonError('CLIENT_PROTOCOL', `the TLS handshake failed: ${reasonOf(error)}`))
     this.#end()
   }
 
@@ -179,6 +183,8 @@ export class ClientLogin implements TransportHandler {
   #fail(error: PontoonError): void {
     if (this.#state === 'done') return
     this.#log(error)
+    if (error.code === 'CLIENT_AUTH_FAILED' || error.code === 'SERVER_AUTH_FAILED')
+      this.#host.doubtVerifier(this.#startup?.user ?? '')
     if (this.#isShakingHands) this.transport.destroy()
     // To a cancel request a server never says a word.
     if (this.#state !== 'cancelling') this.transport.sendOwned(fatalResponse(error))
@@ -228,6 +234,8 @@ export class ClientLogin implements TransportHandler {
     if (buffer === null) return false
     this.#early.drop(length)
     if (buffer.readInt32BE(4) === startupCode.cancel) this.#state = 'cancelling'
+    // Told only now, when the client listens: TLS has no words for it once the handshake is over.
+    if (this.#unverified !== null) throw unverified(this.#unverified)
     const packet = readStartupPacket(buffer.subarray(4, length))
     if (packet.kind === 'startup') void this.#run(this.#startupPacket(packet))
     else if (packet.kind === 'cancel') void this.#cancel(packet.pid, packet.secret)
@@ -291,7 +299,14 @@ export class ClientLogin implements TransportHandler {
   #shakeHands(tls: ClientTls, handshake: ClientHandshake): TLSSocket {
     const plain = this.transport
     this.from.remember()
-    const secure = upgradeToClient(plain.socket, tls, { ...handshake, alpn: alpnProtocol })
+    const onUnverified = (error: Error): void => {
+      this.#unverified = error
+    }
+    const secure = upgradeToClient(plain.socket, tls, {
+      ...handshake,
+      alpn: alpnProtocol,
+      onUnverified,
+    })
     plain.handler = ignoring
     this.#isSecure = true
     this.#isShakingHands = true
@@ -423,6 +438,20 @@ export class ClientLogin implements TransportHandler {
       this.#fail(toPontoonError(thrown))
     }
   }
+}
+
+/** OpenSSL's own words, without where in its source they come from. */
+function reasonOf(error: Error & { readonly reason?: unknown }): string {
+  return typeof error.reason === 'string' ? error.reason : error.message
+}
+
+/** Begins with the server's words for a client that shows none. */
+function unverified(cause: Error): PontoonError {
+  return new PontoonError(
+    'CLIENT_NOT_ALLOWED',
+    `connection requires a valid client certificate: ${cause.message}`,
+    { cause },
+  )
 }
 
 /** Takes the place of the login on the plain socket below a TLS one. */

@@ -17,6 +17,7 @@ import { readyForQuery } from '../../wire/pg/write.ts'
 import { chooseSide, readOnlyLeft } from './choose-side.ts'
 import { bindNamesIn, isCopyMessage, isRequest, tooLong, unknownType } from './client-message.ts'
 import { QueryRelay } from './query-relay.ts'
+import { requestEnd } from './request-end.ts'
 import type { Session } from './session.ts'
 import { StatementRelay } from './statement-relay.ts'
 
@@ -111,6 +112,14 @@ export class FrontendRelay implements TransportHandler {
     const mayRead = (state === 'idle' && !client.isCongested) || state === 'active'
     if (mayRead && !this.#mustSettleFirst() && !(server?.transport.isCongested ?? false))
       client.resumeReading()
+  }
+
+  /** Takes out the request that waits; false when its end has not come yet. */
+  dropRequest(): boolean {
+    const held = this.#held ?? noBytes
+    const end = requestEnd(held)
+    if (end > 0) this.#held = end < held.length ? held.subarray(end) : null
+    return end > 0
   }
 
   onCongested(): void {

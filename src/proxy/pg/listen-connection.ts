@@ -3,6 +3,7 @@
  * UNLISTEN are sent as simple queries, answered in order; what else a server may say is passed
  * over. It is the handler of its server's transport for the whole of its life.
  */
+import { serverMajor } from '../../net/pg/reported.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import { PontoonError } from '../../shared/errors.ts'
@@ -41,6 +42,8 @@ export class ListenConnection implements TransportHandler {
   /** The server it was made for (`Sides.open` asks for the handler first). */
   attach(server: PgServer): void {
     this.#server = server
+    // It is idle by nature: what the role allows its idle sessions must not end it.
+    if (serverMajor(server.reported) >= 14) this.#ask('SET idle_session_timeout = 0', null)
   }
 
   listen(channel: string): void {

@@ -6,14 +6,17 @@
  */
 import { askServer } from '../../net/pg/ask.ts'
 import { postmasterSql } from '../../net/pg/postmaster.ts'
+import { hasTransactionTimeout } from '../../net/pg/reported.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import { PontoonError } from '../../shared/errors.ts'
-import type { Side } from '../../shared/side.ts'
+import { isSide, type Side } from '../../shared/side.ts'
 import type { ServiceContext } from './context.ts'
 
 export interface Mark {
   readonly epoch: string
   readonly primary: Side
+  /** Left behind by a forced switch: what is there is no copy of the primary side. */
+  readonly parted: Side | null
 }
 
 /** Whether the server is a standby, whether its database has a mark, and whose server it is. */
@@ -23,8 +26,9 @@ export const stateSql = `SELECT pg_catalog.pg_is_in_recovery(), EXISTS (
   WHERE n.nspname OPERATOR(pg_catalog.=) 'pontoon'::pg_catalog.name
     AND c.relname OPERATOR(pg_catalog.=) 'mark'::pg_catalog.name), ${postmasterSql}`
 
-const markSql =
-  'SELECT m.epoch::pg_catalog.text, m.primary_side::pg_catalog.text FROM pontoon.mark m'
+/** `parted` is a column that came later than the table. */
+const markSql = `SELECT m.epoch::pg_catalog.text, m.primary_side::pg_catalog.text,
+  pg_catalog.to_jsonb(m) OPERATOR(pg_catalog.->>) 'parted'::pg_catalog.text FROM pontoon.mark m`
 
 export interface ServerState {
   readonly isStandby: boolean
@@ -33,14 +37,23 @@ export interface ServerState {
 
 /** Rejects with SERVER_LOST. The server knows its postmaster then. */
 export async function stateOf(server: PgServer, timeoutMs: number): Promise<ServerState> {
-  const [state] = await askServer(server, stateSql, timeoutMs)
+  const [state] = await askServer(server, unhurried(server, stateSql), timeoutMs)
   server.postmaster = state?.[2] ?? null
   const isStandby = state?.[0] === 't'
   if (state?.[1] !== 't') return { isStandby, mark: null }
   const [row] = await readMark(server, timeoutMs)
-  const [epoch, primary] = row ?? []
-  if (primary !== 'source' && primary !== 'target') return { isStandby, mark: null }
-  return { isStandby, mark: { epoch: epoch ?? '', primary } }
+  const [epoch, primary, parted] = row ?? []
+  if (!isSide(primary)) return { isStandby, mark: null }
+  return {
+    isStandby,
+    mark: { epoch: epoch ?? '', primary, parted: isSide(parted) ? parted : null },
+  }
+}
+
+/** What the role allows its own statements must not keep the server from serving. */
+function unhurried({ reported }: PgServer, sql: string): string {
+  const ofTransaction = hasTransactionTimeout(reported) ? 'SET LOCAL transaction_timeout = 0; ' : ''
+  return `${ofTransaction}SET LOCAL statement_timeout = 0; ${sql}`
 }
 
 /**
@@ -52,7 +65,7 @@ async function readMark(
   timeoutMs: number,
 ): Promise<readonly (readonly (string | null)[])[]> {
   try {
-    return await askServer(server, markSql, timeoutMs)
+    return await askServer(server, unhurried(server, markSql), timeoutMs)
   } catch (error) {
     if (!(error instanceof PontoonError) || error.code !== 'SERVER_REJECTED') throw error
     server.rest()
@@ -73,12 +86,23 @@ export class MarkWatch {
     this.#doubt = doubt
   }
 
-  /** Throws MARK_MISMATCH when the mark names another primary side than the route. */
+  /**
+   * Throws MARK_MISMATCH when the mark names another primary side than the route, or its side as one
+   * that was left behind.
+   */
   check(side: Side, mark: Mark): void {
     const { name, gate, log, route } = this.#context
+    const isOther = side !== route.primary
+    if (isOther && mark.parted === side)
+      throw new PontoonError('MARK_MISMATCH', `the ${side} of ${name} was left behind`)
     if (mark.primary === route.primary) return
-    // The side that was left may have been down when it was to be told.
-    if (side !== route.primary && Number(mark.epoch) < route.epoch) return
+    // The side that was left may have been down when it was to be told. It serves nobody until it
+    // is, and is no reason to doubt the route.
+    if (isOther && Number(mark.epoch) < route.epoch)
+      throw new PontoonError(
+        'MARK_MISMATCH',
+        `the ${side} of ${name} does not know yet that it was left`,
+      )
     const key = `${side} ${mark.epoch} ${mark.primary} ${route.primary}`
     if (key === this.#accepted) return
     const text = `the ${side} of ${name} says that the ${mark.primary} is primary since epoch ${mark.epoch}, the route of epoch ${route.epoch} says the ${route.primary}`

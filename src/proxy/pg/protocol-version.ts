@@ -5,6 +5,7 @@
  */
 import type { SideConfig } from '../../config/schema.ts'
 import type { LoggedIn } from '../../net/pg/login.ts'
+import { serverMajor } from '../../net/pg/reported.ts'
 import { VerbatimError } from '../../net/pg/verbatim-error.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { newestMinor } from '../../wire/pg/protocol.ts'
@@ -23,7 +24,7 @@ export class ProtocolVersion {
     const minor = this.#minor(configured)
     try {
       const loggedIn = await attempt(minor)
-      this.#isKnownNew = majorOf(loggedIn) >= firstMajorWithLongKeys
+      this.#isKnownNew = serverMajor(loggedIn.reported) >= firstMajorWithLongKeys
       return loggedIn
     } catch (error) {
       if (minor === 0 || configured !== 'auto' || !isAboutVersion(error)) throw error
@@ -36,10 +37,6 @@ export class ProtocolVersion {
     if (configured === 'auto') return this.#isKnownNew && !this.#wasRefused ? newestMinor : 0
     return configured === '3.2' ? newestMinor : 0
   }
-}
-
-function majorOf({ reported }: LoggedIn): number {
-  return Number.parseInt(reported.get('server_version') ?? '0', 10)
 }
 
 /** feature_not_supported or protocol_violation in so many words, or no answer that makes sense. */

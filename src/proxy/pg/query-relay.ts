@@ -46,10 +46,10 @@ export class QueryRelay {
     if (!session.onPrimary && server.status !== txStatus.idle)
       if (leavesReadOnly(textOf(bytes, offset, end))) throw readOnlyLeft()
     const rewritten = mayName ? this.#sqlNames.rewrite(textOf(bytes, offset, end), effects) : null
-    const { unnamed } = session.statements
+    const { unnamed, longNames } = session.statements
     server.unnamedOwner = null
     session.statements.unnamed = null
-    session.statements.longNames.delete('')
+    if (longNames.size > 0) longNames.delete('')
     if (!isWhole) session.frontend.scanLongText(bytes, offset + headerBytes, end)
     if (effects !== 0) session.noteEffects(effects, textOf(bytes, offset, end))
     if (rewritten !== null) {

@@ -45,11 +45,11 @@ export class ReplicationClients {
     return this.#count
   }
 
-  /** Throws CLIENT_LIMIT, in the words of the server. */
+  /** Throws REPLICATION_LIMIT, in the words of the server. */
   enter(max: number): void {
     if (this.#count >= max) {
       throw new PontoonError(
-        'CLIENT_LIMIT',
+        'REPLICATION_LIMIT',
         `number of requested standby connections exceeds limits.replicationClientsMax (currently ${max})`,
       )
     }

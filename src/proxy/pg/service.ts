@@ -372,6 +372,10 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     return this.#gateUse.askPrimary(() => this.#authQuery.lookUp(user))
   }
 
+  doubtVerifier(user: string): void {
+    this.#authQuery.doubt(user)
+  }
+
   /** Logs in to the primary side with the client's own password; remembers it when it is right. */
   async provePassword(user: string, database: string, password: string): Promise<boolean> {
     if (this.proven.isSure(user, password)) return true
@@ -440,6 +444,8 @@ class PostgresService implements Service, ServiceContext, LoginHost {
         holdBuffersTo(this.config.limits.bufferBytesMax, this.#sessions, this.#logins)
       },
       eachSecond: () => {
+        const now = this.clock.nowMs()
+        for (const session of this.#sessions) session.reviewPin(now)
         this.#classifiers.sweep()
         this.listeners.sweep()
         this.#tls.look()

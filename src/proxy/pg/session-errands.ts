@@ -4,15 +4,27 @@
  * replies are swallowed (backend-relay.ts), and while one is under way no request of the client is
  * forwarded.
  */
+import { hasTransactionTimeout } from '../../net/pg/reported.ts'
 import type { PgServer } from '../../net/pg/server.ts'
+import { effect } from '../../routing/session-functions.ts'
 import { assert } from '../../shared/assert.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { txStatus } from '../../wire/pg/protocol.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
 import { queryMessage } from '../../wire/pg/write.ts'
 import type { Session } from './session.ts'
-import { needsTruth, SessionTruth, truthAgeMaxMs } from './session-truth.ts'
-import { settingsSql } from './settings.ts'
+import { isLasting, needsTruth, SessionTruth, truthAgeMaxMs } from './session-truth.ts'
+import { isOfPast, noSettings, settingsKey, settingsSql, withoutPast } from './settings.ts'
+import type { Settings } from './settings.ts'
+
+/**
+ * So many servers in a row may refuse the settings of a session before it ends: the order in which
+ * settings and roles were set need not be what they object to on the next.
+ */
+const refusalsMax = 3
+
+/** So many may besides for what ran on them before: all that a pool holds, one after the other. */
+const pastRefusalsMax = 100
 
 export type Errand = 'none' | 'settings' | 'truth' | 'move'
 
@@ -20,7 +32,20 @@ export class SessionErrands {
   readonly #session: Session
   #underWay: Errand = 'none'
   #truth: SessionTruth | null = null
+  /** When the server last answered (clock milliseconds), be it that it refused to. */
   #truthAtMs = 0
+  /** Names in what was prepared after this one may mean temporary tables; null without any. */
+  #tempTablesSince: number | null = null
+  /** Servers that have refused the settings, one after the other. */
+  #refusals = 0
+  #pastRefusals = 0
+  /** The server that is being given the settings is fresh. */
+  #isOnFresh = false
+  #isRefused = false
+  /** What the server had before it was given the settings. */
+  #before: Settings = noSettings
+  /** It keeps one of those, and the session, which is pinned to it, has to as well. */
+  #isKept = false
 
   constructor(session: Session) {
     this.#session = session
@@ -30,6 +55,11 @@ export class SessionErrands {
     return this.#underWay
   }
 
+  /** The server keeps the settings of another client, and the session gets another server. */
+  get isRefused(): boolean {
+    return this.#isRefused
+  }
+
   get isUnderWay(): boolean {
     return this.#underWay !== 'none'
   }
@@ -37,23 +67,38 @@ export class SessionErrands {
   /** The settings of the session go to the server ahead of its request. */
   applySettings(server: PgServer): void {
     assert(!this.isUnderWay, 'one errand at a time')
-    const { settings, settingsKey } = this.#session
+    const session = this.#session
+    const { settings } = session
     this.#underWay = 'settings'
-    this.inject(server, queryMessage(settingsSql(server.settings, settings)))
+    this.#isOnFresh = server.isFresh
+    this.#before = server.settings
+    const sql = settingsSql(server.settings, settings, this.#refusals % 2 === 1)
+    this.inject(server, queryMessage(sql))
     server.settings = settings
-    server.settingsKey = settingsKey
+    server.settingsKey = session.settingsKey
   }
 
-  /** The server has taken the settings: the request goes on. */
+  /** The server has taken the settings, or refused them: the request goes on, or starts over. */
   applied(): void {
     this.#underWay = 'none'
+    if (this.#isRefused) {
+      this.#isRefused = false
+      this.#session.replaceServer()
+      return
+    }
+    if (this.#isKept) {
+      this.#keep()
+      return
+    }
+    this.#refusals = 0
+    this.#pastRefusals = 0
     this.#session.frontend.resume()
   }
 
   /** What is to be done before a server at rest may be given back; false when nothing is. */
   runNext(server: PgServer, nowMs: number): boolean {
     if (this.isUnderWay) return false
-    if (this.#mustAskTruth(nowMs)) this.#askTruth(server, nowMs)
+    if (this.#mustAskTruth(nowMs)) this.#askTruth(server)
     else if (this.#session.listening?.mayMove === true) this.#moveListens(server)
     else return false
     return true
@@ -62,17 +107,36 @@ export class SessionErrands {
   /** The effects are known only by asking; a pinned session is asked again now and then. */
   #mustAskTruth(nowMs: number): boolean {
     const { effects, pinReason, statements } = this.#session
+    if (!needsTruth(effects)) {
+      if (pinReason === '') return false
+      const isReleased = (effects & effect.release) !== 0 && !isLasting(pinReason)
+      if (!isReleased && nowMs - this.#truthAtMs <= truthAgeMaxMs) return false
+    }
     // A query would drop the unnamed statement, which nobody could parse again.
-    if (statements.longNames.has('')) return false
-    if (needsTruth(effects)) return true
-    return pinReason !== '' && nowMs - this.#truthAtMs > truthAgeMaxMs
+    return !statements.longNames.has('')
   }
 
-  #askTruth(server: PgServer, nowMs: number): void {
+  /** A text runs that may make temporary tables. */
+  noteTempTables(): void {
+    this.#tempTablesSince ??= this.#session.context.statements.lastSeq
+  }
+
+  /** Something has run since the server was asked, which may have undone what pins the session. */
+  mayUnpin(nowMs: number): boolean {
+    const { pinReason, requestedAtMs } = this.#session
+    if (pinReason === '' || isLasting(pinReason) || requestedAtMs < this.#truthAtMs) return false
+    return this.#mustAskTruth(nowMs)
+  }
+
+  #askTruth(server: PgServer): void {
     const session = this.#session
-    this.#truthAtMs = nowMs
     this.#underWay = 'truth'
-    this.#truth = new SessionTruth(session.effects, session.settingTexts, session.settings)
+    this.#truth = new SessionTruth({
+      effects: session.effects,
+      texts: session.settingTexts,
+      before: session.settings,
+      hasFatalTimeout: hasTransactionTimeout(server.reported),
+    })
     session.effects = 0
     session.settingTexts = []
     this.inject(server, queryMessage(this.#truth.sql))
@@ -109,10 +173,22 @@ export class SessionErrands {
 
   #truthTold(server: PgServer, truth: SessionTruth): void {
     const session = this.#session
+    if (truth.startsOver()) {
+      this.inject(server, queryMessage(truth.sql))
+      return
+    }
     this.#truth = null
     this.#underWay = 'none'
+    // Not when it was asked: an answer that takes long would be old at once, and asked for again.
+    this.#truthAtMs = session.context.clock.nowMs()
     session.pinReason = truth.pinReason(session.pinReason, session.statements.longNames.size > 0)
     if (truth.failed) return
+    // A function that a SELECT called has made them, nobody knows when.
+    if (truth.hasTempTables) this.#tempTablesSince ??= 0
+    if (this.#tempTablesSince !== null && session.pinReason === '') {
+      server.doubtStatements(this.#tempTablesSince)
+      this.#tempTablesSince = null
+    }
     // Somebody closed statements that we count on.
     if (truth.prepared !== null && truth.prepared < server.prepared.size) server.spoil()
     session.takeSettings(server, truth.settings())
@@ -120,9 +196,9 @@ export class SessionErrands {
   }
 
   /**
-   * The server refused a query of ours. The truth: the server is closed when the client is done
-   * with it. A move: the session listens on there. A setting: the server still has those
-   * of another client, so the session ends.
+   * The server refused a query of ours. The truth: it is asked once more, and then closed when the
+   * client is done with it. A move: the session listens on there. A setting: the server still has
+   * those of another client, so the session gets another one, or ends.
    */
   failed(server: PgServer, text: string): void {
     const session = this.#session
@@ -132,10 +208,36 @@ export class SessionErrands {
     )
     // It listens on; nextOfMove() finds that the mark has not come.
     if (this.#underWay === 'move') return
+    if (this.#truth !== null) {
+      this.#truth.refused()
+      if (this.#truth.failed) server.spoil()
+      return
+    }
+    const isPast = isOfPast(this.#isOnFresh, text)
+    if (isPast && session.pinReason !== '') {
+      this.#isKept = true
+      return
+    }
     server.spoil()
-    if (this.#truth === null)
+    if (isPast) this.#pastRefusals += 1
+    else this.#refusals += 1
+    const isFinal = this.#refusals >= refusalsMax || this.#pastRefusals >= pastRefusalsMax
+    if (session.pinReason !== '' || isFinal)
       throw new PontoonError('SETTING_REFUSED', `the session's settings cannot be applied: ${text}`)
-    this.#truth.failed = true
+    this.#isRefused = true
+  }
+
+  /** temp_buffers stay as they are while the session is pinned; all else it is given again. */
+  #keep(): void {
+    const session = this.#session
+    const { server } = session
+    assert(server !== null, 'a pinned session has a server')
+    this.#isKept = false
+    session.changeSettings(withoutPast(session.settings, this.#before))
+    server.settings = this.#before
+    server.settingsKey = settingsKey(this.#before)
+    if (server.settingsKey === session.settingsKey) session.frontend.resume()
+    else this.applySettings(server)
   }
 
   /** Whether the server may be asked or told something while its session is idle. */

@@ -7,8 +7,19 @@ import type { Pool } from '../../net/pool.ts'
 import type { PoolWaiter } from '../../net/pool-rules.ts'
 import type { Route } from '../../routing/route.ts'
 import type { PontoonError } from '../../shared/errors.ts'
+import { txStatus } from '../../wire/pg/protocol.ts'
+import { errorResponse, readyForQuery } from '../../wire/pg/write.ts'
 import { countIn } from '../service.ts'
 import type { Session } from './session.ts'
+
+const cancelled = Buffer.concat([
+  errorResponse({
+    severity: 'ERROR',
+    sqlstate: '57014',
+    message: 'canceling statement due to user request',
+  }),
+  readyForQuery(txStatus.idle),
+])
 
 export class SessionWait implements PoolWaiter<PgServer> {
   readonly #session: Session
@@ -44,6 +55,21 @@ export class SessionWait implements PoolWaiter<PgServer> {
     if (this.#session.state !== 'waiting') return
     this.leave()
     this.#startOver()
+  }
+
+  /**
+   * Its client cancels the request: it ends as if it had run already. Drivers rely on that for
+   * their timeouts. Not behind a BEGIN that was answered here: no server has that transaction.
+   */
+  cancel(): boolean {
+    const session = this.#session
+    if (session.state !== 'waiting' && session.state !== 'parked') return false
+    if (session.deferredBegin !== null || !session.frontend.dropRequest()) return false
+    session.client.sendOwned(cancelled)
+    this.leave()
+    this.#startOver()
+    session.context.settled(session)
+    return true
   }
 
   /** It is about to start. */

@@ -35,6 +35,9 @@ import { snapshotOf } from './session-view.ts'
 import { SessionWait } from './session-wait.ts'
 import { settingsKey, settingsReading, type Settings } from './settings.ts'
 
+/** Ends of many sessions at once, of which the log has one line already. */
+const isOfOperator: ReadonlySet<string> = new Set(['SHUTTING_DOWN', 'TERMINATED'])
+
 /** Kinds of sessions remembered per statement. */
 const parsedForMax = 100
 
@@ -80,6 +83,8 @@ export class Session {
   readonly statements: ClientStatements
   /** A BEGIN READ ONLY answered by us, to be sent ahead of the first statement. */
   deferredBegin: Buffer | null = null
+  /** The one that was sent with the settings of its server. */
+  #sentBegin: Buffer | null = null
   /** Clock milliseconds since when the client does not keep up, or null. */
   congestedSinceMs: number | null = null
   /** Clock milliseconds of the last transaction that may have written, or -Infinity. */
@@ -196,11 +201,26 @@ export class Session {
     this.#start(this.context.clock.nowMs())
     if (server.settingsKey !== this.settingsKey) this.errands.applySettings(server)
     else if (server.reported !== this.reported) this.tellReported(server)
+    server.isFresh = false
     const begin = this.deferredBegin
-    if (begin !== null) {
-      this.deferredBegin = null
-      this.errands.inject(server, begin)
-    }
+    this.#sentBegin = begin
+    if (begin === null) return
+    this.deferredBegin = null
+    this.errands.inject(server, begin)
+  }
+
+  /** The server just linked does not take the session's settings: the request starts over. */
+  replaceServer(): void {
+    const { server } = this
+    assert(server !== null && !server.isUsable, 'a server that refuses settings serves nobody')
+    this.deferredBegin = this.#sentBegin
+    this.move('idle')
+    this.server = null
+    server.rest()
+    this.#pool?.give(server)
+    // The service may be closing, and end whoever is idle.
+    this.context.settled(this)
+    if (this.#state === 'idle') this.frontend.resume()
   }
 
   #start(nowMs: number): void {
@@ -248,6 +268,7 @@ export class Session {
   noteEffects(effects: number, sql: string): void {
     this.effects |= effects
     if ((effects & (effect.settings | effect.opaque)) !== 0) this.settingTexts.push(sql)
+    if ((effects & (effect.tempTable | effect.opaque)) !== 0) this.errands.noteTempTables()
     if ((effects & effect.unlisten) !== 0) this.listening?.noteUnlisten(sql)
     if ((effects & effect.sequenceState) !== 0 && this.#readsOlderSequences(sql))
       this.pinReason = 'sequence'
@@ -275,9 +296,13 @@ export class Session {
     server.settings = settings
     server.settingsKey = settingsKey(settings)
     // What was reset is again as the client asked for at its startup.
-    this.settings = new Map([...this.#startupSettings, ...settings])
-    this.settingsKey = settingsKey(this.settings)
-    this.reading = settingsReading(this.settings)
+    this.changeSettings(new Map([...this.#startupSettings, ...settings]))
+  }
+
+  changeSettings(settings: Settings): void {
+    this.settings = settings
+    this.settingsKey = settingsKey(settings)
+    this.reading = settingsReading(settings)
   }
 
   /** The channels that its server listens to for it. */
@@ -289,9 +314,18 @@ export class Session {
 
   /** Its LISTENs can leave its server: at once when it rests, else when its request is done. */
   moveListens(): void {
+    if (this.listening?.mayMove === true) this.#runErrand()
+  }
+
+  /** What pins it may be gone since its last request: a client that idles must not hold a server. */
+  reviewPin(nowMs: number): void {
+    if (this.errands.mayUnpin(nowMs)) this.#runErrand()
+  }
+
+  #runErrand(): void {
     const { server } = this
     if (this.#state !== 'idle' || server === null || !this.context.gate.isOpen) return
-    if (!this.errands.mayRunOn(server) || this.listening?.mayMove !== true) return
+    if (!this.errands.mayRunOn(server)) return
     this.#kind = 'errand'
     this.#start(this.context.clock.nowMs())
     this.settle()
@@ -333,6 +367,17 @@ export class Session {
   fail(error: PontoonError): void {
     if (this.#state === 'closed') return
     countIn(this.context.stats.ownErrors, error.code)
+    if (!isOfOperator.has(error.code))
+      this.context.log.info(
+        {
+          service: this.context.name,
+          client: this.identity.from.text,
+          user: this.identity.user,
+          code: error.code,
+          error: error.message,
+        },
+        'a session was ended',
+      )
     // In the middle of a message it would be taken for a part of that.
     if (this.backend.isBetweenMessages)
       this.client.sendOwned(fatalResponse(error, this.#state === 'active'))

@@ -18,7 +18,7 @@ export function settingsKey(settings: Settings): string {
   return JSON.stringify([...settings].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** Settings that decide what the literals of a text mean when it is parsed. */
+/** Settings that decide what the literals and the names of a text mean when it is parsed. */
 const readingNames = new Set([
   'array_nulls',
   'backslash_quote',
@@ -26,6 +26,9 @@ const readingNames = new Set([
   'datestyle',
   'intervalstyle',
   'lc_monetary',
+  'role',
+  'search_path',
+  'session_authorization',
   'standard_conforming_strings',
   'timezone',
   'timezone_abbreviations',
@@ -39,23 +42,49 @@ export function settingsReading(settings: Settings): string {
   return settingsKey(new Map([...settings].filter(([name]) => readingNames.has(name))))
 }
 
-/** What the last client allowed its own statements must not cut short ours. */
+const fixedByPast = 'temp_buffers'
+
+/**
+ * Whether a server refuses settings only for what ran on it before: temp_buffers, and nothing else,
+ * stays what it is once there have been temporary tables. The name is the same in every language.
+ */
+export function isOfPast(isFresh: boolean, refusal: string): boolean {
+  return !isFresh && refusal.includes(fixedByPast)
+}
+
+/** The same settings for a server that has `before`, but for what it does not change any more. */
+export function withoutPast(settings: Settings, before: Settings): Settings {
+  const left = new Map(settings)
+  const kept = before.get(fixedByPast)
+  if (kept === undefined) left.delete(fixedByPast)
+  else left.set(fixedByPast, kept)
+  return left
+}
+
+/** What a client allows its own statements must not cut short ours: reset first and set last. */
 const timeoutNames = new Set(['statement_timeout', 'transaction_timeout'])
 
-/** SQL that turns a server with `from` into one with `to`. */
-export function settingsSql(from: Settings, to: Settings): string {
+/**
+ * SQL that turns a server with `from` into one with `to`. Whether the settings may be changed only
+ * before the identity is, or only after it, depends on what the client did in which order.
+ */
+export function settingsSql(from: Settings, to: Settings, identityFirst = false): string {
   const statements: string[] = []
-  for (const name of from.keys())
-    if (timeoutNames.has(name) && from.get(name) !== to.get(name)) statements.push(resetSql(name))
+  const inForce = [...from.keys()].filter((name) => timeoutNames.has(name))
+  for (const name of inForce) statements.push(resetSql(name))
   for (const name of from.keys())
     if (identityNames.has(name) && !to.has(name)) statements.push(resetSql(name))
   for (const name of from.keys())
     if (!identityNames.has(name) && !timeoutNames.has(name) && !to.has(name))
       statements.push(resetSql(name))
-  const changed = [...to].filter(([name, value]) => from.get(name) !== value)
+  const changed = [...to].filter(
+    ([name, value]) => !timeoutNames.has(name) && from.get(name) !== value,
+  )
   const ordered = [
-    ...changed.filter(([name]) => !identityNames.has(name)),
-    ...changed.filter(([name]) => identityNames.has(name)),
+    ...changed.filter(([name]) => identityNames.has(name) === identityFirst),
+    ...changed.filter(([name]) => identityNames.has(name) !== identityFirst),
+    // Anybody may set these.
+    ...[...to].filter(([name]) => timeoutNames.has(name)),
   ]
   const calls = ordered.map(
     ([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`,

@@ -1,7 +1,7 @@
 /**
  * Protocol-level prepared statements in transaction pooling. A client's name for a statement
- * means nothing on a shared server, so each distinct statement (text and parameter types) gets
- * one name of ours, the same on every server, and is prepared where it is missing.
+ * means nothing on a shared server, so each distinct statement (text, parameter types and how they
+ * are read) gets one name of ours, the same on every server, and is prepared where it is missing.
  */
 import type { HeldStatement, PreparedHere, PreparedTag } from '../../net/pg/prepared.ts'
 import type { PgServer } from '../../net/pg/server.ts'
@@ -15,7 +15,7 @@ export interface Statement extends PreparedTag {
   /** The Parse message that makes it on a server. */
   readonly parse: Buffer
   readonly sql: string
-  /** How its literals were read (settings.ts); clients that read otherwise have another one. */
+  /** How its literals and names were read (settings.ts); who reads otherwise has another one. */
   readonly reading: string
   /** Bits of routing/session-effects.ts. */
   readonly effects: number
@@ -70,6 +70,11 @@ export class StatementCatalogue {
 
   get size(): number {
     return this.#byText.size
+  }
+
+  /** The number of the last Parse. */
+  get lastSeq(): number {
+    return this.#lastSeq
   }
 
   /** Numbers every Parse, so that it can be told which of two came later. */

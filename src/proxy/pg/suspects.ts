@@ -14,6 +14,7 @@
 import { askBackends, type BackendsAnswer } from '../../net/pg/backends.ts'
 import type { LoginOptions } from '../../net/pg/login.ts'
 import type { PgServer } from '../../net/pg/server.ts'
+import { isUnanswered, Silences, unansweredMax, type Silence } from '../../net/silence.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
@@ -30,18 +31,7 @@ export interface SuspectsParts {
   readonly pools: PoolSet
 }
 
-/** What was seen of a server that somebody has. */
-interface Suspect {
-  readonly server: PgServer
-  bytesRead: number
-  /** Since when nothing came (clock milliseconds). */
-  silentSinceMs: number
-  checkedAtMs: number
-  /** Checks in a row that its host did not answer. */
-  unanswered: number
-}
-
-const unansweredMax = 2
+type Suspect = Silence<PgServer>
 
 /** Once the host is suspect, this much silence is enough for a check. */
 const suspectSilenceMs = 1_000
@@ -51,7 +41,7 @@ const suspicionMs = 30_000
 
 export class Suspects {
   readonly #parts: SuspectsParts
-  readonly #known = new WeakMap<PgServer, Suspect>()
+  readonly #silences = new Silences<PgServer>()
   /** One check per pool at a time. */
   readonly #checking = new Set<PoolSlot>()
   readonly #suspectedAtMs: Record<Side, number> = {
@@ -86,7 +76,7 @@ export class Suspects {
     const silent: Suspect[] = []
     for (const { server, isOut } of slot.existing?.servers() ?? []) {
       if (!isOut) continue
-      const suspect = this.#noted(server, now)
+      const suspect = this.#silences.of(server, now)
       // One that owes nothing is asked as seldom as an idle one: its client may just be silent.
       const restMs = owes(server) ? suspectAfterMs : Math.max(probeIntervalMs, suspectAfterMs)
       const limitMs = isSuspect ? Math.min(suspectSilenceMs, restMs) : restMs
@@ -95,22 +85,6 @@ export class Suspects {
       silent.push(suspect)
     }
     return silent
-  }
-
-  /** Reads that we hold back ourselves are no silence. */
-  #noted(server: PgServer, now: number): Suspect {
-    const { bytesRead } = server.transport.socket
-    let suspect = this.#known.get(server)
-    if (suspect === undefined) {
-      const never = Number.NEGATIVE_INFINITY
-      suspect = { server, bytesRead, silentSinceMs: now, checkedAtMs: never, unanswered: 0 }
-      this.#known.set(server, suspect)
-    } else if (suspect.bytesRead !== bytesRead || server.transport.isPaused) {
-      suspect.bytesRead = bytesRead
-      suspect.silentSinceMs = now
-      suspect.unanswered = 0
-    }
-    return suspect
   }
 
   async #check(slot: PoolSlot, suspects: readonly Suspect[], now: number): Promise<void> {
@@ -153,8 +127,8 @@ export class Suspects {
 
   /** Unless it has spoken meanwhile. */
   #end(suspect: Suspect, { side }: ServerKind): void {
-    const { server, bytesRead, unanswered } = suspect
-    if (server.transport.isClosed || server.transport.socket.bytesRead !== bytesRead) return
+    if (!this.#silences.isStill(suspect)) return
+    const { server, unanswered } = suspect
     const why =
       unanswered > 0 ? 'its host does not answer' : 'its backend is gone, as the database says'
     if (unanswered > 0) this.suspect(side)
@@ -171,14 +145,4 @@ function isGone({ pid, postmaster }: PgServer, answer: BackendsAnswer): boolean 
 /** It is its turn: a reply is due, or it does not take what it was sent. */
 function owes({ replies, copyIn, transport }: PgServer): boolean {
   return (replies.length > 0 && !copyIn) || transport.unwrittenBytes > 0
-}
-
-/** Nothing came back, not even a refusal. */
-function isUnanswered({ code, cause }: PontoonError): boolean {
-  if (code === 'CONNECT_TIMEOUT') return true
-  const errno = cause instanceof Error && 'code' in cause ? cause.code : undefined
-  return (
-    code === 'CONNECT_FAILED' &&
-    (errno === 'ETIMEDOUT' || errno === 'EHOSTUNREACH' || errno === 'ENETUNREACH')
-  )
 }

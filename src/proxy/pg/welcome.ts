@@ -28,7 +28,7 @@ import type { ServiceContext } from './context.ts'
 import type { PoolSet, PoolSlot, ServerKinds } from './pool-set.ts'
 import { ReplicationClients } from './replication.ts'
 import { Session } from './session.ts'
-import { settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
+import { isOfPast, settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
 
 export interface WelcomeParts {
   readonly context: ServiceContext
@@ -193,18 +193,24 @@ export class Welcomer {
     return messages
   }
 
-  /** Applies the settings to a server of the pool and remembers what it reports then. */
+  /**
+   * Applies the settings to a server of the pool and remembers what it reports then. A server that
+   * has settings of another client may refuse to take those back: a second one is asked. Whoever
+   * refuses for what ran there makes room for another one, down to one on which nothing has.
+   */
   async #ask(
     login: ClientLogin,
     kinds: ServerKinds,
     settings: Settings,
     key: string,
+    isSecond = false,
   ): Promise<Reported> {
     const { context } = this.#parts
     const server = await acquire(login, context, kinds)
     if (server === null) return noParameters
     const slot = kinds[server.side].write
     let refusal: Refusal | null = null
+    const wasPlain = server.settings.size === 0
     if (server.settingsKey !== key) {
       try {
         refusal = await applySettings(server, settings, key, context.config.limits.loginTimeoutMs)
@@ -212,13 +218,17 @@ export class Welcomer {
         slot.pool.lost(server)
         // A switch has cut it off from its side: the client waits for the end of that.
         if (context.gate.isOpen && context.route.primary === server.side) throw error
-        return await this.#ask(login, kinds, settings, key)
+        return await this.#ask(login, kinds, settings, key, isSecond)
       }
     }
     const { reported } = server
     server.rest()
     if (refusal !== null) server.spoil()
     slot.pool.give(server)
+    if (refusal !== null && isOfPast(server.isFresh, refusal.message))
+      return await this.#ask(login, kinds, settings, key, isSecond)
+    if (refusal !== null && !wasPlain && !isSecond)
+      return await this.#ask(login, kinds, settings, key, true)
     if (refusal !== null) throw settingsRefused(refusal)
     this.#remember(slot, key, reported)
     return reported

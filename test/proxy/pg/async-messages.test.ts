@@ -13,7 +13,7 @@ import {
 } from '../../support/mock-postgres.ts'
 import type { Step } from '../../support/mock-postgres.ts'
 import * as back from '../../support/pg-backend.ts'
-import { query } from '../../support/pg-frontend.ts'
+import { bind, execute, parse, query, sync } from '../../support/pg-frontend.ts'
 import { errorFields, summary } from '../../support/pg-wire.ts'
 import { ask, present, startPontoon } from '../../support/pontoon.ts'
 
@@ -142,4 +142,40 @@ void t.test('one fatal error, and none of ours behind it', async (test) => {
   test.match(error, { C: '57P01', M: 'the last word' })
   await client.wire.closed()
   test.notOk(client.wire.pending)
+})
+
+void t.test('nor behind one that comes for what the client did not send', async (test) => {
+  const mock = await startMockPostgres((connection) =>
+    connection === 0
+      ? [
+          expectStartup(),
+          send(back.welcome()),
+          expect('P'),
+          expect('S'),
+          send(back.parseComplete(), back.readyForQuery()),
+          silence(),
+        ]
+      : [
+          expectStartup(),
+          send(back.welcome()),
+          // Of the statement that this server does not know.
+          expect('P'),
+          send(back.errorResponse('57P01', 'the last word', 'FATAL')),
+          { kind: 'close' },
+        ],
+  )
+  const pontoon = await startPontoon({ source: mock, pool: { size: 1, holdMs: 0 } })
+  test.teardown(async () => {
+    await pontoon.stop()
+    await mock.stop()
+  })
+  const { wire } = await pontoon.client()
+  await wire.send(parse('SELECT 1', 'kept'), sync())
+  test.equal(summary(await wire.until('Z')), '1Z')
+  pontoon.service.reconnect()
+  await wire.send(bind({ statement: 'kept' }), execute(), sync())
+  const error = errorFields(present((await wire.until('E')).at(-1)))
+  test.match(error, { C: '57P01', M: 'the last word' })
+  await wire.closed()
+  test.notOk(wire.pending)
 })

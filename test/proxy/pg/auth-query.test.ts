@@ -94,6 +94,34 @@ void t.test('VALID UNTIL is honoured', async (test) => {
   )
   await postgres.query("ALTER ROLE app VALID UNTIL '2100-01-01'")
   test.equal(await whoAmI(proxy, 'app', 'app-password'), 'app')
+  await postgres.query("ALTER ROLE app VALID UNTIL '20000-01-01'")
+  await until(
+    async () => (await whoAmI(proxy, 'app', 'app-password').catch(() => '')) === 'app',
+    'in for long',
+  )
+})
+
+void t.test('a password that was changed counts once a login has failed', async (test) => {
+  await postgres.createUser({ name: 'changed', password: 'first' })
+  const proxy = await pontoon({ query: { cacheMs: 3_600_000 } })
+  test.teardown(() => proxy.stop())
+  test.equal(await whoAmI(proxy, 'changed', 'first'), 'changed')
+  await postgres.query("ALTER ROLE changed PASSWORD 'second'")
+  await until(
+    async () => (await whoAmI(proxy, 'changed', 'second').catch(() => '')) === 'changed',
+    'in with the new one',
+  )
+  await test.rejects(whoAmI(proxy, 'changed', 'first'), { code: '28P01' })
+
+  // The old one is still remembered here, and the server refuses it.
+  await postgres.query("ALTER ROLE changed PASSWORD 'third'")
+  proxy.service.reconnect()
+  await until(() => proxy.servers() === 0, 'no server is left')
+  await test.rejects(whoAmI(proxy, 'changed', 'second'), /SCRAM verifier of this user differs/)
+  await until(
+    async () => (await whoAmI(proxy, 'changed', 'third').catch(() => '')) === 'changed',
+    'in again',
+  )
 })
 
 void t.test('a connection that was cut is opened anew', async (test) => {

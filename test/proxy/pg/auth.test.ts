@@ -120,7 +120,9 @@ for (const auth of ['trust', 'password', 'md5', 'scram-sha-256'] as const) {
     if (auth === 'trust') return
     const wrong = await pontoonWith(test, server, usersWith('wrong'))
     const refused = wrong.client({ user: 'anna', database: 'postgres' })
-    await test.rejects(refused, { message: /^28P01: password authentication failed/ })
+    await test.rejects(refused, {
+      message: /^28P01: .* refused the login: password authentication failed/,
+    })
     const none = await pontoonWith(test, server, { users: { anna: {} } })
     await test.rejects(none.client({ user: 'anna', database: 'postgres' }), {
       message: /^28000: .* asks for a password for user "anna", but none is configured/,

@@ -16,15 +16,19 @@ import { startPostgres } from '../../support/postgres.ts'
 const server = await startPostgres({ major: 15, auth: 'trust' })
 const pontoon = await startPontoon({
   source: server,
-  config: { limits: { loginTimeoutMs: 400, startupBytesMax: 4_096 }, databases: ['postgres'] },
+  config: { limits: { startupBytesMax: 4_096 }, databases: ['postgres'] },
+})
+const impatient = await startPontoon({
+  source: server,
+  config: { limits: { loginTimeoutMs: 400 } },
 })
 t.teardown(async () => {
-  await pontoon.stop()
+  await Promise.all([pontoon.stop(), impatient.stop()])
   await server.stop()
 })
 const bystander = await pontoon.client()
 
-const raw = (): Promise<PgWire> => connect(pontoon.host, pontoon.port)
+const raw = ({ host, port } = pontoon): Promise<PgWire> => connect(host, port)
 
 /** The one error that a client gets before it is closed. */
 async function refusal(wire: PgWire): Promise<Record<string, string>> {
@@ -42,7 +46,11 @@ async function refusal(wire: PgWire): Promise<Record<string, string>> {
 
 t.afterEach(async () => {
   if ((await value(bystander, 'SELECT 1')) !== '1') throw new Error('somebody else suffered')
-  await until(() => pontoon.service.snapshot().clients.startup === 0, 'all logins to be over')
+  const services = [pontoon.service, impatient.service]
+  await until(
+    () => services.every((service) => service.snapshot().clients.startup === 0),
+    'all logins to be over',
+  )
 })
 
 const garbage: Readonly<Record<string, Buffer>> = {
@@ -128,8 +136,8 @@ const silences: Readonly<Record<string, Buffer>> = {
 
 for (const [name, bytes] of Object.entries(silences)) {
   void t.test(`a client that ${name} is closed after loginTimeoutMs`, async (test) => {
-    const wire = await raw()
     const begun = performance.now()
+    const wire = await raw(impatient)
     await wire.send(bytes)
     if (bytes.equals(sslRequest())) test.equal(await wire.nextByte(), 'N')
     test.match(await refusal(wire), { C: '08P01', M: /not finished within 400 ms/ })

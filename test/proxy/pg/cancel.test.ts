@@ -2,9 +2,28 @@
 import t from 'tap'
 import type { Test } from 'tap'
 import { createAuthority } from '../../support/certificates.ts'
-import { bind, cancelRequest, execute, parse, query, sync } from '../../support/pg-frontend.ts'
+import {
+  bind,
+  cancelRequest,
+  execute,
+  flush,
+  int16,
+  int32,
+  message,
+  parse,
+  query,
+  sync,
+} from '../../support/pg-frontend.ts'
 import { connect, summary } from '../../support/pg-wire.ts'
-import { ask, rows, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
+import {
+  ask,
+  rawClient,
+  rows,
+  sqlstate,
+  startPontoon,
+  until,
+  value,
+} from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import { startRelay } from '../../support/relay.ts'
@@ -26,6 +45,18 @@ async function cancel(pontoon: Pontoon, pid: number, secret: Buffer): Promise<st
   return wire.pending ? 'an answer' : 'silence'
 }
 
+/** Statements that run until they are let go on, however long that takes. */
+const awaiting = 'SELECT FROM held FOR UPDATE'
+await server.query('CREATE TABLE held AS SELECT 1 AS n')
+
+/** Lets them begin; gives what lets them go on. */
+async function hold(test: Test): Promise<() => void> {
+  const holder = await rawClient(server.port)
+  test.teardown(() => holder.wire.destroy())
+  await rows(holder, `BEGIN; ${awaiting}`)
+  return () => holder.wire.destroy()
+}
+
 async function untilRunning(sql: string): Promise<void> {
   const asked = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1"
   await until(
@@ -38,12 +69,14 @@ for (const mode of ['session', 'transaction'] as const) {
   void t.test(`${mode} mode: a cancel ends the running query of that client only`, async (test) => {
     const pontoon = await pontoonOf(test, { mode, pool: { size: 2 } })
     const [mine, other] = [await pontoon.client(), await pontoon.client()]
+    const letGo = await hold(test)
     await mine.wire.send(query('SELECT pg_sleep(20) /* mine */'))
-    await other.wire.send(query('SELECT pg_sleep(0.7) /* other */'))
+    await other.wire.send(query(`${awaiting} /* other */`))
     await untilRunning('SELECT pg_sleep(20) /* mine')
-    await untilRunning('SELECT pg_sleep(0.7) /* other')
+    await untilRunning(`${awaiting} /* other`)
     test.equal(await cancel(pontoon, mine.pid, mine.secret), 'silence')
     test.equal(sqlstate(await mine.wire.until('Z')), '57014')
+    letGo()
     test.equal(sqlstate(await other.wire.until('Z')), '')
     test.equal(await value(mine, 'SELECT 1'), '1', 'the session lives on')
     for (const { wire } of [mine, other]) wire.destroy()
@@ -74,8 +107,9 @@ for (const mode of ['session', 'transaction'] as const) {
   void t.test(`${mode} mode: a wrong key is ignored`, async (test) => {
     const pontoon = await pontoonOf(test, { mode })
     const client = await pontoon.client()
-    await client.wire.send(query('SELECT pg_sleep(0.5)'))
-    await untilRunning('SELECT pg_sleep(0.5)')
+    const letGo = await hold(test)
+    await client.wire.send(query(`${awaiting} /* mine */`))
+    await untilRunning(`${awaiting} /* mine`)
     const wrong = Buffer.from(client.secret)
     wrong[3] = (wrong[3] ?? 0) ^ 1
     const keys: readonly (readonly [number, Buffer])[] = [
@@ -87,6 +121,7 @@ for (const mode of ['session', 'transaction'] as const) {
       [0, Buffer.alloc(4)],
     ]
     for (const [pid, secret] of keys) await cancel(pontoon, pid, secret)
+    letGo()
     test.equal(sqlstate(await client.wire.until('Z')), '')
   })
 }
@@ -129,13 +164,78 @@ void t.test(
 void t.test('a client that waits for a server cannot cancel its holder', async (test) => {
   const pontoon = await pontoonOf(test)
   const [holder, waiting] = [await pontoon.client(), await pontoon.client()]
-  await holder.wire.send(query('SELECT pg_sleep(0.4)'))
-  await untilRunning('SELECT pg_sleep(0.4)')
+  const letGo = await hold(test)
+  await holder.wire.send(query(`${awaiting} /* mine */`))
+  await untilRunning(`${awaiting} /* mine`)
   await waiting.wire.send(query('SELECT 1'))
   await until(() => pontoon.service.snapshot().clients.waiting === 1, 'waiting')
   await cancel(pontoon, waiting.pid, waiting.secret)
+  const answers = await waiting.wire.until('Z')
+  test.equal(summary(answers), 'EZ', 'its own request is over')
+  test.equal(sqlstate(answers), '57014')
+  letGo()
   test.equal(sqlstate(await holder.wire.until('Z')), '')
-  test.equal(summary(await waiting.wire.until('Z')), 'TDCZ')
+  test.equal(await value(waiting, 'SELECT 1'), '1')
+})
+
+for (const mode of ['session', 'transaction'] as const) {
+  void t.test(`${mode} mode: a cancel ends a request that is parked at the gate`, async (test) => {
+    const pontoon = await pontoonOf(test, { mode })
+    const client = await pontoon.client()
+    await rows(client, 'CREATE TABLE IF NOT EXISTS never (a int)')
+    await pontoon.service.pause(20_000, 1_000, 'a test')
+    const parked = (): boolean => pontoon.service.snapshot().clients.parked === 1
+    const insert = 'INSERT INTO never VALUES (1)'
+    const version = message('F', int32(89), int16(0), int16(0), int16(0))
+    const batch = [parse(insert, 'kept'), bind({ statement: 'kept' }), execute()]
+    for (const request of [[query(insert)], [...batch, sync()], [version]]) {
+      await client.wire.send(...request)
+      await until(parked, 'parked')
+      await cancel(pontoon, client.pid, client.secret)
+      const answers = await client.wire.until('Z')
+      test.equal(summary(answers), 'EZ')
+      test.equal(sqlstate(answers), '57014')
+      test.notOk(parked())
+    }
+    // Of several requests it is the first; one whose end is not here yet cannot be ended.
+    await client.wire.send(...batch, sync(), query("SELECT 'next'"), query('SELECT 2'))
+    await until(parked, 'parked')
+    await cancel(pontoon, client.pid, client.secret)
+    test.equal(summary(await client.wire.until('Z')), 'EZ')
+    await until(parked, 'parked again')
+    pontoon.service.resume()
+    for (const _ of ['next', '2']) test.equal(summary(await client.wire.until('Z')), 'TDCZ')
+    await pontoon.service.pause(20_000, 1_000, 'a test')
+    await client.wire.send(parse('SELECT 3'), bind(), execute(), flush())
+    await until(parked, 'parked')
+    await cancel(pontoon, client.pid, client.secret)
+    test.ok(parked(), 'a batch without its Sync waits on')
+    pontoon.service.resume()
+    await client.wire.send(sync())
+    test.equal(summary(await client.wire.until('Z')), '12DCZ')
+    test.equal(await value(client, 'SELECT count(*) FROM never'), '0')
+  })
+}
+
+void t.test('behind a BEGIN that was answered here a request waits on', async (test) => {
+  const pontoon = await pontoonOf(test, { route: { reads: 100 } })
+  const client = await pontoon.client()
+  await until(async () => {
+    await ask(client, 'BEGIN READ ONLY')
+    if (pontoon.busyServers() === 0) return true
+    await ask(client, 'COMMIT')
+    return false
+  }, 'BEGIN is answered here')
+  await pontoon.service.pause(20_000, 1_000, 'a test')
+  await client.wire.send(query('SELECT 1'))
+  const parked = (): boolean => pontoon.service.snapshot().clients.parked === 1
+  await until(parked, 'parked')
+  await cancel(pontoon, client.pid, client.secret)
+  test.ok(parked())
+  pontoon.service.resume()
+  const answers = await client.wire.until('Z')
+  test.equal(summary(answers), 'TDCZ')
+  test.equal(answers.at(-1)?.body.toString(), 'T')
 })
 
 void t.test('the keys of clients differ and end with them', async (test) => {
@@ -155,10 +255,12 @@ void t.test('a cancel whose server cannot be reached does no harm', async (test)
   test.teardown(() => relay.close())
   const pontoon = await pontoonOf(test, { source: relay })
   const client = await pontoon.client()
-  await client.wire.send(query('SELECT pg_sleep(0.3)'))
-  await untilRunning('SELECT pg_sleep(0.3)')
+  const letGo = await hold(test)
+  await client.wire.send(query(`${awaiting} /* mine */`))
+  await untilRunning(`${awaiting} /* mine`)
   relay.refuse()
   await cancel(pontoon, client.pid, client.secret)
+  letGo()
   test.equal(sqlstate(await client.wire.until('Z')), '')
   relay.refuse(false)
   test.strictSame(await rows(client, 'SELECT 1'), [['1']])

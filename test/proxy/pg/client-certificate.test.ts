@@ -1,9 +1,15 @@
 /** Certificates instead of passwords, on either leg. */
+import { TLSSocket } from 'node:tls'
 import t from 'tap'
 import { Client } from 'pg'
+import { silentLog } from '../../../src/shared/log.ts'
+import type { Log } from '../../../src/shared/log.ts'
 import { checkCertificate } from '../../../src/proxy/pg/client-certificate.ts'
 import { createAuthority } from '../../support/certificates.ts'
 import type { Certificate } from '../../support/certificates.ts'
+import { sslRequest } from '../../support/pg-frontend.ts'
+import { login as logIn } from '../../support/pg-login.ts'
+import { connect } from '../../support/pg-wire.ts'
 import { startPontoon } from '../../support/pontoon.ts'
 import type { Pontoon } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
@@ -29,15 +35,17 @@ interface Options {
   readonly certMap?: Readonly<Record<string, string>>
   /** What Pontoon shows to the server. */
   readonly certificate?: Certificate
+  readonly log?: Log
 }
 
-function pontoon({ certMap, certificate = app }: Options = {}): Promise<Pontoon> {
+function pontoon({ certMap, certificate = app, log = silentLog }: Options = {}): Promise<Pontoon> {
   const upstream = { host: '127.0.0.1', port: postgres.port }
   const { certPath: cert, keyPath: key } = certificate
   const tls = { mode: 'verify-full', ca: authority.ca.certPath, cert, key }
   const source = { ...upstream, user: 'app', tls }
   return startPontoon({
     source: upstream,
+    log,
     config: {
       source,
       target: source,
@@ -82,23 +90,60 @@ void t.test('the common name is the user', async (test) => {
   })
 })
 
+const inHours = (hours: number): Date => new Date(Date.now() + hours * 3_600_000)
+
 void t.test('a certificate that nobody vouches for is refused', async (test) => {
-  const proxy = await pontoon()
+  const logged: unknown[] = []
+  const log: Log = { ...silentLog, info: (fields) => logged.push(fields) }
+  const proxy = await pontoon({ log })
   test.teardown(() => proxy.stop())
   await test.rejects(whoAmI(proxy, 'app'), 'none at all')
-  await test.rejects(whoAmI(proxy, 'app', await stranger.client('app')), 'of another authority')
-  const old = new Date(Date.now() - 3_600_000)
-  const expired = await authority.client('app', {
-    notBefore: new Date(Date.now() - 7_200_000),
-    notAfter: old,
-  })
-  await test.rejects(whoAmI(proxy, 'app', expired), 'expired')
-  // A server's certificate is for servers.
-  await test.rejects(whoAmI(proxy, 'app', await authority.server({ commonName: 'app' })), 'purpose')
+  test.match(logged, [{ error: 'the TLS handshake failed: peer did not return a certificate' }])
+  const refused: readonly (readonly [certificate: Certificate, why: string])[] = [
+    [await stranger.client('app'), 'unable to verify the first certificate'],
+    [
+      await authority.client('app', { notBefore: inHours(-2), notAfter: inHours(-1) }),
+      'certificate has expired',
+    ],
+    [
+      await authority.client('app', { notBefore: inHours(1), notAfter: inHours(2) }),
+      'certificate is not yet valid',
+    ],
+    // A server's certificate is for servers.
+    [await authority.server({ commonName: 'app' }), 'unsuitable certificate purpose'],
+  ]
+  for (const [certificate, why] of refused) {
+    const error = `connection requires a valid client certificate: ${why}`
+    await test.rejects(whoAmI(proxy, 'app', certificate), { code: '28000', message: error })
+    test.match(logged.at(-1), { code: 'CLIENT_NOT_ALLOWED', error }, 'and logged')
+  }
   const plain = new Client({ host: '127.0.0.1', port: proxy.port, user: 'app', ssl: false })
   await test.rejects(plain.connect(), { code: '28000', message: /over TLS only/ })
   test.equal(await whoAmI(proxy, 'app', app), 'app', 'and the service still runs')
 })
+
+for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+  void t.test(`a client that comes back with its session of ${maxVersion}`, async (test) => {
+    const proxy = await pontoon()
+    test.teardown(() => proxy.stop())
+    const comeBack = async (session: Buffer | undefined): Promise<TLSSocket> => {
+      const wire = await connect('127.0.0.1', proxy.port)
+      test.teardown(() => wire.destroy())
+      await wire.send(sslRequest())
+      test.equal(await wire.nextByte(), 'S')
+      const { cert, key } = app
+      const kept = session === undefined ? {} : { session }
+      await wire.startTls({ maxVersion, cert, key, ...kept })
+      // The session of TLS 1.3 comes after the handshake.
+      await logIn(wire, { user: 'app', database: 'postgres' })
+      if (!(wire.socket instanceof TLSSocket)) throw new Error('no TLS')
+      return wire.socket
+    }
+    const session = (await comeBack(undefined)).getSession()
+    test.ok(session)
+    test.notOk((await comeBack(session)).isSessionReused(), 'shows its certificate again')
+  })
+}
 
 void t.test('a map gives certificates their users', async (test) => {
   const proxy = await pontoon({ certMap: { batch: 'app', 'DNS:web.internal': 'app' } })

@@ -18,7 +18,8 @@ const server = await startPostgres({ major: 15 })
 t.teardown(() => server.stop())
 
 const shows =
-  'CLIENTS CONFIG DATABASES LISTS POOLS SERVERS STATS STATS_AVERAGES STATS_TOTALS TOTALS USERS VERSION'
+  'CLIENTS CONFIG DATABASES DNS_HOSTS DNS_ZONES LISTS MEM POOLS SERVERS STATS STATS_AVERAGES ' +
+  'STATS_TOTALS TOTALS USERS VERSION'
 
 /** Rows as objects, as monitoring reads them. */
 async function records(client: RawClient, sql: string): Promise<Record<string, string | null>[]> {
@@ -98,6 +99,11 @@ void t.test('the columns are those of PgBouncer 1.25, to the letter', async (tes
       'max_user_client_connections current_client_connections',
   )
   test.equal(await names('STATE'), 'key value')
+  test.equal(await names('PEERS'), 'peer_id host port pool_size')
+  test.equal(
+    await names('PEER_POOLS'),
+    'peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login',
+  )
   test.match(await rows(admin, 'SHOW VERSION'), [[/^PgBouncer 1\.25\.0 \(console of Pontoon \d/]])
 })
 
@@ -336,7 +342,7 @@ void t.test('what it does not do is said clearly, and the session goes on', asyn
   const admin = await open()
   const refusals: readonly (readonly [sql: string, words: RegExp])[] = [
     ['SHOW FDS', /SHOW FDS is not supported: sockets are not handed over/],
-    ['SHOW MEM', /SHOW MEM is not supported/],
+    ['SHOW SOCKETS', /SHOW SOCKETS is not supported/],
     ['SHOW nothing', /invalid command 'SHOW nothing', use SHOW HELP;/],
     ['SHOW', /invalid command/],
     ['DISABLE postgres', /DISABLE is not supported/],

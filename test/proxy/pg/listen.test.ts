@@ -56,6 +56,19 @@ void t.test(
   },
 )
 
+void t.test('an idle_session_timeout of the role does not end the listening', async (test) => {
+  await server.query("CREATE ROLE brief LOGIN; ALTER ROLE brief SET idle_session_timeout = '150ms'")
+  const pontoon = await pontoonOf(test)
+  const listener = await pontoon.client({ user: 'brief', database: 'postgres' })
+  await rows(listener, 'LISTEN quiet')
+  await untilMoved(pontoon)
+  const idle = `SELECT FROM pg_stat_activity
+    WHERE usename = 'brief' AND clock_timestamp() - state_change > '500ms'`
+  await until(async () => (await server.query(idle)).length === 1, 'it has been quiet for long')
+  await server.query("NOTIFY quiet, 'heard'")
+  test.strictSame(await heard(listener, 'quiet'), ['quiet heard'])
+})
+
 void t.test('LISTEN holds no server, and notifications come in order', async (test) => {
   const pontoon = await pontoonOf(test)
   const [listener, other] = [await pontoon.client(), await pontoon.client()]

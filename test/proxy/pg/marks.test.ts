@@ -6,18 +6,20 @@ import type { Log } from '../../../src/shared/log.ts'
 import { silentLog } from '../../../src/shared/log.ts'
 import { query } from '../../support/pg-frontend.ts'
 import { summary } from '../../support/pg-wire.ts'
-import { ask, startPontoon, until, value } from '../../support/pontoon.ts'
+import { ask, rawClient, startPontoon, until, value } from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
 const server = await startPostgres({ major: 15, auth: 'trust' })
 t.teardown(() => server.stop())
-await server.query(`CREATE SCHEMA pontoon; GRANT USAGE ON SCHEMA pontoon TO PUBLIC;
+const markTableSql = `CREATE SCHEMA pontoon; GRANT USAGE ON SCHEMA pontoon TO PUBLIC;
   CREATE TABLE pontoon.mark (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton), epoch bigint NOT NULL,
     primary_side text NOT NULL CHECK (primary_side IN ('source', 'target')),
     changed_at timestamptz NOT NULL DEFAULT now());
-  GRANT SELECT ON pontoon.mark TO PUBLIC; CREATE ROLE app LOGIN`)
+  GRANT SELECT ON pontoon.mark TO PUBLIC`
+await server.query(`${markTableSql}; CREATE ROLE app LOGIN;
+  CREATE ROLE hasty LOGIN; ALTER ROLE hasty SET statement_timeout = '50ms'`)
 
 async function markSays(primary: 'source' | 'target'): Promise<void> {
   await server.query(`INSERT INTO pontoon.mark (epoch, primary_side) VALUES (7, '${primary}')
@@ -35,6 +37,24 @@ void t.test('a mark that names the same side hinders nobody', async (test) => {
   const pontoon = await pontoonOf(test)
   const client = await pontoon.client({ user: 'app', database: 'postgres' })
   test.equal(await value(client, 'SELECT 1'), '1')
+})
+
+void t.test('no timeout of a role keeps its mark from being read', async (test) => {
+  await markSays('target')
+  const pontoon = await pontoonOf(test)
+  const holder = await rawClient(server.port)
+  test.teardown(() => holder.wire.destroy())
+  await ask(holder, 'BEGIN; LOCK TABLE pontoon.mark IN ACCESS EXCLUSIVE MODE')
+  const login = pontoon.client({ user: 'hasty', database: 'postgres' }).catch(() => null)
+  const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+    AND usename = 'hasty' AND clock_timestamp() - query_start > '200ms'`
+  await until(async () => (await server.query(waiting)).length === 1, 'its mark is waited for')
+  await ask(holder, 'ROLLBACK')
+  await until(() => pontoon.service.gate.snapshot().keptBy === 'doubt', 'in doubt')
+  pontoon.service.resume()
+  const client = await login
+  test.equal(client === null ? '' : await value(client, 'SHOW statement_timeout'), '50ms')
+  await markSays('source')
 })
 
 void t.test('one that names the other shuts the gate until an operator decides', async (test) => {
@@ -102,4 +122,32 @@ void t.test('a mark that may not be read says nothing', async (test) => {
   const pontoon = await pontoonOf(test)
   const client = await pontoon.client({ user: 'app', database: 'postgres' })
   test.equal(summary(await ask(client, 'SELECT 1')), 'TDCZ')
+})
+
+void t.test('a side that was left serves nobody, and puts nothing in doubt', async (test) => {
+  await markSays('source')
+  const other = await startPostgres({ major: 15, auth: 'trust' })
+  test.teardown(() => other.stop())
+  await other.query(`${markTableSql}; ALTER TABLE pontoon.mark ADD COLUMN parted text;
+    INSERT INTO pontoon.mark (epoch, primary_side) VALUES (7, 'source')`)
+  const failureOf = async (epoch: number): Promise<string> => {
+    // Servers for a switch to come are kept warm on the target.
+    const pontoon = await pontoonOf(test, { target: other, pool: { minSize: 1 }, route: { epoch } })
+    const client = await pontoon.client()
+    let failure: string | undefined
+    await until(async () => {
+      test.equal(await value(client, 'SELECT 1'), '1')
+      const target = pontoon.pools().find(({ side }) => side === 'target')
+      if (target !== undefined && target.idle + Number(target.failure !== '') > 0)
+        failure = target.failure
+      return failure !== undefined
+    }, 'a server was opened there')
+    test.equal(pontoon.service.gate.keptBy, '')
+    return failure ?? ''
+  }
+  test.equal(await failureOf(8), '')
+  await other.query("UPDATE pontoon.mark SET parted = 'target'")
+  test.equal(await failureOf(8), 'MARK_MISMATCH', 'left behind by a forced switch')
+  await other.query("UPDATE pontoon.mark SET parted = NULL, primary_side = 'target'")
+  test.equal(await failureOf(8), 'MARK_MISMATCH', 'left, and not told yet')
 })

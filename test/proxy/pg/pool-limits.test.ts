@@ -2,6 +2,7 @@
 import { Client } from 'pg'
 import t from 'tap'
 import type { Test } from 'tap'
+import { limitHits } from '../../../src/proxy/limit-hits.ts'
 import { query } from '../../support/pg-frontend.ts'
 import { errorFields } from '../../support/pg-wire.ts'
 import { ask, present, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
@@ -53,6 +54,9 @@ async function work(client: Client, round: number): Promise<number> {
   }
 }
 
+const hits = (pontoon: Pontoon, limit: string): number | undefined =>
+  limitHits(pontoon.service.stats).get(limit)
+
 void t.test('100 clients on 5 servers never wedge', async (test) => {
   const pontoon = await pontoonOf(test, { size: 5, queueTimeoutMs: 30_000 })
   const clients = Array.from({ length: 100 }, () => new Client({ connectionString: pontoon.url() }))
@@ -102,6 +106,7 @@ void t.test('who waits too long gets 53300', async (test) => {
     H: /safe to retry/,
   })
   await waiting.wire.closed()
+  test.equal(hits(pontoon, 'pool.queueTimeoutMs'), 1)
   test.equal(await value(holder, 'SELECT 2'), '2', 'the holder notices nothing')
   await ask(holder, 'COMMIT')
   await pontoon.untilIdle()
@@ -122,6 +127,7 @@ void t.test('when too many wait, the next gets 53300 at once', async (test) => {
   const begun = performance.now()
   test.equal(sqlstate(await c.wire.until('E')), '53300')
   test.ok(performance.now() - begun < 1_000)
+  test.equal(hits(pontoon, 'pool.queueMax'), 1)
   await ask(holder, 'COMMIT')
   for (const { wire } of [a, b]) test.equal(sqlstate(await wire.until('Z')), '')
   await pontoon.untilIdle()
@@ -152,6 +158,7 @@ void t.test('more clients than clientsMax', async (test) => {
   const first = await pontoon.client()
   await pontoon.client()
   await test.rejects(pontoon.client(), { message: /53300: sorry, too many clients already/ })
+  test.equal(hits(pontoon, 'limits.clientsMax'), 1)
   first.wire.destroy()
   await until(() => pontoon.service.snapshot().clients.idle === 1, 'one to leave')
   test.equal(await value(await pontoon.client(), 'SELECT 1'), '1')

@@ -192,6 +192,18 @@ void t.test("a stranger's unnamed statement is never visible", async (test) => {
   test.equal(sqlstate(await batch(b, run('pontoon_1'))), '26000', 'a name of ours')
 })
 
+void t.test('nor is one that an ignored Close or Query was to take away', async (test) => {
+  const pontoon = await pontoonOf(test, 1)
+  const [a, b, c] = [await pontoon.client(), await pontoon.client(), await pontoon.client()]
+  for (const ignored of [closeStatement(), query('SELECT 2'), parse('SELECT 3')]) {
+    test.equal(firstValue(await batch(a, parse('SELECT 1'), run(''))), '1')
+    const refused = await batch(b, parse('SELEC', 'x'), ignored)
+    test.equal(sqlstate(refused), '42601')
+    test.equal(sqlstate(await batch(c, run(''))), '26000')
+  }
+  for (const { wire } of [a, b, c]) wire.destroy()
+})
+
 for (const sql of ['DEALLOCATE ALL', 'DISCARD ALL']) {
   void t.test(`${sql} drops the statements of this client only`, async (test) => {
     const pontoon = await pontoonOf(test, 1)

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
+import { limitHits } from '../../../src/proxy/limit-hits.ts'
 import { postgres15BinFolder } from '../../../scripts/lib/requirements.ts'
 import { replicationKind } from '../../../src/proxy/pg/replication.ts'
 import { copyData, query, startup, terminate } from '../../support/pg-frontend.ts'
@@ -173,6 +174,9 @@ void t.test('replication clients are counted against a limit of their own', asyn
     await pontoon.client({ parameters: { replication: 'database', application_name: 'two' } }),
   ]
   test.match(await refusal(pontoon, 'true'), /^53300: number of requested standby connections/)
+  const hits = limitHits(pontoon.service.stats)
+  test.equal(hits.get('limits.replicationClientsMax'), 1)
+  test.equal(hits.get('limits.clientsMax'), 0, 'which is another limit')
   test.equal(await value(await pontoon.client(), 'SELECT 1'), '1')
   one.wire.destroy()
   await until(() => pinned(pontoon) === 1, 'one to leave')

@@ -89,6 +89,50 @@ void t.test('a SET that was rolled back, or LOCAL, is none', async (test) => {
   test.strictSame(await everywhere(pontoon, client, asked), ['6MB', '6MB'], 'an error rolls back')
 })
 
+void t.test(
+  'a timeout of the client does not cut off the question what it has set',
+  async (test) => {
+    const pontoon = await pontoonOf(test, 2)
+    const [client, holder] = [await pontoon.client(), await rawClient(server.port)]
+    test.teardown(() => holder.wire.destroy())
+    await ask(holder, 'BEGIN; LOCK TABLE pg_catalog.pg_locks IN ACCESS EXCLUSIVE MODE')
+    await rows(client, "SET statement_timeout = '200ms'; SET work_mem = '5MB'")
+    const asked = `SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND query LIKE '%SET LOCAL statement_timeout%'`
+    await until(async () => (await server.query(asked)).length === 1, 'it is asked again')
+    await ask(holder, 'ROLLBACK')
+    holder.wire.destroy()
+    await pontoon.untilIdle()
+    test.equal(pontoon.service.snapshot().clients.pinned, 0)
+    test.equal(await value(client, 'SHOW statement_timeout'), '200ms')
+    const both = "SELECT current_setting('statement_timeout') || current_setting('work_mem')"
+    test.strictSame(await everywhere(pontoon, client, both), ['200ms5MB', '200ms5MB'])
+  },
+)
+
+void t.test('a transaction_timeout does not end its session at that question', async (test) => {
+  const newer = await startPostgres({ major: 18, auth: 'trust' })
+  test.teardown(() => newer.stop())
+  const pontoon = await startPontoon({ source: newer, pool: { size: 2 } })
+  test.teardown(() => pontoon.stop())
+  const [client, holder] = [await pontoon.client(), await rawClient(newer.port)]
+  test.teardown(() => holder.wire.destroy())
+  await ask(holder, 'BEGIN; LOCK TABLE pg_catalog.pg_locks IN ACCESS EXCLUSIVE MODE')
+  await rows(client, "SET transaction_timeout = '60ms'; SET work_mem = '5MB'")
+  const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+    AND clock_timestamp() - query_start > '200ms'`
+  await until(async () => (await newer.query(waiting)).length === 1, 'the question is held up')
+  await ask(holder, 'ROLLBACK')
+  holder.wire.destroy()
+  const both = "SELECT current_setting('transaction_timeout') || current_setting('work_mem')"
+  test.strictSame(await everywhere(pontoon, client, both), ['60ms5MB', '60ms5MB'])
+  await rows(client, "SET transaction_timeout = '120s'")
+  test.strictSame(await everywhere(pontoon, client, both), ['2min5MB', '2min5MB'])
+  await rows(client, 'RESET transaction_timeout')
+  test.strictSame(await everywhere(pontoon, client, both), ['05MB', '05MB'])
+  test.equal(pontoon.service.snapshot().clients.pinned, 0)
+})
+
 void t.test('search_path is a list', async (test) => {
   const pontoon = await pontoonOf(test, 2)
   const client = await pontoon.client()

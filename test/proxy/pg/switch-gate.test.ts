@@ -1,7 +1,6 @@
 /** The gate held for a switch of the primary side, over a real server. */
 import t from 'tap'
 import type { Test } from 'tap'
-import type { ServiceConfig } from '../../../src/config/schema.ts'
 import { query, startup } from '../../support/pg-frontend.ts'
 import { connect, summary } from '../../support/pg-wire.ts'
 import { ask, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
@@ -19,19 +18,6 @@ async function pontoonOf(test: Test, options: Partial<PontoonOptions>): Promise<
 }
 
 const longMs = 60_000
-
-type Tight = { pool?: Partial<ServiceConfig['pool']>; limits?: Partial<ServiceConfig['limits']> }
-
-/** From now on these limits count: logins before it had the time they need. */
-function tighten({ service }: Pontoon, { pool, limits }: Tight): void {
-  const { config } = service
-  if (config.protocol !== 'postgres') throw new Error('a service of PostgreSQL')
-  service.applyConfig({
-    ...config,
-    pool: { ...config.pool, ...pool },
-    limits: { ...config.limits, ...limits },
-  })
-}
 
 const parked = (pontoon: Pontoon): number => pontoon.service.gate.snapshot().parked
 
@@ -66,20 +52,21 @@ void t.test('who waits for a server when a switch begins meets no deadline', asy
   const waiting = await pontoon.client()
   const late = await Promise.all([pontoon.client(), pontoon.client()])
   await ask(busy, 'BEGIN')
-  tighten(pontoon, { pool: { queueTimeoutMs: 900 } })
+  pontoon.tighten({ pool: { queueTimeoutMs: 900 } })
   await waiting.wire.send(query("SELECT 'waited'"))
   await until(() => service.snapshot().clients.waiting === 1, 'one waits')
   const hold = service.beginSwitch('cutover of orders')
-  tighten(pontoon, { pool: { queueMax: 1 }, limits: { clientIdleMs: 900, loginTimeoutMs: 900 } })
+  pontoon.tighten({ pool: { queueMax: 1 }, limits: { loginTimeoutMs: 900 } })
   for (const { wire } of late) await wire.send(query("SELECT 'late'"))
   // Of a kind that no server has been asked for yet, so that its login needs one.
   const newcomer = pontoon.client({ parameters: { application_name: 'new' } })
   await until(() => parked(pontoon) === 4, 'all are at the gate')
+  pontoon.tighten({ limits: { clientIdleMs: 900 } })
   const heldAtMs = performance.now()
   await until(() => performance.now() - heldAtMs > 1_300, 'every limit is over', 5_000)
   test.equal(parked(pontoon), 4)
-  tighten(pontoon, { pool: { queueTimeoutMs: longMs }, limits: { loginTimeoutMs: longMs } })
-  tighten(pontoon, { limits: { clientIdleMs: longMs } })
+  pontoon.tighten({ pool: { queueTimeoutMs: longMs }, limits: { loginTimeoutMs: longMs } })
+  pontoon.tighten({ limits: { clientIdleMs: longMs } })
   await ask(busy, 'COMMIT')
   test.match(await hold.drained(longMs), { drained: true })
   hold.release({ gradually: true })
@@ -105,7 +92,7 @@ void t.test(
       await until(() => parked(pontoon) === index + 1, `${index} parked`)
     }
     // Not enough for all of them: only who stands in the queue is held to it.
-    tighten(pontoon, { pool: { queueMax: size, queueTimeoutMs: 400 } })
+    pontoon.tighten({ pool: { queueMax: size, queueTimeoutMs: 400 } })
     let waitingMost = 0
     const order: number[] = []
     const releasedAtMs = performance.now()
@@ -149,7 +136,7 @@ void t.test('who leaves while a switch cuts off its login is counted no more', a
   })
   const { service } = pontoon
   const first = await pontoon.client()
-  tighten(pontoon, { limits: { clientsPerUserMax: 2 } })
+  pontoon.tighten({ limits: { clientsPerUserMax: 2 } })
   relay.stall()
   // Its setting goes to the one server that is there, and is not answered.
   const leaving = await connect('127.0.0.1', pontoon.port)
@@ -196,7 +183,7 @@ void t.test(
     const heldAtMs = performance.now()
     await until(() => performance.now() - heldAtMs > 1_300, 'its login would be too late', 5_000)
     await server.query('ALTER ROLE shopper LOGIN')
-    tighten(pontoon, { limits: { loginTimeoutMs: longMs } })
+    pontoon.tighten({ limits: { loginTimeoutMs: longMs } })
     hold.release()
     test.equal(await value(await login, 'SELECT current_user'), 'shopper')
   },

@@ -2,7 +2,7 @@
 import { backend } from '../../../wire/pg/protocol.ts'
 import { MessageWriter, commandComplete } from '../../../wire/pg/write.ts'
 
-export type ColumnType = 'text' | 'int4' | 'numeric'
+export type ColumnType = 'text' | 'int4' | 'int8' | 'numeric'
 export type Columns = readonly (readonly [name: string, type: ColumnType])[]
 export type Row = readonly (string | number | null)[]
 
@@ -10,6 +10,7 @@ export type Row = readonly (string | number | null)[]
 const types: Readonly<Record<ColumnType, readonly [oid: number, bytes: number]>> = {
   text: [25, -1],
   int4: [23, 4],
+  int8: [20, 8],
   numeric: [1700, -1],
 }
 

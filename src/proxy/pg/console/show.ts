@@ -1,12 +1,14 @@
 /** Every SHOW by its name; what PgBouncer has beyond these is refused by name. */
 import { ConsoleRefusal } from './refusal.ts'
 import { showConfig, showHelp, showParameter, showState, showVersion } from './show-config.ts'
+import { showNothing } from './show-nothing.ts'
 import { showDatabases, showLists, showPools, showUsers } from './show-pools.ts'
 import { showClients, showServers } from './show-sockets.ts'
 import { showStats, showStatsAverages, showStatsTotals, showTotals } from './show-stats.ts'
 import type { ConsoleView } from './view.ts'
 
 export const shows: Readonly<Record<string, (view: ConsoleView) => Buffer[]>> = {
+  ...showNothing,
   clients: showClients,
   config: showConfig,
   databases: showDatabases,
@@ -25,12 +27,7 @@ export const shows: Readonly<Record<string, (view: ConsoleView) => Buffer[]>> = 
 
 const unsupported: Readonly<Record<string, string>> = {
   active_sockets: 'Pontoon keeps no socket buffers; SHOW CLIENTS and SHOW SERVERS list connections',
-  dns_hosts: 'Pontoon keeps no DNS cache',
-  dns_zones: 'Pontoon keeps no DNS cache',
   fds: 'sockets are not handed over to another process',
-  mem: 'Pontoon has no slab caches; its memory is in the metrics of the admin listener',
-  peer_pools: 'Pontoon has no peers',
-  peers: 'Pontoon has no peers',
   sockets: 'Pontoon keeps no socket buffers; SHOW CLIENTS and SHOW SERVERS list connections',
 }
 

@@ -1,0 +1,62 @@
+/** How many connections a pool opens at once, and when again without being asked. */
+import t from 'tap'
+import { ConnectPace } from '../../src/net/connect-pace.ts'
+import { connectingMax, hurriedConnectingMax, shortLifeMs } from '../../src/net/pool-rules.ts'
+
+/** Begins as many as it may. */
+function fill(pace: ConnectPace): number {
+  while (!pace.isFull) pace.begun()
+  return pace.underWay
+}
+
+/** Everything that is under way succeeds, then as many as may begin do. */
+function round(pace: ConnectPace): number {
+  for (let left = pace.underWay; left > 0; left -= 1) pace.succeeded()
+  return fill(pace)
+}
+
+void t.test('a cold start is never faster than the first few', (test) => {
+  const pace = new ConnectPace()
+  fill(pace)
+  for (let count = 0; count < 5; count += 1) test.equal(round(pace), connectingMax)
+  test.end()
+})
+
+void t.test('in a hurry each success lets one more begin, up to a bound', (test) => {
+  const pace = new ConnectPace()
+  const ends = [pace.hurry(), pace.hurry()]
+  const counts = [fill(pace), ...Array.from({ length: 6 }, () => round(pace))]
+  test.strictSame(counts, [10, 20, 40, 80, 160, hurriedConnectingMax, hurriedConnectingMax])
+  ends[0]?.()
+  test.equal(round(pace), hurriedConnectingMax, 'while the last one is in a hurry')
+  ends[1]?.()
+  test.equal(round(pace), connectingMax)
+  test.end()
+})
+
+void t.test('in a hurry a failure makes it slow again', (test) => {
+  const pace = new ConnectPace()
+  pace.hurry()
+  for (let count = 0; count < 4; count += 1) round(pace)
+  pace.failed('CONNECT_FAILED', 0)
+  test.ok(pace.isFull, 'nothing more begins while those of before are under way')
+  while (pace.underWay > 0) pace.failed('CONNECT_FAILED', 0)
+  test.equal(fill(pace), connectingMax)
+  test.end()
+})
+
+void t.test('unasked it tries less and less often', (test) => {
+  const pace = new ConnectPace()
+  const waits = Array.from({ length: 3 }, () => {
+    pace.begun()
+    pace.failed('CONNECT_FAILED', 0)
+    return [999, 1_000, 1_999, 2_000, 3_999, 4_000].find((nowMs) => pace.mayUnasked(nowMs))
+  })
+  test.strictSame(waits, [1_000, 2_000, 4_000])
+  pace.begun()
+  pace.succeeded()
+  test.ok(pace.mayUnasked(0))
+  pace.lost(0, shortLifeMs - 1)
+  test.notOk(pace.mayUnasked(shortLifeMs), 'it has lived for a moment only')
+  test.end()
+})
