@@ -5,6 +5,7 @@ import { readable, type QualifiedName } from '../migration/pg/quote.ts'
 import { connectAs } from '../migration/pg/side-login.ts'
 import { exitCodes } from './command.ts'
 import type { CommandInput, ExitCode } from './command.ts'
+import { counted } from './counted.ts'
 import { formatAmount } from './progress-amount.ts'
 import type { ServiceJob } from './service-job.ts'
 import { formatTable } from './table.ts'
@@ -59,7 +60,7 @@ function describe({ tables }: CopyPlan, remarks: readonly string[]): string {
   return [
     formatTable(columns, rows),
     '',
-    `${tables.length} tables, ${formatAmount(total, 'bytes')}. Nothing was changed.`,
+    `${counted(tables.length, 'table')}, ${formatAmount(total, 'bytes')}. Nothing was changed.`,
     ...remarks,
   ].join('\n')
 }

@@ -64,7 +64,8 @@ function copying(tally: Tally) {
 function noteOf(throttle: Throttle): { readonly note?: string } {
   if (throttle.isPaused) return { note: 'paused' }
   if (!Number.isFinite(throttle.allowed)) return {}
-  return { note: `at most ${formatAmount(throttle.allowed, 'bytes')}/s` }
+  const why = throttle.brakedBy === null ? '' : `: ${throttle.brakedBy}`
+  return { note: `at most ${formatAmount(throttle.allowed, 'bytes')}/s${why}` }
 }
 
 function show(progress: Progress, event: CopyEvent): void {

@@ -6,7 +6,7 @@ import { keepSnapshot } from '../migration/pg/copy/keeper.ts'
 import { copyLimits } from '../migration/pg/copy/limits.ts'
 import { forgetOrders, giveOrder, orders, watchOrders } from '../migration/pg/copy/orders.ts'
 import type { Order } from '../migration/pg/copy/orders.ts'
-import { watchLag } from '../migration/pg/copy/lag-watch.ts'
+import { watchLag, type LagWatchOptions } from '../migration/pg/copy/lag-watch.ts'
 import { runCopy, type CopyReport } from '../migration/pg/copy/run.ts'
 import { Throttle } from '../migration/pg/copy/throttle.ts'
 import { subscriptionName } from '../migration/pg/names.ts'
@@ -19,6 +19,7 @@ import { configOption } from './config-files.ts'
 import { dryRunOption, exitCodes } from './command.ts'
 import type { Command, CommandInput, ExitCode, ParsedArgs } from './command.ts'
 import { rehearseCopy } from './copy-plan.ts'
+import { counted } from './counted.ts'
 import { formatDuration, parseDuration } from './duration.ts'
 import { formatAmount, parseBytes } from './progress-amount.ts'
 import { serviceJobOf, type ServiceJob } from './service-job.ts'
@@ -142,7 +143,9 @@ async function copyLocked(
   }
   process.on('SIGUSR1', () => obey('pause'))
   process.on('SIGUSR2', () => obey('resume'))
-  const watching = [watchOrders(folder, signal, obey), watchSource(job, args, throttle, signal)]
+  const onNote = (words: string): void => shown.onEvent({ kind: 'note', words })
+  const lag = watchSource(job, args, { throttle, signal, onNote })
+  const watching = [watchOrders(folder, signal, obey), lag]
   for (const one of watching) one.catch((error: unknown) => stop.abort(error))
   try {
     return await runCopy({
@@ -178,18 +181,12 @@ class CopyAborted extends Error {
 async function watchSource(
   job: ServiceJob,
   args: ParsedArgs,
-  throttle: Throttle,
-  signal: AbortSignal,
+  watch: Pick<LagWatchOptions, 'throttle' | 'signal' | 'onNote'>,
 ): Promise<void> {
   const limit = args.value('max-lag')
   if (limit === undefined) return
   const maxMs = parseDuration(limit, '--max-lag')
-  const source = await connectAs(job, { side: 'source', purpose: 'control', task: 'copy: lag' })
-  try {
-    await watchLag(source, throttle, maxMs, signal)
-  } finally {
-    source.close()
-  }
+  await watchLag({ context: job, maxMs, nowMs: () => systemClock.nowMs(), ...watch })
 }
 
 async function hold(job: ServiceJob, folder: string, args: ParsedArgs): Promise<ExitCode> {
@@ -286,7 +283,7 @@ function describe(service: string, report: CopyReport): string {
   const left =
     leftToSync.length === 0 ? [] : [`By the target's table sync: ${leftToSync.join(', ')}.`]
   return [
-    `${service}: ${tables} tables, ${formatAmount(rows, 'rows')}, ${formatAmount(bytes, 'bytes')} ` +
+    `${service}: ${counted(tables, 'table')}, ${formatAmount(rows, 'rows')}, ${formatAmount(bytes, 'bytes')} ` +
       `copied in ${formatDuration(tookMs)}.`,
     ...left,
     `The subscription ${slot} follows the source from here. Next: pontoon schema ${service} --post-data`,

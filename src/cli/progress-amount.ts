@@ -17,7 +17,9 @@ export function formatAmount(amount: number, unit: ProgressUnit): string {
   }
   const digits = at === 0 || value >= 99.95 ? 0 : 1
   const text = value.toFixed(digits)
-  return unit === 'bytes' ? `${text} ${units[at]}` : `${text}${units[at]} rows`
+  return unit === 'bytes'
+    ? `${text} ${units[at]}`
+    : `${text}${units[at]} ${text === '1' && at === 0 ? 'row' : 'rows'}`
 }
 
 /** Bytes of `64MB`, `1.5GB`, or per second of `50MB/s`. Throws USAGE; `option` names it. */

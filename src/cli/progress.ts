@@ -141,9 +141,9 @@ function etaMs({ done, total }: ProgressItem, rate: number | null): number | nul
 function summary(report: ProgressReport, rate: number | null): string {
   const { name, done, total, unit, rows, note } = report
   const left = etaMs(report, rate)
+  const ofTotal = total === null ? '' : ` of ${formatAmount(total, unit)} (${percent(done, total)})`
   return [
-    `${printable(name)}: ${formatAmount(done, unit)}`,
-    ...(total === null ? [] : [`of ${formatAmount(total, unit)} (${percent(done, total)})`]),
+    `${printable(name)}: ${formatAmount(done, unit)}${ofTotal}`,
     ...(rows === undefined ? [] : [formatAmount(rows, 'rows')]),
     ...(rate === null ? [] : [`${formatAmount(rate, unit)}/s`]),
     ...(left === null ? [] : [`${formatDuration(left)} left`]),

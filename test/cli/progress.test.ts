@@ -35,13 +35,13 @@ function start(options: { json?: boolean; columns?: number }) {
 await tap.test('plain lines, now and then, with rate and time left', async (t) => {
   const { at, taken } = start({})
   at(0, copying)
-  t.equal(taken(), 'copy: 0 B, of 4.0 MB (0%), 0 rows\n')
+  t.equal(taken(), 'copy: 0 B of 4.0 MB (0%), 0 rows\n')
   at(5_000, { ...copying, done: 500_000, rows: 10 })
   t.equal(taken(), '', 'not yet')
   at(10_000, { ...copying, done: 1_000_000, rows: 1_234, note: 'paused' })
-  t.equal(taken(), 'copy: 1.0 MB, of 4.0 MB (25%), 1.2k rows, 100 kB/s, 30 s left, paused\n')
+  t.equal(taken(), 'copy: 1.0 MB of 4.0 MB (25%), 1.2k rows, 100 kB/s, 30 s left, paused\n')
   at(10_001, { ...copying, name: 'indexes', unit: 'steps', done: 1, total: 3 })
-  t.match(taken(), /^indexes: 1, of 3 \(33%\)/, 'a new stage at once')
+  t.match(taken(), /^indexes: 1 of 3 \(33%\)/, 'a new stage at once')
 })
 
 await tap.test('JSON lines', async (t) => {
@@ -83,6 +83,7 @@ await tap.test('a terminal is drawn over, cut to its width', async (t) => {
 })
 
 await tap.test('amounts', async (t) => {
+  t.equal(formatAmount(1, 'rows'), '1 row')
   t.equal(formatAmount(999, 'bytes'), '999 B')
   t.equal(formatAmount(999_960, 'bytes'), '1.0 MB')
   t.equal(formatAmount(5_000_000_000, 'bytes'), '5.0 GB')

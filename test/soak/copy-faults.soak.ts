@@ -85,6 +85,11 @@ async function hasChunks(
   }
 }
 
+/** Of the chunks that are there: the ids of their copies. */
+async function ownersOf(db: MigratedDatabase): Promise<string> {
+  return JSON.stringify(await db.query('target', 'SELECT DISTINCT job FROM pontoon.copy_chunk'))
+}
+
 async function hasSubscription(db: MigratedDatabase): Promise<boolean> {
   const name = `pontoon_bank${number}_forward`
   const found = await db.query('target', `SELECT FROM pg_subscription WHERE subname = '${name}'`)
@@ -155,17 +160,22 @@ await tap.test('another copy, another table', async (t) => {
     const other = new CopyCommand(db.context)
     t.teardown(() => other.remove())
     const refused = await other.run()
-    t.equal(refused.exit, 3, 'not while one writes')
-    t.match(refused.err, /Another copy writes to this target/)
+    t.equal(refused.exit, 3, 'not while one runs')
+    t.match(refused.err, /Another copy into this target runs/)
     signalAll([running.child.pid], 'SIGKILL')
     await running.ended
+    const owner = await ownersOf(db)
     const theirs = await other.start('--chunk-size', '500k', '--rate', '1MB/s')
+    await until(async () => (await ownersOf(db)) !== owner, 'the other has begun', 60_000)
     await until(() => hasChunks(db, 2, theirs), 'the other copies', 60_000)
     const outdone = await command.run()
     t.equal(outdone.exit, 3, outdone.err)
-    t.match(outdone.err, /Another copy has begun/)
+    t.match(outdone.err, /Another copy into this target runs/)
     const end = await theirs.ended
     t.equal(end.exit, 0, end.err)
+    const late = await command.run()
+    t.equal(late.exit, 3, late.err)
+    t.match(late.err, /Another copy has begun/)
     await other.run('--abort')
   })
   await scene(t, 'a table is made meanwhile', async ({ begin, db }) => {
@@ -226,24 +236,26 @@ await tap.test('what people do to a copy', async (t) => {
   await scene(t, 'what the target refuses is said, and mended', async ({ command, db }) => {
     await db.query(
       'target',
-      `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+      `CREATE FUNCTION full_disk() RETURNS bool LANGUAGE plpgsql AS
          $$ BEGIN RAISE disk_full; END $$;
-       CREATE TRIGGER full_disk BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION full_disk();
-       ALTER TABLE account ENABLE ALWAYS TRIGGER full_disk`,
+       ALTER TABLE account ADD CONSTRAINT full_disk CHECK (full_disk())`,
     )
     await db.query('target', 'GRANT SET ON PARAMETER session_replication_role TO pontoon_control')
     const failed = await command.run()
     t.equal(failed.exit, 1)
-    t.match(failed.err, /copying public\.account: .*SQLSTATE 53100.*disk is full: make room/s)
+    t.match(failed.err, /copying public\.account: .*SQLSTATE 53100.*Make room on the disk/s)
     await db.query(
       'target',
-      `CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
-         $$ BEGIN RETURN CASE WHEN NEW.id = 5 THEN NULL ELSE NEW END; END $$`,
+      `ALTER TABLE account DROP CONSTRAINT full_disk;
+       CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RETURN CASE WHEN NEW.id = 5 THEN NULL ELSE NEW END; END $$;
+       CREATE TRIGGER swallow BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION swallow();
+       ALTER TABLE account ENABLE ALWAYS TRIGGER swallow`,
     )
-    const short = await command.run()
-    t.equal(short.exit, 1)
-    t.match(short.err, /sent 30000 rows, .* has taken 29999: a trigger/)
-    await db.query('target', 'DROP TRIGGER full_disk ON account')
+    const swallowed = await command.run()
+    t.equal(swallowed.exit, 3)
+    t.match(swallowed.err, /fire for copied and for replicated rows: public\.account/)
+    await db.query('target', 'DROP TRIGGER swallow ON account')
     await finish(command)
   })
 })

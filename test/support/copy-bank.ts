@@ -2,6 +2,7 @@
  * A small bank that is copied while tellers write: accounts, entries, and wide documents. When
  * all is copied and synced, both sides must hold the same rows, and the balances add up.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import type { MigratedDatabase } from './migration-pair.ts'
 import { until } from './until.ts'
@@ -37,6 +38,10 @@ export function bankRows(accounts: number): string {
   return `SET ROLE app; ${rows(accounts)} ${objects}`
 }
 
+/** Hundreds of transactions a second, and still time for the copy. */
+const restMs = 5
+const reconnectMs = 20
+
 export interface Tellers {
   /** Transactions that were acknowledged so far. */
   done(): number
@@ -58,9 +63,10 @@ export function startTellers(url: () => string, accounts: number, count = 3): Te
           entry += count
           await client.query(transfer(entry, accounts))
           done += 1
+          await sleep(restMs)
         }
       } catch {
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await sleep(reconnectMs)
       } finally {
         await client.end().catch(() => undefined)
       }

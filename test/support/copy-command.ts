@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { MigrationContext } from '../../src/migration/pg/side-login.ts'
 import { startChild, type Child } from './child-processes.ts'
+import type { MigratedDatabase } from './migration-pair.ts'
 import { programArgs } from './program.ts'
 
 const held = z.object({ pid: z.number() })
@@ -75,4 +76,20 @@ export class CopyCommand {
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true })
   }
+}
+
+/** Whether some rows have come. Rejects when the copy has ended. */
+export async function hasChunks(
+  db: MigratedDatabase,
+  { child, err }: RunningCopy,
+): Promise<boolean> {
+  if (!child.isRunning()) throw new Error(`the copy has ended: ${err()}`)
+  const sql = "SELECT to_regclass('pontoon.copy_chunk') AS name"
+  const [table] = await db.query('target', sql)
+  if (typeof table?.['name'] !== 'string') return false
+  const [row] = await db.query(
+    'target',
+    'SELECT count(*)::int FROM pontoon.copy_chunk WHERE rows > 0',
+  )
+  return Number(row?.['count']) >= 3
 }

@@ -6,23 +6,52 @@ import { dropPublicationSql } from '../publication.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { dropSlot } from '../slot.ts'
 import { dropSubscription } from '../subscription.ts'
+import { readSubscription } from '../subscription-state.ts'
+import { assertNotOutdone } from './chunk-marks.ts'
 import { writeJob, type CopyJob } from './journal.ts'
+import { lockTarget } from './target-lock.ts'
 
-/** Throws MIGRATION_REFUSED once the subscription is there: sync goes on from then. */
+/**
+ * Throws MIGRATION_REFUSED once the subscription is there: sync goes on from then; and where a copy
+ * from elsewhere runs, or has begun since and was stopped: the slot is that one's.
+ */
 export async function abandonCopy(
   context: MigrationContext,
   source: SqlClient,
   folder: string,
   job: CopyJob,
 ): Promise<void> {
-  if (job.stage === 'following' || job.stage === 'done')
-    throw new PontoonError(
-      'MIGRATION_REFUSED',
-      'The copy is over and the target follows the source: there is nothing to abort.',
-    )
-  await writeJob(folder, { ...job, stage: 'aborted' })
-  await dropSourceSlot(context, job.slot)
-  await source.run(dropPublicationSql(publicationName(context.service, 'forward')))
+  if (job.stage === 'following' || job.stage === 'done') throw isOver()
+  const target = await reachTarget(context)
+  try {
+    if (target !== undefined) {
+      await lockTarget(target)
+      // Another copy has come to its end since.
+      if ((await readSubscription(target, job.slot)) !== undefined) throw isOver()
+      await assertNotOutdone(target, job.id)
+    }
+    await writeJob(folder, { ...job, stage: 'aborted' })
+    await dropSourceSlot(context, job.slot)
+    await source.run(dropPublicationSql(publicationName(context.service, 'forward')))
+  } finally {
+    target?.close()
+  }
+}
+
+function isOver(): PontoonError {
+  return new PontoonError(
+    'MIGRATION_REFUSED',
+    'The copy is over and the target follows the source: there is nothing to abort.',
+  )
+}
+
+/** Undefined whatever is the matter with it: the source must not keep WAL for a target that is gone. */
+async function reachTarget(context: MigrationContext): Promise<SqlClient | undefined> {
+  try {
+    return await connectAs(context, { side: 'target', purpose: 'control', task: 'copy: abort' })
+  } catch {
+    return undefined
+  }
 }
 
 /** Before all is copied again: also ends a sync that goes on already. */

@@ -3,8 +3,9 @@
  * that brings its rows, so that no crash can leave one without the other.
  *
  * One more row, of no table, says which copy the target belongs to. Every chunk holds it until its
- * end, so that a second copy, from another machine, can neither begin amid one nor have rows of
- * the first among its own.
+ * end. One copy at a time is what target-lock.ts sees to; this is for one that has lost that lock
+ * with its connection, and lives on: the next can neither begin amid a chunk of it nor have rows of
+ * it among its own.
  */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { hasSqlstate } from '../../../net/pg/sql-error.ts'
@@ -51,7 +52,7 @@ function ownerKey(job: string): string {
   return keyOf({ job, schema: '', name: '', chunk: ownerChunk })
 }
 
-/** From now on no copy may write. Throws MIGRATION_REFUSED while one does. */
+/** From now on no copy may write, of those that were. Throws MIGRATION_REFUSED amid a chunk of one. */
 export async function takeTarget(client: SqlClient): Promise<void> {
   try {
     await client.run(
@@ -79,8 +80,21 @@ export async function beginMarks(client: SqlClient, job: string): Promise<void> 
 /** Throws MIGRATION_REFUSED once another copy has begun. */
 export async function assertOwner(client: SqlClient, job: string): Promise<void> {
   const found = await client.value(`SELECT 1 FROM pontoon.copy_chunk WHERE ${isOwner(job)}`)
-  if (found !== null) return
-  throw new PontoonError(
+  if (found === null) throw outdone()
+}
+
+/** As assertOwner(), for a target that may be another database by now, which no copy has seen. */
+export async function assertNotOutdone(client: SqlClient, job: string): Promise<void> {
+  const table = await client.value("SELECT pg_catalog.to_regclass('pontoon.copy_chunk')")
+  if (table === null) return
+  const found = await client.value(
+    `SELECT 1 FROM pontoon.copy_chunk WHERE chunk = ${ownerChunk} AND NOT ${isOwner(job)}`,
+  )
+  if (found !== null) throw outdone()
+}
+
+function outdone(): PontoonError {
+  return new PontoonError(
     'MIGRATION_REFUSED',
     'Another copy has begun on this target since, from another machine or state folder: this one ' +
       'ends. Go on with the other, or begin anew with --restart.',

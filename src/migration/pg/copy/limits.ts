@@ -16,6 +16,10 @@ export const copyLimits = {
   chunksPerJob: 4,
   /** A COPY in which nothing moves; a lock on the table may hold it for a while. */
   stallMs: 600_000,
+  /** How long a copy waits for the session of another one, which may have been killed just now. */
+  lockMs: 3_000,
+  /** And for its own lost one: until its server has noticed, by the keep-alives of side-login.ts. */
+  lockAgainMs: 30_000,
   /** A statement that may wait for others: locks, DDL. */
   statementMs: 600_000,
   /** Building an index or validating a constraint of a large table. */

@@ -45,19 +45,20 @@ function passes(thrown: unknown): boolean {
   return thrown instanceof PontoonError && passing.has(thrown.code)
 }
 
+/** Beyond what the command line says of every refusal. */
 const advice: Readonly<Record<string, string>> = {
-  '53100': 'The disk is full: make room there',
-  '42501': 'The control role lacks a privilege: grant it',
-  '25006': 'That server takes no writes',
-  '22021': 'Text that is not valid in the encoding of the target: mend it on the source',
+  '22021':
+    'Text that is not valid in the encoding of the target: mend it on the source, then run with ' +
+    '--restart, since the snapshot has it as it was.',
   '23505':
-    'A row is there twice: someone else has written to the target, or an index of the source is corrupt',
+    'A row is there twice: someone else has written to the target, or an index of the source is ' +
+    'corrupt, then run the same command again.',
 }
 
 /** The server's words, what was being done, and what to do about it. */
 function explained(thrown: unknown, what: string): unknown {
   if (!(thrown instanceof SqlError)) return thrown
   const known = advice[thrown.sqlstate]
-  const then = known === undefined ? '' : ` ${known}, then run the same command again.`
+  const then = known === undefined ? '' : ` ${known}`
   return new PontoonError('SQL_FAILED', `${what}: ${thrown.message}.${then}`, { cause: thrown })
 }

@@ -16,8 +16,9 @@ import { readSlot } from '../slot.ts'
 import { readSubscription } from '../subscription-state.ts'
 import { startOver } from './abandon.ts'
 import { Builders } from './build.ts'
-import { assertOwner, readChunkMarks } from './chunk-marks.ts'
+import { assertNotOutdone, assertOwner, readChunkMarks } from './chunk-marks.ts'
 import { readDefinitions, type TableDefinitions } from './definitions.ts'
+import { refuseIntoPrimary } from './direction.ts'
 import { referencedTables } from './empty.ts'
 import { awaitTableSync, emptyLeft, follow, leftOf, withApplyStopped } from './follow.ts'
 import { readHeldSnapshot, readJob, writeJob, type CopyJob } from './journal.ts'
@@ -25,6 +26,7 @@ import { copyRows, type RowsOutcome } from './rows.ts'
 import { buildMemoryOf, mayReplicate } from './session.ts'
 import { startCopy } from './start.ts'
 import { Tally } from './tally.ts'
+import { lockTarget } from './target-lock.ts'
 import type { Throttle } from './throttle.ts'
 import { copyUnpublished } from './unpublished.ts'
 import { note, type CopyEvent, type CopyStage, type CopyWork } from './work.ts'
@@ -63,6 +65,8 @@ export async function runCopy(options: RunOptions): Promise<CopyReport> {
     connectAs(context, { side: 'target', purpose: 'control', task: 'copy' }),
   ])
   try {
+    await lockTarget(target, options.signal)
+    await refuseIntoPrimary(source, target)
     let job = await jobToRun(options, source, target)
     for (;;) {
       const outcome = await new CopyRun(options, job, source, target).run()
@@ -144,8 +148,13 @@ class CopyRun {
     const builders = new Builders(this.#work, memoryBytes)
     const progress = setInterval(() => this.#showBuilding(builders), 500)
     try {
-      if (!(await this.#isFollowed()) && !(await this.#hasSlot())) return 'slot-lost'
+      if (!(await this.#isFollowed()) && !(await this.#hasSlot())) {
+        await assertNotOutdone(this.#target, this.#work.job.id)
+        return 'slot-lost'
+      }
+      await this.#ensureOurs()
       if (this.#work.job.stage === 'copying') await this.#copy(builders, definitions)
+      await this.#ensureOurs()
       const left = leftOf(this.#work)
       if (left.length === 0) await this.#addForeignKeys(builders, definitions)
       await this.#follow()
@@ -181,7 +190,7 @@ class CopyRun {
     const signal = AbortSignal.any([this.#work.signal, failed.signal])
     try {
       const outcome = await this.#copyRows({ ...this.#work, signal }, build)
-      await this.#reopen()
+      await this.#ensureOurs()
       await this.#leaveRest(outcome)
     } finally {
       await Promise.allSettled(building)
@@ -206,7 +215,7 @@ class CopyRun {
     return copyRows(work, {
       // A name that no server knows: the first to ask finds the snapshot lost.
       snapshot: snapshot ?? '00000000-00000000-1',
-      mayReplicate: await mayReplicate(this.#target),
+      mayReplicate: await mayReplicate(this.#target, work.exclude),
       mayTruncate: new Set(free),
       marks,
       onTable: (table) => {
@@ -217,9 +226,12 @@ class CopyRun {
     })
   }
 
-  /** A restart of a server ends these too; the jobs have waited for it. */
-  async #reopen(): Promise<void> {
-    const { context } = this.#work
+  /**
+   * The connections, made anew where a restart of a server has ended them, and with that of the
+   * target its lock. Rejects with MIGRATION_REFUSED once another copy has begun.
+   */
+  async #ensureOurs(): Promise<void> {
+    const { context, job, signal } = this.#work
     const login = { purpose: 'control', task: 'copy' } as const
     if (!this.#source.isOpen) {
       this.#source = await connectAs(context, { side: 'source', ...login })
@@ -228,7 +240,9 @@ class CopyRun {
     if (!this.#target.isOpen) {
       this.#target = await connectAs(context, { side: 'target', ...login })
       this.#reopened.push(this.#target)
+      await lockTarget(this.#target, signal, { isAgain: true })
     }
+    await assertOwner(this.#target, job.id)
   }
 
   /** Remembers which tables the snapshot cannot give any more. */
@@ -272,7 +286,7 @@ class CopyRun {
   }
 
   async #follow(): Promise<void> {
-    await assertOwner(this.#target, this.#work.job.id)
+    await this.#ensureOurs()
     // Before: a table that the table sync has brought would else be emptied again after a crash.
     if (this.#work.job.stage === 'copying')
       await this.#save({ ...this.#work.job, stage: 'following' })
@@ -283,11 +297,13 @@ class CopyRun {
     const { clock, tally } = this.#work
     const endedAtMs = clock.wallMs()
     await this.#save({ ...this.#work.job, stage: 'done', endedAtMs })
-    const { rows, bytes } = tally.sum()
     const { job } = this.#work
+    // The tally has none of the rows when an earlier run had brought them all.
+    const marks = await readChunkMarks(this.#target, job.id)
+    const { bytes } = tally.sum()
     return {
       tables: job.tables.length,
-      rows,
+      rows: marks.reduce((sum, { rows }) => sum + rows, 0),
       bytes,
       tookMs: endedAtMs - job.startedAtMs,
       leftToSync: leftOf(this.#work).map(readable),

@@ -9,10 +9,17 @@ import { copyLimits } from './limits.ts'
 
 const insufficientPrivilege = '42501'
 
+/**
+ * Bytes of a database without an encoding travel as they are: as UTF8 they would be refused where
+ * they are none, though the other side may have no encoding either.
+ */
+const encodingSql = `SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)
+  WHERE pg_catalog.getdatabaseencoding() = 'SQL_ASCII'`
+
 /** Reads rows: row security that would hide some is an error, not a smaller table. */
 export async function connectReader(context: MigrationContext): Promise<SqlClient> {
   const client = await connectAs(context, { side: 'source', purpose: 'control', task: 'copy' })
-  await client.run('SET row_security = off')
+  await client.run(`SET row_security = off; ${encodingSql}`)
   return client
 }
 
@@ -26,7 +33,8 @@ export async function connectWriter(
 ): Promise<SqlClient> {
   const client = await connectAs(context, { side: 'target', purpose: 'control', task: 'copy' })
   await client.run(
-    'SET row_security = off' + (asReplica ? '; SET session_replication_role = replica' : ''),
+    `SET row_security = off; ${encodingSql}` +
+      (asReplica ? '; SET session_replication_role = replica' : ''),
   )
   return client
 }
@@ -60,27 +68,40 @@ export async function buildMemoryOf(target: SqlClient, jobs: number): Promise<nu
 
 /**
  * Whether writers may set session_replication_role, which keeps triggers and foreign keys quiet.
- * Throws MIGRATION_REFUSED when they may not and there are such on the target.
+ * Throws MIGRATION_REFUSED when some on the target would still fire, and change what is copied.
  */
-export async function mayReplicate(target: SqlClient): Promise<boolean> {
+export async function mayReplicate(
+  target: SqlClient,
+  exclude: readonly string[],
+): Promise<boolean> {
+  const may = await maySetReplicationRole(target)
+  // What is replicated afterwards comes as replica, whoever copies.
+  const firing = may ? "'R', 'A'" : "'O', 'R', 'A'"
+  const { rows } = await target.query(
+    `SELECT DISTINCT n.nspname, c.relname FROM pg_catalog.pg_trigger t
+     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE t.tgenabled IN (${firing}) AND ${isUserRelationSql(exclude)} ORDER BY 1, 2`,
+  )
+  if (rows.length === 0) return may
+  const names = rows.map(([schema, name]) => readable({ schema: schema ?? '', name: name ?? '' }))
+  throw new PontoonError(
+    'MIGRATION_REFUSED',
+    may
+      ? `Tables of the target have triggers that fire for copied and for replicated rows: ` +
+          `${names.join(', ')}. ALTER TABLE … ENABLE TRIGGER in place of ENABLE ALWAYS or REPLICA.`
+      : `Tables of the target have triggers or foreign keys already, and its control role may not set ` +
+          `session_replication_role: ${names.join(', ')}. Drop those (pontoon schema --post-data makes ` +
+          'them later), or GRANT SET ON PARAMETER session_replication_role (15 or newer, by a superuser).',
+  )
+}
+
+async function maySetReplicationRole(target: SqlClient): Promise<boolean> {
   try {
     await target.run('SET session_replication_role = replica; RESET session_replication_role')
     return true
   } catch (error) {
     if (!hasSqlstate(error, insufficientPrivilege)) throw error
+    return false
   }
-  const { rows } = await target.query(
-    `SELECT DISTINCT n.nspname, c.relname FROM pg_catalog.pg_trigger t
-     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE t.tgenabled IN ('O', 'A') AND ${isUserRelationSql()} ORDER BY 1, 2`,
-  )
-  if (rows.length === 0) return false
-  const names = rows.map(([schema, name]) => readable({ schema: schema ?? '', name: name ?? '' }))
-  throw new PontoonError(
-    'MIGRATION_REFUSED',
-    `Tables of the target have triggers or foreign keys already, and its control role may not set ` +
-      `session_replication_role: ${names.join(', ')}. Drop those (pontoon schema --post-data makes ` +
-      'them later), or GRANT SET ON PARAMETER session_replication_role (15 or newer, by a superuser).',
-  )
 }

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { PontoonError } from '../../../shared/errors.ts'
+import { clearParted, readMark } from '../control-schema.ts'
 import { subscriptionName } from '../names.ts'
 import { ensurePublication, heartbeatOf, planPublication } from '../publication.ts'
 import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
@@ -20,6 +21,7 @@ import {
   tablesEverCopied,
   takeTarget,
 } from './chunk-marks.ts'
+import { refuseIntoPrimary } from './direction.ts'
 import { emptyTables } from './empty.ts'
 import { writeJob, type CopyJob } from './journal.ts'
 import { awaitSnapshot, startKeeper } from './keeper.ts'
@@ -52,6 +54,7 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   await ensureChunkMarks(target)
   await takeTarget(target)
   await emptyTarget(options, tables)
+  for (const client of [source, target]) await clearParted(client)
   const id = randomUUID()
   await beginMarks(target, id)
   const receiverMajor = target.major
@@ -87,6 +90,7 @@ export async function rehearseStart(
   options: Pick<StartOptions, 'context' | 'source' | 'target' | 'exclude'>,
 ): Promise<readonly QualifiedName[]> {
   const { context, source, target, exclude } = options
+  await refuseIntoPrimary(source, target)
   await refuseUnfit(source, target, subscriptionName(context.service, 'forward'))
   const tables = await readTables(source, exclude)
   const spec = { service: context.service, direction: 'forward', tables } as const
@@ -141,13 +145,16 @@ const namedMax = 20
 async function emptyTarget(options: StartOptions, tables: readonly Table[]): Promise<void> {
   const { target, mayEmpty, note } = options
   const filled = await filledOf(target, tables)
-  const ours = await tablesEverCopied(target)
+  // A forced switch has left it: it may have rows that no other side has.
+  const isParted = (await readMark(target))?.parted === 'target'
+  const ours = isParted ? new Set<string>() : await tablesEverCopied(target)
   const foreign = filled.filter((table) => !ours.has(qualified(table)))
   if (foreign.length > 0 && !mayEmpty) {
     const named = foreign.slice(0, namedMax).map(readable).join(', ')
+    const why = isParted ? 'that only it may have' : 'that no copy has brought'
     throw new PontoonError(
       'MIGRATION_REFUSED',
-      `${foreign.length} tables of the target have rows that no copy has brought: ${named}. ` +
+      `${foreign.length} tables of the target have rows ${why}: ${named}. ` +
         'Empty them, or use --restart, which does.',
     )
   }

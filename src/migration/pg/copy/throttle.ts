@@ -17,6 +17,7 @@ export class Throttle {
   readonly #asked: number
   #allowed: number
   #isPaused = false
+  #brakedBy: string | null = null
   /** When all that was let through would have been through at the allowed rate. */
   #dueMs: number
   #countedBytes = 0
@@ -33,6 +34,11 @@ export class Throttle {
   /** Bytes per second that go through at most now; infinite without any limit. */
   get allowed(): number {
     return this.#allowed
+  }
+
+  /** Why less goes through than was asked for, in words; null without the brake. */
+  get brakedBy(): string | null {
+    return this.#brakedBy
   }
 
   get isPaused(): boolean {
@@ -59,22 +65,26 @@ export class Throttle {
   }
 
   /**
-   * Called at intervals: with the lag above its limit the rate of the last interval is halved,
-   * else it grows by a quarter up to what was asked.
+   * Called at intervals, with the words for a lag above its limit: then the rate of the last
+   * interval is halved. With null it grows by a quarter up to what was asked.
    */
-  brake(isLate: boolean): void {
+  brake(late: string | null): void {
     const nowMs = this.#clock.nowMs()
     const measured = (this.#countedBytes * 1_000) / Math.max(1, nowMs - this.#countedSinceMs)
     this.#countedBytes = 0
     this.#countedSinceMs = nowMs
-    if (isLate) {
-      this.#allowed = Math.max(brakedBytesMin, Math.min(this.#allowed, measured) / 2)
+    if (late !== null) {
+      const halved = Math.max(brakedBytesMin, Math.min(this.#allowed, measured) / 2)
+      this.#allowed = Math.min(this.#asked, halved)
+      this.#brakedBy = late
       return
     }
-    if (this.#allowed >= this.#asked) return
+    if (this.#brakedBy === null) return
     // What goes through is far below the brake: something else is slower, so there is none.
     const next = this.#allowed * 1.25
-    this.#allowed = next > this.#asked || measured < this.#allowed / 4 ? this.#asked : next
+    const isFree = next >= this.#asked || measured < this.#allowed / 4
+    this.#allowed = isFree ? this.#asked : next
+    this.#brakedBy = isFree ? null : 'standbys were behind'
   }
 
   async #hold(): Promise<void> {

@@ -34,7 +34,7 @@ export async function copyUnpublished(
       { ...work, job: { ...work.job, tables } },
       {
         snapshot,
-        mayReplicate: await mayReplicate(target),
+        mayReplicate: await mayReplicate(target, work.exclude),
         mayTruncate: new Set(tables.map(qualified).filter((name) => !referenced.has(name))),
         marks: [],
         onTable: (table) => build(qualified(table)),

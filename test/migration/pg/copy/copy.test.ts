@@ -1,23 +1,17 @@
-/** A whole copy between real servers, of everything a table can be, while somebody writes. */
-import { randomUUID } from 'node:crypto'
+/**
+ * A whole copy between real servers, of everything a table can be, while somebody writes. What it is
+ * told meanwhile: told.test.ts.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import tap from 'tap'
-import {
-  assertOwner,
-  beginMarks,
-  claimChunk,
-  ensureChunkMarks,
-  ensureControlSchema,
-  readChunkMarks,
-  takeTarget,
-} from '../../../../src/migration/pg/copy/chunk-marks.ts'
-import { connectAs } from '../../../../src/migration/pg/side-login.ts'
 import { signalAll } from '../../../support/child-processes.ts'
 import { bankRows, bankSchema, startTellers, untilBankIsEqual } from '../../../support/copy-bank.ts'
-import { CopyCommand, type RunningCopy } from '../../../support/copy-command.ts'
-import { startPair, type MigratedDatabase } from '../../../support/migration-pair.ts'
+import { CopyCommand, hasChunks } from '../../../support/copy-command.ts'
+import { startPair } from '../../../support/migration-pair.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(120_000)
+tap.setTimeout(170_000)
 
 const schema = `
 CREATE SCHEMA "Odd Name";
@@ -203,44 +197,20 @@ await tap.test('a copy that is killed goes on, and no row is lost or doubled', a
   await tellers.stop()
   await untilBankIsEqual(db, 30_000)
   t.ok(tellers.done() > 0, 'transactions were acknowledged meanwhile')
+  // As after kill -9 at the very end, when all rows were there.
+  const job = join(command.jobFolder, 'job.json')
+  writeFileSync(job, readFileSync(job, 'utf8').replace('"stage":"done"', '"stage":"following"'))
+  const [copied] = await db.query('target', marks)
+  const ended = await command.run('--json')
+  t.equal(ended.exit, 0, ended.err)
+  t.match(ended.out, `"rows": ${String(copied?.['rows'])},`)
   t.equal((await command.run('--abort')).exit, 3, 'what is synced cannot be aborted')
+  // As of a machine whose copy another one has brought to its end.
+  writeFileSync(job, readFileSync(job, 'utf8').replace('"stage":"done"', '"stage":"copying"'))
+  const stale = await command.run('--abort')
+  t.equal(stale.exit, 3, stale.out)
+  t.match(stale.err, /the target follows the source/)
+  const slots =
+    "SELECT FROM pg_replication_slots WHERE slot_name = 'pontoon_bank_forward' AND active"
+  t.equal((await db.query('source', slots)).length, 1, 'sync goes on')
 })
-
-await tap.test('a target belongs to one copy at a time', async (t) => {
-  const db = await pair.database('owned', { schema: '' })
-  const login = { side: 'target', purpose: 'control', task: 'copy' } as const
-  const [first, second] = [
-    await connectAs(db.context, login),
-    await connectAs(db.context, login),
-  ] as const
-  t.teardown(() => [first, second].forEach((client) => client.close()))
-  const [one, two] = [randomUUID(), randomUUID()] as const
-  const chunk = { schema: 'public', name: 'x', chunk: 0 }
-  await ensureControlSchema(first)
-  await ensureChunkMarks(first)
-  await takeTarget(first)
-  await beginMarks(first, one)
-  await first.run('BEGIN')
-  t.ok(await claimChunk(first, { job: one, ...chunk }))
-  await t.rejects(takeTarget(second), { code: 'MIGRATION_REFUSED' }, 'not amid a chunk')
-  await first.run('COMMIT')
-  t.notOk(await claimChunk(first, { job: one, ...chunk }), 'it is there')
-  await takeTarget(second)
-  await beginMarks(second, two)
-  await t.rejects(claimChunk(first, { job: one, ...chunk }), { code: 'MIGRATION_REFUSED' })
-  await t.rejects(assertOwner(first, one), { code: 'MIGRATION_REFUSED' })
-  await assertOwner(second, two)
-  t.same(await readChunkMarks(second, two), [])
-})
-
-async function hasChunks(db: MigratedDatabase, { child, err }: RunningCopy): Promise<boolean> {
-  if (!child.isRunning()) throw new Error(`the copy has ended: ${err()}`)
-  const sql = "SELECT to_regclass('pontoon.copy_chunk') AS name"
-  const [table] = await db.query('target', sql)
-  if (typeof table?.['name'] !== 'string') return false
-  const [row] = await db.query(
-    'target',
-    'SELECT count(*)::int FROM pontoon.copy_chunk WHERE rows > 0',
-  )
-  return Number(row?.['count']) >= 3
-}

@@ -39,16 +39,27 @@ await tap.test('the brake halves what is measured and lets go again', async (t) 
   const throttle = new Throttle(clock)
   void throttle.pace(20_000_000)
   time.ms = 1_000
-  throttle.brake(true)
+  throttle.brake('a standby is late')
   t.equal(throttle.allowed, 10_000_000)
   time.ms = 2_000
-  throttle.brake(true)
+  throttle.brake('a standby is late')
   t.equal(throttle.allowed, 1_000_000, 'never to nothing')
   void throttle.pace(900_000)
   time.ms = 3_000
-  throttle.brake(false)
+  throttle.brake(null)
   t.equal(throttle.allowed, 1_250_000)
   time.ms = 4_000
-  throttle.brake(false)
+  throttle.brake(null)
   t.equal(throttle.allowed, Number.POSITIVE_INFINITY, 'something else is slower')
+})
+
+await tap.test('the brake says why, and never lets more through than was asked for', async (t) => {
+  const { time, clock } = clockAt()
+  const throttle = new Throttle(clock, 500_000)
+  for (const late of ['a standby is late', null, null]) {
+    time.ms += 1_000
+    throttle.brake(late)
+    t.equal(throttle.allowed, 500_000)
+    t.equal(throttle.brakedBy, late)
+  }
 })
