@@ -4,6 +4,7 @@ import type { RowDifference } from '../migration/pg/verify/row-details.ts'
 import type { SchemaReport } from '../migration/pg/verify/schema-check.ts'
 import type { ServiceReport } from '../migration/pg/verify/verify-service.ts'
 import { otherSide, type Side } from '../shared/side.ts'
+import { counted } from './counted.ts'
 import { formatDuration } from './duration.ts'
 import { formatTable } from './table.ts'
 
@@ -62,7 +63,11 @@ function rowsText(table: TableReport, primary: Side, isRehearsal: boolean): read
   const failed = repairs.filter(({ action }) => action === 'failed')
   return [
     '',
-    ...(differing === 0 ? [] : [`${table.table}: ${differing} rows differ${listed}:`]),
+    ...(differing === 0
+      ? []
+      : [
+          `${table.table}: ${counted(differing, 'row')} differ${differing === 1 ? 's' : ''}${listed}:`,
+        ]),
     ...differences.map((one) => `  ${differenceText(one, primary, isRehearsal)}`),
     ...failed
       .slice(0, failedLinesMax)
@@ -98,15 +103,18 @@ function differenceText(
   const would = { missing: 'insert', extra: 'delete', different: 'update', copies: 'replace' }[kind]
   const values = columns.map((column) => {
     const own = [column.primary, column.other].filter((value) => value !== undefined)
-    return own.length === 0
-      ? column.name
-      : `${column.name}: ${own.map((value) => value ?? 'NULL').join(' | ')}`
+    return own.length === 0 ? column.name : `${column.name}: ${own.map(shownValue).join(' | ')}`
   })
   return [
     `${name}: ${what}`,
     ...(values.length === 0 ? [] : [` (${values.join('; ')})`]),
     ...(isRehearsal && key !== null ? [`; a repair would ${would} it on the ${other}`] : []),
   ].join('')
+}
+
+/** An empty text must not look like nothing. */
+function shownValue(value: string | null): string {
+  return value === '' ? "''" : (value ?? 'NULL')
 }
 
 function schemaText(schema: SchemaReport, primary: Side): readonly string[] {
@@ -119,14 +127,20 @@ function schemaText(schema: SchemaReport, primary: Side): readonly string[] {
     return `  ${what}: ${one.primary} on the ${primary}, ${one.other} on the ${other}`
   })
   return [
-    ...(lines.length === 0 ? [] : ['', `${differences.length} objects of the schema differ:`]),
+    ...(lines.length === 0
+      ? []
+      : [
+          '',
+          `Of the schema ${counted(differences.length, 'object')} differ${differences.length === 1 ? 's' : ''}:`,
+        ]),
     ...lines,
     ...(differences.length > schemaLinesMax ? ['  … see the report'] : []),
     ...(sequencesBehind.length === 0
       ? []
       : [
           '',
-          `${sequencesBehind.length} sequences are behind on the ${other}; the switch sets them.`,
+          `Behind on the ${other}, until the switch sets them: ` +
+            `${counted(sequencesBehind.length, 'sequence')}.`,
         ]),
   ]
 }
@@ -134,21 +148,23 @@ function schemaText(schema: SchemaReport, primary: Side): readonly string[] {
 function conclusion(service: string, { result, data, schema }: ServiceReport): string {
   const { rows, differing, repaired, unsettled } = totalOf(data.tables)
   const seconds = Math.max(0.001, data.elapsedMs / 1_000)
-  const speed = `${rows} rows in ${formatDuration(data.elapsedMs)} (${Math.round(rows / seconds)}/s)`
+  const speed = `${counted(rows, 'row')} in ${formatDuration(data.elapsedMs)} (${Math.round(rows / seconds)}/s)`
   const scope = [
     data.keysOnly ? 'by their keys only' : '',
     schema === null ? 'without the schema' : '',
   ].filter((one) => one !== '')
   const how = scope.length === 0 ? '' : `, ${scope.join(', ')}`
-  const mended = repaired === 0 ? '' : `; ${repaired} rows were repaired`
+  const mended = repaired === 0 ? '' : `; repaired: ${counted(repaired, 'row')}`
   const objects = schema?.differences.length ?? 0
   const open = [
-    unsettled === 0 ? '' : `${unsettled} rows changed all the time`,
-    data.leftOut.length === 0 ? '' : `${data.leftOut.length} tables were changed meanwhile`,
+    unsettled === 0 ? '' : `${counted(unsettled, 'row')} changed all the time`,
+    data.leftOut.length === 0
+      ? ''
+      : `DDL changed ${counted(data.leftOut.length, 'table')} meanwhile`,
   ]
   const found = {
     equal: `both sides are equal${how}`,
-    different: `the sides differ${how}: ${differing - repaired} rows, ${objects} objects`,
+    different: `the sides differ${how}: ${counted(differing - repaired, 'row')}, ${counted(objects, 'object')}`,
     unsettled: `no difference was found${how}, but ${open.filter(Boolean).join(' and ')}`,
   }[result]
   return `${service}: ${found}${mended}; ${speed}.`

@@ -18,19 +18,19 @@ export interface ChunkLineOptions {
   readonly form: HashForm
   readonly journal: Journal
   /** Where the journal has none yet. */
-  readonly plan: (table: ComparedTable) => Promise<ChunkPlan>
+  readonly plan: (reader: RowReader) => Promise<ChunkPlan>
 }
 
 /** Chunks that the journal has are left out. May be asked for the next one at any time. */
 export async function* chunkLine(options: ChunkLineOptions): AsyncGenerator<Chunk, void> {
   const { tables, form, journal, plan } = options
   for (const table of tables) {
+    const reader = new RowReader(table, form)
     let planned = journal.planOf(table.label)
     if (planned === null) {
-      planned = await plan(table)
+      planned = await plan(reader)
       await journal.planned(table.label, planned)
     }
-    const reader = new RowReader(table, form)
     for (const [at, range] of planned.ranges.entries())
       if (!journal.isCompared(table.label, at)) yield { reader, at, range }
   }

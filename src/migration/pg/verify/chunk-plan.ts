@@ -5,8 +5,7 @@
  */
 import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
 import { identifier } from '../quote.ts'
-import type { ComparedTable } from './compared-table.ts'
-import { wholeTable, type KeyRange } from './row-reader.ts'
+import { wholeTable, type KeyRange, type RowReader } from './row-reader.ts'
 
 const pageBytes = 8_192
 /** MaxHeapTuplesPerPage: no page has more rows. */
@@ -23,7 +22,7 @@ export interface ChunkPlan {
 /** `chunkRows` is about how many rows a range has. */
 export async function planChunks(
   client: SqlClient,
-  table: ComparedTable,
+  { table, keyTextsSql }: RowReader,
   chunkRows: number,
   options: SqlOptions,
 ): Promise<ChunkPlan> {
@@ -37,9 +36,8 @@ export async function planChunks(
   const percent = table.bytes === 0 ? 100 : Math.min(100, (100 * sampled) / pages)
   const step = Math.max(1, Math.round((chunkRows * percent) / 100))
   const names = table.key.map(({ name }) => identifier(name)).join(', ')
-  const texts = table.key.map(({ name }) => `${identifier(name)}::text`).join(', ')
   const { rows } = await client.query(
-    `SELECT seen, ${texts} FROM (
+    `SELECT seen, ${keyTextsSql.join(', ')} FROM (
        SELECT ${names}, row_number() OVER (ORDER BY ${names}) AS place, count(*) OVER () AS seen
        FROM ${table.from} TABLESAMPLE SYSTEM (${percent.toFixed(6)})) AS sample
      WHERE place % ${step} = 0 ORDER BY place`,

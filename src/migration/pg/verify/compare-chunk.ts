@@ -9,7 +9,7 @@
 import { onBoth, onBothAligned, type BothSides } from './both-sides.ts'
 import { emptyDigest, isSameDigest, type Digest, type RowState } from './row-digest.ts'
 import type { KeyRange, RowReader } from './row-reader.ts'
-import { settleRows, type Settled } from './settle-rows.ts'
+import { looksAt, settleRows, type Settled } from './settle-rows.ts'
 
 export interface ChunkResult extends Settled {
   /** On each side, when it was hashed as a whole. */
@@ -42,7 +42,7 @@ export async function compareChunk(
     const [here, there] = await onBothAligned(sides, (client, options) =>
       reader.rows(client, range, buckets, options),
     )
-    const settled = await settleRows(sides, reader, differingKeys(here, there))
+    const settled = await settleRows(looksAt(sides, reader), differingKeys(here, there))
     differing.push(...settled.differing)
     unsettled.push(...settled.unsettled)
   }

@@ -36,9 +36,12 @@ async function takeReplicaRole(client: SqlClient): Promise<void> {
     throw new PontoonError(
       'MIGRATION_REFUSED',
       `${client.where}: ${role} may not set session_replication_role, so triggers and foreign ` +
-        'keys would act on repaired rows. From PostgreSQL 15 on: ' +
-        `GRANT SET ON PARAMETER session_replication_role TO ${role}; ` +
-        `on Amazon RDS: GRANT rds_superuser TO ${role}`,
+        'keys would act on repaired rows. As superuser, from PostgreSQL 15 on: ' +
+        (await behindFence(
+          client,
+          `GRANT SET ON PARAMETER session_replication_role TO ${role}; on Amazon RDS: ` +
+            `GRANT rds_superuser TO ${role}`,
+        )),
       { cause: error },
     )
   }
@@ -67,6 +70,20 @@ async function refuseWhenDecoded(client: SqlClient): Promise<void> {
   throw new PontoonError(
     'MIGRATION_REFUSED',
     `${client.where}: the changes of this database are replicated (${slots}), and ${role} may ` +
-      `not mark repaired rows so that they are not carried back. As superuser: ${grants}`,
+      'not mark repaired rows so that they are not carried back. As superuser in this database: ' +
+      (await behindFence(client, grants)),
   )
+}
+
+/** The fence makes every session of the database read-only, that of a superuser too. */
+async function behindFence(client: SqlClient, sql: string): Promise<string> {
+  // Not by pontoon.fence, which only the control role that made it may read.
+  const isReadOnly = await client.value(
+    `SELECT EXISTS (
+       SELECT FROM pg_catalog.pg_db_role_setting s
+       JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+       WHERE d.datname = pg_catalog.current_database() AND s.setrole = 0
+         AND 'default_transaction_read_only=on' = ANY (s.setconfig))`,
+  )
+  return isReadOnly === 't' ? `SET default_transaction_read_only = off; ${sql}` : sql
 }

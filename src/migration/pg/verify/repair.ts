@@ -19,11 +19,10 @@ import { otherSide, type Side } from '../../../shared/side.ts'
 import { wait } from '../../../shared/wait.ts'
 import { readMark } from '../control-schema.ts'
 import { switchLockKeys } from '../switch/lock.ts'
-import { identifier, identifiers, literal } from '../quote.ts'
+import { identifier, identifiers } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import type { Alignment } from './alignment.ts'
-import type { ComparedTable, KeyColumn } from './compared-table.ts'
-import { textOfSql } from './row-details.ts'
+import type { KeyColumn } from './compared-table.ts'
 import { isSameDigest, keyId, type RowState } from './row-digest.ts'
 import type { RowReader } from './row-reader.ts'
 import { takeOrigin } from './repair-origin.ts'
@@ -206,12 +205,12 @@ export class Repair {
     const remove = `DELETE FROM ${table.from} WHERE ${where}`
     if (here === undefined || row === undefined)
       return { key, action: await this.#write(remove, 'deleted'), reason: '' }
-    const insert = insertSql(table, row)
+    const insert = insertSql(reader, row)
     if (there === undefined)
       return { key, action: await this.#write(insert, 'inserted'), reason: '' }
     if (there.rows > 1 || table.isGeneratedIdentity || table.written.length <= table.key.length)
       return { key, action: await this.#write(`${remove}; ${insert}`, 'replaced'), reason: '' }
-    return { key, action: await this.#write(updateSql(table, row, where), 'updated'), reason: '' }
+    return { key, action: await this.#write(updateSql(reader, row, where), 'updated'), reason: '' }
   }
 
   async #write(sql: string, action: RepairAction): Promise<RepairAction> {
@@ -221,8 +220,8 @@ export class Repair {
 
   async #lockedValues(reader: RowReader, keys: readonly (readonly string[])[]): Promise<Values> {
     const { table } = reader
-    const names = table.key.map(({ name }) => `${identifier(name)}::text`)
-    const texts = table.written.map(({ name }) => textOfSql(name))
+    const names = reader.keyTextsSql
+    const texts = table.written.map(({ name }) => reader.valueTextSql(name))
     const { rows } = await this.#primary.query(
       `SELECT ${[...names, ...texts].join(', ')} FROM ${table.from}
        WHERE ${reader.isAmongSql(keys)} ORDER BY ${identifiers(table.key.map(({ name }) => name))}
@@ -252,24 +251,30 @@ export class Repair {
   }
 }
 
-function insertSql(table: ComparedTable, row: readonly (string | null)[]): string {
-  const names = table.written.map(({ name }) => name)
-  const values = table.written.map((column, at) => valueSql(column, row[at]))
-  const target = table.from.replace(/^ONLY /, '')
+function insertSql(reader: RowReader, row: readonly (string | null)[]): string {
+  const { from, written } = reader.table
+  const values = written.map((column, at) => valueSql(reader, column, row[at]))
   return (
-    `INSERT INTO ${target} (${identifiers(names)}) OVERRIDING SYSTEM VALUE ` +
-    `VALUES (${values.join(', ')})`
+    `INSERT INTO ${from.replace(/^ONLY /, '')} (${identifiers(written.map(({ name }) => name))}) ` +
+    `OVERRIDING SYSTEM VALUE VALUES (${values.join(', ')})`
   )
 }
 
-function updateSql(table: ComparedTable, row: readonly (string | null)[], where: string): string {
-  const keyNames = new Set(table.key.map(({ name }) => name))
-  const changes = table.written.flatMap((column, at) =>
-    keyNames.has(column.name) ? [] : [`${identifier(column.name)} = ${valueSql(column, row[at])}`],
+function updateSql(reader: RowReader, row: readonly (string | null)[], where: string): string {
+  const { from, key, written } = reader.table
+  const keyNames = new Set(key.map(({ name }) => name))
+  const changes = written.flatMap((column, at) =>
+    keyNames.has(column.name)
+      ? []
+      : [`${identifier(column.name)} = ${valueSql(reader, column, row[at])}`],
   )
-  return `UPDATE ${table.from} SET ${changes.join(', ')} WHERE ${where}`
+  return `UPDATE ${from} SET ${changes.join(', ')} WHERE ${where}`
 }
 
-function valueSql({ type }: KeyColumn, value: string | null | undefined): string {
-  return value === null || value === undefined ? 'NULL' : `${literal(value)}::${type}`
+function valueSql(
+  reader: RowReader,
+  { type }: KeyColumn,
+  value: string | null | undefined,
+): string {
+  return value === null || value === undefined ? 'NULL' : reader.literalSql(value, type)
 }

@@ -1,7 +1,6 @@
 /** What differs in rows that are known to differ, for people to read: which columns, which values. */
 import { z } from 'zod'
 import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
-import { identifier } from '../quote.ts'
 import { onBothAligned, type BothSides } from './both-sides.ts'
 import { keyId } from './row-digest.ts'
 import { lookupKeysMax, type RowReader } from './row-reader.ts'
@@ -107,12 +106,9 @@ async function readValues(
   options: SqlOptions,
 ): Promise<ReadonlyMap<string, Values>> {
   const { table } = reader
-  const names =
-    table.method === 'multiset'
-      ? [`(${reader.rowHashSql})::text`]
-      : table.key.map(({ name }) => `${identifier(name)}::text`)
+  const names = table.method === 'multiset' ? [`(${reader.rowHashSql})::text`] : reader.keyTextsSql
   const { rows } = await client.query(
-    `SELECT ${[...names, ...table.columns.map(({ name }) => textOfSql(name))].join(', ')}
+    `SELECT ${[...names, ...table.columns.map(({ name }) => reader.valueTextSql(name))].join(', ')}
      FROM ${table.from} WHERE ${reader.isAmongSql(keys)}`,
     undefined,
     options,
@@ -123,15 +119,6 @@ async function readValues(
       row.slice(names.length),
     ]),
   )
-}
-
-/**
- * What the type's output function writes, where a cast to text would leave out blanks; NULL for
- * NULL only, where IS NULL also holds for ROW(NULL).
- */
-export function textOfSql(column: string): string {
-  const name = identifier(column)
-  return `CASE WHEN pg_catalog.num_nulls(${name}) = 0 THEN pg_catalog.concat(${name}) END`
 }
 
 function shortened(value: string | null | undefined): string | null {

@@ -27,6 +27,8 @@ export interface HashForm {
   readonly kind: 'extended' | 'md5'
   /** Where the databases differ in their encoding, texts are hashed as UTF-8. */
   readonly asUtf8: boolean
+  /** Where one has none (SQL_ASCII), texts are bytes, which are hashed and shown as they are. */
+  readonly asBytes: boolean
   /** Before 12, floats have another text form; then their binary form is hashed. */
   readonly floatsAsBytes: boolean
 }

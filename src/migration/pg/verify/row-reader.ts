@@ -1,9 +1,10 @@
 /** The statements of a verification about one table, the same on both sides. */
 import type { SqlClient, SqlOptions, SqlRow } from '../../../net/pg/sql-client.ts'
-import { identifier, literal } from '../quote.ts'
+import { identifier } from '../quote.ts'
 import type { ComparedTable } from './compared-table.ts'
 import { keyId, type Digest, type RowState } from './row-digest.ts'
 import { hashSql, rowTextSql, type HashForm } from './row-hash.ts'
+import { keyTextSql, valueLiteral, valueTextSql } from './value-text.ts'
 
 /** Rows whose key is above `after` and not above `upTo`; null: without that bound. */
 export interface KeyRange {
@@ -25,11 +26,13 @@ export const lookupKeysMax = 500
 
 export class RowReader {
   readonly table: ComparedTable
+  readonly #form: HashForm
   readonly #rowHash: string
   readonly #keyHash: string
 
   constructor(table: ComparedTable, form: HashForm) {
     this.table = table
+    this.#form = form
     this.#rowHash = hashSql(form, rowTextSql(form, table.columns))
     this.#keyHash =
       table.method === 'multiset'
@@ -105,16 +108,27 @@ export class RowReader {
     return this.#rowHash
   }
 
+  /** What keys are read as, of a table that has one. */
+  get keyTextsSql(): readonly string[] {
+    return this.table.key.map(({ name }) => keyTextSql(this.#form, name))
+  }
+
+  valueTextSql(column: string): string {
+    return valueTextSql(this.#form, column)
+  }
+
+  /** A value of that type that was read as a key or by valueTextSql. */
+  literalSql(text: string, type: string): string {
+    return `${valueLiteral(this.#form, text)}::${type}`
+  }
+
   async #states(
     client: SqlClient,
     where: string,
     options: SqlOptions,
   ): Promise<ReadonlyMap<string, RowState>> {
-    const { key, method, from } = this.table
-    const names =
-      method === 'multiset'
-        ? [`(${this.#rowHash})::text`]
-        : key.map(({ name }) => `${identifier(name)}::text`)
+    const { method, from } = this.table
+    const names = method === 'multiset' ? [`(${this.#rowHash})::text`] : this.keyTextsSql
     const width = names.length
     const sql =
       method === 'multiset'
@@ -151,7 +165,7 @@ export class RowReader {
   }
 
   #values(values: readonly string[]): string {
-    return this.table.key.map(({ type }, at) => `${literal(values[at] ?? '')}::${type}`).join(', ')
+    return this.table.key.map(({ type }, at) => this.literalSql(values[at] ?? '', type)).join(', ')
   }
 }
 

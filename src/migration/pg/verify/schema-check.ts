@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { otherSide, sides, type Side } from '../../../shared/side.ts'
 import { applicationRoles } from '../switch/switch-sides.ts'
-import { qualified, type QualifiedName } from '../quote.ts'
+import { qualified, readable, type QualifiedName } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { readSchemaObjects, type SchemaObject } from './schema-objects.ts'
 import { sequencesBehind } from './sequence-check.ts'
@@ -102,11 +102,10 @@ async function warningsOf(
       timeoutMs: 600_000,
     })) ?? '0'
   for (const table of unlogged) {
-    const name = qualified(table)
-    const [one, two] = [await count(here, name), await count(there, name)]
+    const [one, two] = [await count(here, qualified(table)), await count(there, qualified(table))]
     if (one === two && one === '0') continue
     warnings.push(
-      `${name} is unlogged, so its rows are not carried over: ` +
+      `${readable(table)} is unlogged, so its rows are not carried over: ` +
         `${one} on the ${primary}, ${two} on the ${otherSide(primary)}`,
     )
   }

@@ -3,8 +3,9 @@
  * what the catalogue spells differently from one major to the next is left out or evened out.
  */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
-import { literal } from '../quote.ts'
 import { isUserRelationSql } from '../tables.ts'
+import { isNoExtension, namespaces, relation, relations } from './schema-catalogue.ts'
+import { grantStatements } from './schema-grants.ts'
 
 export interface SchemaObject {
   /** Such as `index` or `grant`. */
@@ -13,14 +14,12 @@ export interface SchemaObject {
   readonly definition: string
 }
 
-const relation = "pg_catalog.format('%I.%I', n.nspname, c.relname)"
-/** Pontoon's own fences and marks are no part of the application's schema. */
-const namespaces = `n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pontoon')`
-const isNoExtension = (catalogue: string, alias: string): string =>
-  `NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = '${catalogue}'::regclass
-     AND x.objid = ${alias}.oid AND x.deptype = 'e')`
-
-const relations = `pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`
+/** Rights of its own that the owner of `c` has taken away, or that somebody has; null when none. */
+const missingOfOwner = `(SELECT 'owner without ' || string_agg(u.privilege_type, ', ' ORDER BY u.privilege_type)
+  FROM pg_catalog.aclexplode(pg_catalog.acldefault('r', c.relowner)) u
+  WHERE c.relacl IS NOT NULL AND u.privilege_type <> 'MAINTAIN' AND NOT EXISTS (
+    SELECT FROM pg_catalog.aclexplode(c.relacl) acl
+    WHERE acl.grantee = c.relowner AND acl.privilege_type = u.privilege_type))`
 
 /** Each: kind, name, definition. `user` is the condition for relations of users. */
 function relationStatements(user: string): readonly string[] {
@@ -29,7 +28,8 @@ function relationStatements(user: string): readonly string[] {
          WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' END, ${relation},
        concat_ws(' ', CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
          pg_catalog.pg_get_partkeydef(c.oid), pg_catalog.pg_get_expr(c.relpartbound, c.oid),
-         'identity ' || c.relreplident::text, CASE WHEN c.relrowsecurity THEN 'row security' END)
+         'identity ' || c.relreplident::text, CASE WHEN c.relrowsecurity THEN 'row security' END,
+         CASE WHEN c.relforcerowsecurity THEN 'forced' END, ${missingOfOwner})
      FROM ${relations} WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${user}`,
     `SELECT 'column', ${relation} || '.' || quote_ident(a.attname), concat_ws(' ',
        pg_catalog.format_type(a.atttypid, a.atttypmod),
@@ -97,41 +97,6 @@ function routineStatements(user: string): readonly string[] {
      FROM ${relations} JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
      WHERE c.relkind = 'c' AND a.attnum > 0 AND NOT a.attisdropped AND ${namespaces}
        AND ${isNoExtension('pg_class', 'c')}`,
-  ]
-}
-
-/** MAINTAIN came with 17, and owners have all rights anyway. `ours`: what they get is no part of it. */
-function grantStatements(user: string, ours: readonly string[]): readonly string[] {
-  const isForOthers =
-    `COALESCE(g.rolname, '') !~ '^pontoon_' ` +
-    `AND COALESCE(g.rolname, '') <> ALL (ARRAY[${ours.map(literal).join(', ')}]::text[])`
-  return [
-    `SELECT 'grant', ${relation} || ' to ' || COALESCE(quote_ident(g.rolname), 'PUBLIC'),
-       string_agg(acl.privilege_type || CASE WHEN acl.is_grantable THEN '*' ELSE '' END, ', '
-         ORDER BY acl.privilege_type)
-     FROM ${relations} CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) acl
-     LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
-     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND acl.grantee <> c.relowner
-       AND acl.privilege_type <> 'MAINTAIN' AND ${isForOthers} AND ${user}
-     GROUP BY n.nspname, c.relname, g.rolname`,
-    `SELECT 'grant', 'schema ' || quote_ident(n.nspname) || ' to ' ||
-         COALESCE(quote_ident(g.rolname), 'PUBLIC'),
-       string_agg(acl.privilege_type, ', ' ORDER BY acl.privilege_type)
-     FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) acl
-     LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
-     WHERE acl.grantee <> n.nspowner AND ${namespaces} AND n.nspname <> 'public'
-       AND ${isForOthers}
-     GROUP BY n.nspname, g.rolname`,
-    `SELECT 'grant', pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
-         pg_catalog.pg_get_function_identity_arguments(p.oid)) || ' to ' ||
-         COALESCE(quote_ident(g.rolname), 'PUBLIC'), string_agg(acl.privilege_type, ', ')
-     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-     CROSS JOIN LATERAL pg_catalog.aclexplode(
-       COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) acl
-     LEFT JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
-     WHERE acl.grantee <> p.proowner AND ${namespaces} AND ${isNoExtension('pg_proc', 'p')}
-       AND ${isForOthers}
-     GROUP BY p.oid, n.nspname, p.proname, g.rolname`,
   ]
 }
 

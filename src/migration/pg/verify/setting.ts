@@ -121,7 +121,9 @@ async function hashFormOf(here: SqlClient, there: SqlClient): Promise<HashForm> 
     'SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()'
   const [one, two] = [await here.value(encoding), await there.value(encoding)]
   const floatsAsBytes = Math.min(here.major, there.major) < 12
-  const form: HashForm = { kind: 'extended', asUtf8: one !== two, floatsAsBytes }
+  const asBytes = [one, two].includes('SQL_ASCII')
+  const asUtf8 = one !== two && !asBytes
+  const form: HashForm = { kind: 'extended', asUtf8, asBytes, floatsAsBytes }
   const isFast = Math.min(here.major, there.major) >= 11 && (await isAlike(here, there, form))
   return isFast ? form : { ...form, kind: 'md5' }
 }

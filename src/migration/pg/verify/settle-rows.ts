@@ -6,10 +6,10 @@
  * - equal, when the other side was seen with the same content as the primary side at any moment of
  *   the round: changes arrive in the order of commits, so a copy in order passes through it;
  * - different, when it did not change on the primary side meanwhile, the other side had caught up
- *   and still had something else, and the same was so in the round before;
+ *   and still had something else, and the same was so in the round before: a server counts a
+ *   transaction as applied a moment before others see it;
  * - read again otherwise, up to `roundsMax` times, and then unsettled.
  */
-import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
 import { wait } from '../../../shared/wait.ts'
 import { onOther, onPrimary, type BothSides } from './both-sides.ts'
 import { isSameDigest, keyId, type RowState } from './row-digest.ts'
@@ -38,32 +38,45 @@ interface Suspicion {
   readonly other: string
 }
 
-export async function settleRows(
-  sides: BothSides,
-  reader: RowReader,
-  keys: readonly (readonly string[])[],
-): Promise<Settled> {
+type Keys = readonly (readonly string[])[]
+
+/** How the rows of keys are looked at; at most `lookupKeysMax` of them at once. */
+export interface RowLooks {
+  primary(keys: Keys): Promise<States>
+  other(keys: Keys): Promise<States>
+  /** Ends when the other side has applied what the primary side has committed by now. */
+  readonly caughtUp: (() => Promise<void>) | null
+  readonly signal: AbortSignal | undefined
+}
+
+export function looksAt(sides: BothSides, reader: RowReader): RowLooks {
+  const { alignment, statement } = sides
+  return {
+    primary: (keys) => onPrimary(sides, (client, options) => reader.lookup(client, keys, options)),
+    other: (keys) => onOther(sides, (client, options) => reader.lookup(client, keys, options)),
+    caughtUp: alignment === null ? null : () => alignment.caughtUp(),
+    signal: statement.signal,
+  }
+}
+
+export async function settleRows(looks: RowLooks, keys: Keys): Promise<Settled> {
   const differing: Differing[] = []
   const unsettled: (readonly string[])[] = []
   for (let at = 0; at < keys.length; at += lookupKeysMax) {
-    const part = await settlePart(sides, reader, keys.slice(at, at + lookupKeysMax))
+    const part = await settlePart(looks, keys.slice(at, at + lookupKeysMax))
     differing.push(...part.differing)
     unsettled.push(...part.unsettled)
   }
   return { differing, unsettled }
 }
 
-async function settlePart(
-  sides: BothSides,
-  reader: RowReader,
-  keys: readonly (readonly string[])[],
-): Promise<Settled> {
+async function settlePart(looks: RowLooks, keys: Keys): Promise<Settled> {
   const differing: Differing[] = []
   const suspicions = new Map<string, Suspicion>()
   let open = keys
   for (let round = 0; round < roundsMax && open.length > 0; round += 1) {
-    if (round > 1) await wait(pauseOf(round), sides.statement.signal)
-    const seen = await observe(sides, reader, open)
+    if (round > 1) await wait(pauseOf(round), looks.signal)
+    const seen = await observe(looks, open)
     const next: (readonly string[])[] = []
     for (const key of open) {
       const id = keyId(key)
@@ -94,14 +107,8 @@ interface Observation {
   readonly equal: ReadonlySet<string>
 }
 
-async function observe(
-  sides: BothSides,
-  reader: RowReader,
-  keys: readonly (readonly string[])[],
-): Promise<Observation> {
-  const look = (client: SqlClient, options: SqlOptions): Promise<States> =>
-    reader.lookup(client, keys, options)
-  const before = await onPrimary(sides, look)
+async function observe(looks: RowLooks, keys: Keys): Promise<Observation> {
+  const before = await looks.primary(keys)
   const equal = new Set<string>()
   const compare = (other: States): States => {
     for (const key of keys) {
@@ -110,17 +117,17 @@ async function observe(
     }
     return other
   }
-  const progress = { isAligned: sides.alignment === null }
-  const aligned = (sides.alignment?.caughtUp() ?? Promise.resolve()).finally(() => {
+  const progress = { isAligned: looks.caughtUp === null }
+  const aligned = (looks.caughtUp?.() ?? Promise.resolve()).finally(() => {
     progress.isAligned = true
   })
   // The failure is thrown where it is awaited.
   aligned.catch(() => undefined)
   // A row that changes all the time has the content of before only for a moment on its way.
-  while (!progress.isAligned && equal.size < keys.length) compare(await onOther(sides, look))
+  while (!progress.isAligned && equal.size < keys.length) compare(await looks.other(keys))
   await aligned
-  const other = compare(await onOther(sides, look))
-  return { before, other, after: await onPrimary(sides, look), equal }
+  const other = compare(await looks.other(keys))
+  return { before, other, after: await looks.primary(keys), equal }
 }
 
 function pauseOf(round: number): number {

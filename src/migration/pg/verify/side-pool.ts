@@ -11,7 +11,6 @@ import { connectAs, type MigrationContext } from '../side-login.ts'
  */
 export const readSettings = `
 SET row_security = off;
-SET lc_monetary = 'C';
 SET max_parallel_workers_per_gather = 0;
 SET work_mem = '32MB';
 SELECT pg_catalog.set_config(name, 'off', false) FROM pg_catalog.pg_settings WHERE name = 'jit'`

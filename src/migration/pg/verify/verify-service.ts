@@ -11,6 +11,7 @@ import { hasJournal, removeJournal } from './journal.ts'
 import { verifyFolder, type LastVerify, type VerifyResult } from './last-verify.ts'
 import { totalOf, type TablesReport } from './report.ts'
 import { checkSchema, type SchemaReport } from './schema-check.ts'
+import { missedBefore, noteArrived } from './missed-changes.ts'
 import { filesBefore, noteEqual } from './table-files.ts'
 import { verifyTables, type VerifyTablesOptions } from './verify-tables.ts'
 
@@ -40,6 +41,7 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
     if (options.restart === true) await removeJournal(folder)
     const startedAt = new Date(clock.wallMs()).toISOString()
     const files = (await hasJournal(folder)) ? null : await filesBefore(context)
+    const missed = await missedBefore(context)
     const { data, unlogged } = await verifyTables({ ...options, folder, clock })
     const schema = options.withSchema
       ? await checkSchema({
@@ -51,6 +53,8 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
         })
       : null
     if (files !== null && areRowsEqual(data, options)) await noteEqual(context, data.primary, files)
+    if (areRowsEqual(data, options) && data.isAligned && !data.keysOnly)
+      await noteArrived(context, data.primary, missed)
     const endedAt = new Date(clock.wallMs()).toISOString()
     const result = resultOf(data, schema)
     const name = `report-${startedAt.replaceAll(':', '-')}.json`

@@ -28,8 +28,9 @@ import type { Findings, TableReport, TablesReport } from './report.ts'
 import { describeRows } from './row-details.ts'
 import type { RowReader } from './row-reader.ts'
 import { readSetting, type Setting } from './setting.ts'
-import { settleRows, type Settled } from './settle-rows.ts'
+import { looksAt, settleRows, type Settled } from './settle-rows.ts'
 import { SidePool } from './side-pool.ts'
+import { withoutText } from './value-text.ts'
 
 export interface VerifyTablesOptions {
   readonly context: MigrationContext
@@ -228,14 +229,14 @@ class Run {
       tables: this.#chosen.compared,
       form: this.#setting.form,
       journal: this.#journal,
-      plan: (table) => this.#plan(table),
+      plan: (reader) => this.#plan(reader),
     })
     const work = async (): Promise<void> => {
       for (;;) {
         await pace.turn(signal)
         const next = await line.next()
         if (next.done === true) return
-        pace.spent(await this.#chunk(next.value))
+        pace.spent(await this.#chunk(next.value).catch(withoutText(next.value.reader)))
       }
     }
     let failure: PontoonError | null = null
@@ -250,13 +251,13 @@ class Run {
     return this.#report()
   }
 
-  async #plan(table: ComparedTable): ReturnType<typeof planChunks> {
+  async #plan(reader: RowReader): ReturnType<typeof planChunks> {
     const { chunkRows = verifyDefaults.chunkRows, rateRows = null } = this.#options
     // A chunk is read at full speed: it should not hold more than a second's worth.
     const rows = rateRows === null ? chunkRows : Math.max(1_000, Math.min(chunkRows, rateRows))
     const { primary, statement } = this.#sides
     return await primary.use(
-      (client) => planChunks(client, table, rows, statement),
+      (client) => planChunks(client, reader, rows, statement),
       statement.signal,
     )
   }
@@ -310,7 +311,7 @@ class Run {
     )
     const keys = ordered.map(({ key }) => key)
     const done = await this.#repair.repair(reader, keys)
-    const still = await settleRows(this.#sides, reader, keys)
+    const still = await settleRows(looksAt(this.#sides, reader), keys)
     const wrong = new Set(still.differing.map(({ key }) => JSON.stringify(key)))
     return done.map((one) =>
       one.action !== 'failed' && wrong.has(JSON.stringify(one.key))

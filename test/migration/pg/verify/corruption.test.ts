@@ -305,7 +305,7 @@ await tap.test('corruption', async (whole) => {
        FROM v a, v b, v c, (VALUES (NULL), (0), (1)) AS n (n)`,
     )
     for (const kind of ['extended', 'md5'] as const) {
-      const form = { kind, asUtf8: false, floatsAsBytes: false }
+      const form = { kind, asUtf8: false, asBytes: false, floatsAsBytes: false }
       for (const some of [columns, columns.slice(0, 3), columns.slice(0, 2), columns.slice(1)]) {
         const list = some.map(({ name }) => name).join(', ')
         const [counted] = await pair.servers.source.query(
