@@ -1,4 +1,5 @@
 /** How an error reaches the person or program that ran a command: words, a hint, an exit code. */
+import { VerbatimError } from '../net/pg/verbatim-error.ts'
 import { BugError } from '../shared/assert.ts'
 import { toPontoonError } from '../shared/errors.ts'
 import type { ErrorCode, PontoonError } from '../shared/errors.ts'
@@ -21,9 +22,22 @@ const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
   EPOCH_STALE: 'Look with pontoon status SERVICE, then decide again.',
 }
 
+/** The same of what a server has refused, by its SQLSTATE. */
+const sqlHints: Readonly<Record<string, string>> = {
+  '25006':
+    'That server takes no writes: it is a standby, or somebody has made it read-only. Name the primary.',
+  '42501':
+    "pontoon schema gives Pontoon's roles all that they need (--source-admin, --target-admin), or prints\n" +
+    'the SQL for an administrator (--print-sql). Where row security is forced: ALTER ROLE … BYPASSRLS.',
+  '53100': 'Make room on the disk of that server, then run the same command again.',
+  '53300': 'Raise max_connections there, or end sessions that nobody needs, then run it again.',
+  '53400':
+    'Drop what nobody reads (SELECT * FROM pg_replication_slots), or raise the limit and restart that server.',
+}
+
 export function reportFailure(thrown: unknown, output: Output): ExitCode {
   const error = toPontoonError(thrown)
-  const hint = hints[error.code]
+  const hint = hintOf(error)
   if (output.json) {
     const { code, message, kind } = error
     output.result(
@@ -43,6 +57,16 @@ export function reportFailure(thrown: unknown, output: Output): ExitCode {
   }
   if (error.code === 'INTERNAL') reportBug(thrown, output)
   return exitCodeOf(error)
+}
+
+function hintOf(error: PontoonError): string | undefined {
+  return sqlHints[sqlstateOf(error) ?? ''] ?? hints[error.code]
+}
+
+function sqlstateOf(error: PontoonError): string | undefined {
+  if (error instanceof VerbatimError) return error.sqlstate
+  // From the words: errors of helper processes come as text.
+  return error.code === 'SQL_FAILED' ? /\(SQLSTATE (\w{5})\)/.exec(error.message)?.[1] : undefined
 }
 
 export function exitCodeOf(error: PontoonError): ExitCode {

@@ -1,5 +1,6 @@
 /** What `pontoon schema` says to people. */
 import { countOf, type ObjectReport, type SchemaReport } from '../migration/pg/schema/report.ts'
+import { counted } from './counted.ts'
 import { formatTable } from './table.ts'
 
 const listedMax = 200
@@ -11,8 +12,8 @@ export function describeSchema(report: SchemaReport): string {
   const verb = isDryRun ? 'would be made' : 'made'
   const summary =
     created === 0
-      ? `nothing to do, ${counted(present)} already there`
-      : `${counted(created)} ${verb}, ${present} already there`
+      ? `nothing to do, ${counted(present, 'object')} already there`
+      : `${counted(created, 'object')} ${verb}, ${present} already there`
   return [
     `${service} ${part}: ${summary}.`,
     ...notes,
@@ -29,10 +30,6 @@ export function describeSchema(report: SchemaReport): string {
       ...sql.split('\n').map((line) => `    ${line}`),
     ]),
   ].join('\n')
-}
-
-function counted(count: number): string {
-  return count === 1 ? '1 object' : `${count} objects`
 }
 
 /** Notes are for --json: nothing needs to be done about them. */

@@ -30,6 +30,10 @@ export const switchOptions: Readonly<Record<string, OptionSpec>> = {
     value: 'POLICY',
     help: 'Sessions that cannot follow: abort (default), wait, or terminate them (57P01).',
   },
+  'primary-lost': {
+    help: 'The side that takes the writes is lost for good: leave it. Asks for --yes.',
+  },
+  yes: { help: 'With --primary-lost: do it, although acknowledged writes may be missing.' },
   ...dryRunOption,
   ...adminOptions,
 }
@@ -44,8 +48,16 @@ export async function runSwitchCommand(
 ): Promise<ExitCode> {
   const [service = ''] = args.positionals
   const client = new AdminClient({ args, env })
-  const dryRun = args.has('dry-run')
-  const options = { dryRun, deadlineMs: deadlineOf(args.value('deadline')), pinned: pinnedOf(args) }
+  const primaryLost = args.has('primary-lost')
+  if (args.has('yes') && !primaryLost)
+    throw new PontoonError('USAGE', '--yes: belongs to --primary-lost.')
+  const idle = ['deadline', 'pinned'].find((name) => args.value(name) !== undefined)
+  if (primaryLost && idle !== undefined)
+    throw new PontoonError('USAGE', `--${idle}: has no meaning with --primary-lost.`)
+  const isUnconfirmed = primaryLost && !args.has('yes')
+  const dryRun = args.has('dry-run') || isUnconfirmed
+  const deadlineMs = deadlineOf(args.value('deadline'))
+  const options = { dryRun, deadlineMs, pinned: pinnedOf(args), primaryLost }
   const started = await client.startSwitch(service, kind, options, randomUUID())
   const onInterrupt = (): void => {
     output.remark('asking for an abort …')
@@ -53,7 +65,10 @@ export async function runSwitchCommand(
   }
   process.on('SIGINT', onInterrupt)
   try {
-    return await follow(client, started, output)
+    const exit = await follow(client, started, output)
+    if (exit !== exitCodes.ok || !isUnconfirmed || args.has('dry-run')) return exit
+    output.remark('Nothing was done; add --yes to do it.')
+    return exitCodes.refused
   } finally {
     process.removeListener('SIGINT', onInterrupt)
   }
@@ -101,6 +116,7 @@ function finish(operation: Operation, output: Output): ExitCode {
 
 function describe(service: string, report: SwitchReport): string {
   const { kind, outcome, dryRun, pauseMs, predictedPauseMs, reason, to, route } = report
+  const { primaryLost } = report
   const warnings = report.guards
     .filter(({ ok }) => !ok)
     .map(
@@ -116,6 +132,10 @@ function describe(service: string, report: SwitchReport): string {
     return [`${service}: ${kind} aborted, everything is as it was.${pause}`, `  ${reason}`].join(
       '\n',
     )
+  const loss = report.guards.filter(({ name, ok }) => primaryLost && name === 'loss' && ok)
+  if (primaryLost) warnings.unshift(...loss.map(({ text }) => `  ${text}`))
+  if (dryRun && primaryLost)
+    return [`${service}: a forced ${kind} would go through.`, ...warnings].join('\n')
   if (dryRun)
     return [
       `${service}: ${kind} would go through; predicted pause ${predictedPauseMs} ms.`,

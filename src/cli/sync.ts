@@ -49,6 +49,7 @@ export const sync: Command = {
 
 const followEveryMs = 1_000
 const settleEveryMs = 200
+const looksPerBeat = 5
 const waitDefault = '15s'
 
 async function run(input: CommandInput): Promise<ExitCode> {
@@ -58,16 +59,17 @@ async function run(input: CommandInput): Promise<ExitCode> {
     throw new PontoonError('USAGE', '--drop goes with neither --follow nor --once.')
   const job = await openSyncJob(serviceJobOf(input))
   try {
-    if (args.has('once')) return await report(job, input.output)
+    if (args.has('once')) return await report(job, input.output, await readHealth(job, job))
     const plan = args.has('drop') ? await planDrop(job) : await planSync(job)
     if (plan.refusals.length > 0) return refuse(plan, job, input.output)
     if (args.has('print-sql')) return printSql(plan, input.output)
     if (args.has('dry-run')) return dryRun(plan, input.output)
     if (args.has('drop')) return await drop(plan, input)
     await carryOut(plan, input.output)
-    await settle(job, waitMs)
+    // A worker may begin anew behind that look, for a setting of its own that has changed.
+    const health = await settle(job, waitMs)
     if (args.has('follow')) return await follow(job, input)
-    return await report(job, input.output)
+    return await report(job, input.output, health)
   } finally {
     job.close()
   }
@@ -122,20 +124,22 @@ async function carryOut({ steps }: SyncPlan, output: Output): Promise<void> {
   }
 }
 
-/** Until it runs and a beat has come through, or is off, or the time is over. */
-async function settle(job: SyncJob, waitMs: number): Promise<void> {
+/** Until it runs and a beat has come through, or is off, or the time is over. The last look. */
+async function settle(job: SyncJob, waitMs: number): Promise<SyncHealth> {
   const deadline = performance.now() + waitMs
-  await writeBeat(job.sender, job.direction)
-  while (performance.now() < deadline) {
-    const { state, lagMs } = await readHealth(job, job)
+  for (let look = 0; ; look += 1) {
+    // Again and again: a worker that begins late proves itself by a beat that is later still.
+    if (look % looksPerBeat === 0) await writeBeat(job.sender, job.direction)
+    const health = await readHealth(job, job)
+    const { state, lagMs } = health
     const isRunning = state === 'copying' || (state === 'streaming' && lagMs === 0)
-    if (isRunning || state === 'lost' || state === 'disabled') return
+    if (isRunning || state === 'lost' || state === 'disabled') return health
+    if (performance.now() >= deadline) return health
     await delay(settleEveryMs)
   }
 }
 
-async function report(job: SyncJob, output: Output): Promise<ExitCode> {
-  const health = await readHealth(job, job)
+async function report(job: SyncJob, output: Output, health: SyncHealth): Promise<ExitCode> {
   const schemas = await readSchemas(job, job, job.exclude)
   const { drift } = schemas
   const primary = sendingSide(job.direction)

@@ -41,6 +41,8 @@ export const switchLimits = {
   operationsKept: 100,
   /** How long a stop waits for a switch that is committed or being undone. */
   stopMs: 10_000,
+  /** How long a forced switch waits for one whose place it takes: a login and a statement. */
+  takeOverMs: 30_000,
 } as const
 
 export const eventLimits = {
@@ -63,6 +65,11 @@ export const syncWatchLimits = {
   everyMs: 1_000,
   /** Where there is no sync. */
   idleEveryMs: 10_000,
+} as const
+
+export const leftSideLimits = {
+  /** How often a side that a forced switch has left is tried. */
+  everyMs: 1_000,
 } as const
 
 assert(gateLimits.pauseDefaultMs <= gateLimits.pauseMaxMs, 'the default pause exceeds the longest')

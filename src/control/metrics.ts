@@ -226,7 +226,7 @@ export const metricFamilies: readonly MetricFamily[] = [
   },
   {
     name: 'pontoon_cutovers_total',
-    help: 'Cutovers by result: done, aborted, refused, failed. Dry runs count too.',
+    help: 'Cutovers by result: done, forced, aborted, refused, failed. Dry runs count too.',
     type: 'counter',
     labels: ['result'],
     read: (_, { stats }) => switchesOf('cutover', stats),
@@ -456,7 +456,7 @@ function byLabel(label: string, entries: Iterable<readonly [string, number]>): r
 }
 
 function switchesOf(kind: string, { switches }: ServiceStats): readonly Sample[] {
-  return ['done', 'aborted', 'refused', 'failed'].map((result) => [
+  return ['done', 'forced', 'aborted', 'refused', 'failed'].map((result) => [
     { result },
     switches.get(`${kind} ${result}`) ?? 0,
   ])

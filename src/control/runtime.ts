@@ -25,6 +25,7 @@ import { ControlConsole } from './console.ts'
 import { primaryDoubts } from './doubts.ts'
 import { EventFeed } from './events.ts'
 import { Health } from './health.ts'
+import { LeftSideWatch } from './left-side-watch.ts'
 import type { ProcessLog } from './logging.ts'
 import { Metrics } from './metrics.ts'
 import { Operator } from './operator.ts'
@@ -92,7 +93,8 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
   let switches: Switches | null = null
   const operationOf = (service: string): Operation | null => switches?.runningOf(service) ?? null
   const isSwitching = (service: string): boolean => operationOf(service) !== null
-  const { sides, sync } = makeWatches(options, { secrets, events, isSwitching }, closers)
+  const watching = { secrets, store, events, isSwitching }
+  const { sides, sync, left } = makeWatches(options, watching, closers)
   const services = new Map<string, Service>()
   const consoles = new ControlConsole()
   const making = { profiles, store, secrets, consoles }
@@ -125,8 +127,7 @@ async function compose(options: RuntimeOptions, closers: Closers): Promise<Runti
     log,
   }
   const listeners = await startListeners(config, context, closers)
-  sides.start(services.values())
-  sync.start(services.values())
+  for (const watch of [sides, sync, left]) watch.start(services.values())
   health.become('running')
   const stopping = onceOnly(async (reason: string, asked?: number) => {
     const drainMs = asked ?? reloader.config.drainTimeoutMs
@@ -167,15 +168,19 @@ async function openState(
 
 function makeWatches(
   { probeSide, clock, log }: RuntimeOptions,
-  parts: Pick<SyncWatchParts, 'secrets' | 'events' | 'isSwitching'>,
+  parts: Pick<SyncWatchParts, 'secrets' | 'events' | 'isSwitching'> & {
+    readonly store: RouteStore
+  },
   closers: Closers,
-): { readonly sides: SideWatch; readonly sync: SyncWatch } {
+): { readonly sides: SideWatch; readonly sync: SyncWatch; readonly left: LeftSideWatch } {
   const probe = probeSide ?? lookAtSide(parts.secrets)
   const sides = new SideWatch({ probe, events: parts.events, clock, log })
   closers.push(() => sides.stop())
   const sync = new SyncWatch({ ...parts, clock, log })
   closers.push(() => sync.stop())
-  return { sides, sync }
+  const left = new LeftSideWatch({ ...parts, log })
+  closers.push(() => left.stop())
+  return { sides, sync, left }
 }
 
 interface ServiceParts {

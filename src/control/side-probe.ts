@@ -35,12 +35,13 @@ export function rolesOf(
   if (first === 'own') addOwnRoles(roles, config, side, secrets)
   for (const name of names) {
     // As the service itself asks; a role without a database goes to the one of its own name.
-    const database = config.databases?.[0] ?? config[side].database ?? name
+    const configured = config.databases?.[0] ?? config[side].database
+    const database = configured ?? name
     const kind = { side, user: name, database, parameters: new Map(), access: 'write' } as const
     const role = credentialsFor(config, kind, null, secrets)
     // Only the client itself can prove who it is; there is nothing to try without it.
     if (role.password === null && isKnownByHash(config, name)) continue
-    addRole(roles, role)
+    addRole(roles, configured === undefined ? { ...role, isDatabaseGuessed: true } : role)
   }
   addOwnRoles(roles, config, side, secrets)
   return [...roles.values()]
@@ -103,9 +104,10 @@ function addOwnRoles(
     if (extra?.user === undefined) continue
     const { user } = extra
     const own = extra === query ? query.database : undefined
-    const asked = own ?? database ?? config.databases?.[0] ?? user
+    const asked = own ?? database ?? config.databases?.[0]
     const password = secrets.of(extra, { host, port, user }) ?? null
-    addRole(roles, { user, password, database: asked })
+    const role = { user, password, database: asked ?? user }
+    addRole(roles, asked === undefined ? { ...role, isDatabaseGuessed: true } : role)
   }
 }
 

@@ -3,7 +3,6 @@
  * its databases says so in its log, in `status` and on the console. It only reports: clients
  * get their errors from the data plane, and readiness does not follow the databases.
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Service } from '../proxy/service.ts'
 import type { Clock } from '../shared/clock.ts'
 import { toPontoonError } from '../shared/errors.ts'
@@ -12,6 +11,7 @@ import { sides } from '../shared/side.ts'
 import type { Side } from '../shared/side.ts'
 import type { EventFeed } from './events.ts'
 import { sideWatchLimits } from './limits.ts'
+import { WatchLoops } from './watch-loops.ts'
 
 /** What one look at a side found. */
 export interface SideFinding {
@@ -50,22 +50,20 @@ export interface SideWatchParts {
 export class SideWatch {
   readonly #parts: SideWatchParts
   readonly #findings = new Map<string, SideFinding & { readonly atMs: number }>()
-  readonly #stop = new AbortController()
-  #loops: readonly Promise<void>[] = []
+  readonly #loops = new WatchLoops()
 
   constructor(parts: SideWatchParts) {
     this.#parts = parts
   }
 
   start(services: Iterable<Service>): void {
-    this.#loops = [...services].flatMap((service) =>
-      sides.map((side) => this.#follow(service, side)),
+    this.#loops.start(
+      [...services].flatMap((service) => sides.map((side) => this.#follow(service, side))),
     )
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort()
-    await Promise.all(this.#loops)
+    await this.#loops.stop()
   }
 
   view(service: Service, side: Side): SideView {
@@ -94,16 +92,15 @@ export class SideWatch {
   }
 
   async #follow(service: Service, side: Side): Promise<void> {
-    const { signal } = this.#stop
-    while (!signal.aborted) {
-      const finding = await Promise.race([this.#look(service, side), aborted(signal)])
+    while (!this.#loops.signal.aborted) {
+      const finding = await this.#loops.orStopped(this.#look(service, side))
       if (finding === null) return
       const { reachableEveryMs, unreachableEveryMs } = sideWatchLimits
       // Who may connect to which side is about to change: the next look counts.
       const counts = service.gate.snapshot().keptBy !== 'switch'
       if (counts) this.#report(service, side, finding)
       const waitMs = counts && finding.reachable ? reachableEveryMs : unreachableEveryMs
-      await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined)
+      await this.#loops.pause(waitMs)
     }
   }
 
@@ -136,11 +133,4 @@ function keyOf(service: Service, side: Side): string {
 function stateOf(found: SideFinding | undefined): SideView['state'] {
   if (found === undefined) return 'unknown'
   return found.reachable ? 'reachable' : 'unreachable'
-}
-
-function aborted(signal: AbortSignal): Promise<null> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(null)
-    else signal.addEventListener('abort', () => resolve(null), { once: true })
-  })
 }

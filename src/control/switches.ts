@@ -5,8 +5,11 @@
  * one audit entry, events, counters.
  */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ServiceConfig } from '../config/schema.ts'
+import { recoverForced } from '../migration/pg/switch/carry-out-forced.ts'
 import { recover } from '../migration/pg/switch/carry-out.ts'
+import { runForced, type ForcedRequest } from '../migration/pg/switch/forced.ts'
 import { stepTexts } from '../migration/pg/switch/model.ts'
 import type {
   Participant,
@@ -33,6 +36,8 @@ export interface SwitchOptions {
   readonly dryRun: boolean
   readonly deadlineMs: number
   readonly pinned: PinnedPolicy
+  /** Forced: the side that takes the writes now cannot be reached. */
+  readonly primaryLost: boolean
 }
 
 export type OperationState = 'running' | SwitchReport['outcome'] | 'failed'
@@ -66,7 +71,23 @@ export interface SwitchesParts {
 interface Running {
   operation: Operation
   readonly abort: AbortController
+  /** A forced switch takes its place: it ends as if the process stopped. */
+  readonly superseded: AbortController
+  /** Whether it was begun by an earlier process. */
+  readonly isRecovery: boolean
+  /** The gate, once it has shut it. */
+  hold: SwitchHold | null
   readonly ended: Promise<void>
+}
+
+type Work = (parts: SwitchParts, signal: AbortSignal) => Promise<SwitchReport>
+
+interface RunOf {
+  readonly service: Service
+  readonly config: ServiceConfig
+  readonly kind: SwitchKind
+  /** Of what an earlier process has begun: the gate was shut before the first client came. */
+  readonly hold?: SwitchHold
 }
 
 export class Switches {
@@ -100,12 +121,15 @@ export class Switches {
     const { config } = service
     if (config.protocol !== 'postgres')
       throw new PontoonError('ROUTE_REFUSED', `${name}: ${kind} of a ${config.protocol} service`)
-    this.#refuseSecond(name)
     const id = randomUUID()
+    const request = { id, kind, ...options, actor: actor.name }
+    if (options.primaryLost) this.#refuseUndecided(name)
+    else this.#refuseSecond(name)
+    const run = options.primaryLost
+      ? this.#forced(service, request)
+      : (parts: SwitchParts, signal: AbortSignal) => runSwitch(parts, request, signal)
     this.#run(id, { service, config, kind }, (parts, signal) =>
-      this.#audited(name, kind, options, actor, () =>
-        runSwitch(parts, { id, kind, ...options, actor: actor.name }, signal),
-      ),
+      this.#audited(name, kind, options, actor, () => run(parts, signal)),
     )
     if (key !== null) this.#byKey.set(key, { id, asked })
     return this.get(id)
@@ -118,11 +142,11 @@ export class Switches {
     throw new PontoonError('NOT_FOUND', `No operation '${id}'.`)
   }
 
-  /** The one that runs for the service now. */
+  /** The one that runs for the service now; of two the forced one, which came later. */
   runningOf(service: string): Operation | undefined {
     return [...this.#operations.values()]
       .map(({ operation }) => operation)
-      .find((one) => one.service === service && one.state === 'running')
+      .findLast((one) => one.service === service && one.state === 'running')
   }
 
   /** Asks it to undo what it has done; after the commit point that does nothing. */
@@ -147,10 +171,12 @@ export class Switches {
   #recover(service: Service, record: SwitchRecord, hold: SwitchHold): void {
     const { config } = service
     if (config.protocol !== 'postgres') return
-    const { id, kind } = record
-    this.#run(id, { service, config, kind }, async (parts) => {
+    const { id, kind, primaryLost } = record
+    this.#run(id, { service, config, kind, hold }, async (parts) => {
       const steps = new StepLog(parts.watch, () => this.#parts.clock.nowMs())
-      const outcome = await recover(parts, { record, gate: hold, steps })
+      const finish = primaryLost ? recoverForced : recover
+      const outcome = await finish(parts, { record, gate: hold, steps })
+      this.#resumePending(service, id, hold)
       const actor: Actor = { name: record.actor, role: 'system', address: '' }
       const details = { id, outcome, steps: steps.reports }
       await this.#parts.operator.audited(
@@ -167,6 +193,7 @@ export class Switches {
         id,
         kind,
         dryRun: false,
+        primaryLost,
         from: record.from,
         to: record.to,
         outcome,
@@ -204,14 +231,81 @@ export class Switches {
     throw new PontoonError('SWITCH_RUNNING', `${name}: ${kind} ${id} is under way`)
   }
 
-  #run(
-    id: string,
-    of: { readonly service: Service; readonly config: ServiceConfig; readonly kind: SwitchKind },
-    work: (parts: SwitchParts, signal: AbortSignal) => Promise<SwitchReport>,
-  ): void {
+  /** A forced switch may take the place of one that is decided, and of no other. */
+  #refuseUndecided(name: string): void {
+    const stored = this.#parts.store.switchOf(name)
+    const isDecided = stored !== undefined && stored.state !== 'started'
+    const running = [...this.#operations.values()].find(
+      ({ operation: { service, state, id } }) =>
+        service === name && state === 'running' && !(isDecided && id === stored.id),
+    )
+    if (running === undefined && (stored === undefined || isDecided)) return
+    const { id, kind } = running?.operation ?? stored ?? { id: '', kind: '' }
+    throw new PontoonError(
+      'SWITCH_RUNNING',
+      `${name}: ${kind} ${id} is under way and not decided yet; pontoon abort ${name} ends it`,
+    )
+  }
+
+  #forced(service: Service, request: ForcedRequest): Work {
+    const { store } = this.#parts
+    const pendingId = store.switchOf(service.name)?.id ?? ''
+    const pending = (): Running | undefined => this.#operations.get(pendingId)
+    const neverOpened = (): boolean => hasNeverOpened(pending())
+    return async (parts, signal) => {
+      let hold: SwitchHold | null = null
+      const takeGate = async (): Promise<SwitchHold> => {
+        const text = `${request.kind} ${request.id}`
+        hold = (await supersede(pending(), text)) ?? service.beginSwitch(text)
+        this.#noteHold(request.id, hold)
+        return hold
+      }
+      try {
+        return await runForced({ ...parts, takeGate, neverOpened }, request, signal)
+      } finally {
+        this.#resumePending(service, request.id, hold ?? pending()?.hold ?? null)
+      }
+    }
+  }
+
+  /** A forced switch that was given up has put back what it had taken the place of. */
+  #resumePending(service: Service, endedId: string, hold: SwitchHold | null): void {
+    const { store, log } = this.#parts
+    const pending = store.switchOf(service.name)
+    // It is not over itself, as when the process is to stop.
+    if (pending === undefined || pending.id === endedId) return
+    const running = this.#operations.get(pending.id)
+    // It has not been disturbed.
+    if (running !== undefined && !running.superseded.signal.aborted) return
+    const again = async (): Promise<void> => {
+      await running?.ended
+      const record = store.switchOf(service.name)
+      // Another forced one may have come meanwhile, which puts it back in its turn.
+      if (record?.id !== pending.id || this.#stopping.signal.aborted) return
+      const isShut = hold?.isInForce === true
+      this.#recover(
+        service,
+        record,
+        isShut ? hold : service.beginSwitch(`${record.kind} ${record.id}`),
+      )
+    }
+    again().catch((thrown: unknown) => {
+      const { code, message } = toPontoonError(thrown)
+      log.error({ service: service.name, code }, `the next start finishes a switch: ${message}`)
+    })
+  }
+
+  /** For a forced switch that takes its place. */
+  #noteHold(id: string, hold: SwitchHold): void {
+    const running = this.#operations.get(id)
+    if (running !== undefined) running.hold = hold
+  }
+
+  #run(id: string, of: RunOf, work: Work): void {
     const { service, config, kind } = of
     const { clock, store, secrets, log, events } = this.#parts
     const abort = new AbortController()
+    const superseded = new AbortController()
     const operation: Operation = {
       id,
       service: service.name,
@@ -246,9 +340,9 @@ export class Switches {
       config,
       secrets,
       store,
-      participant: participantOf(service),
+      participant: participantOf(service, (hold) => this.#noteHold(id, hold)),
       log,
-      stopping: this.#stopping.signal,
+      stopping: AbortSignal.any([this.#stopping.signal, superseded.signal]),
       clock,
       watch,
       stateFolder: this.#parts.stateFolder,
@@ -258,13 +352,15 @@ export class Switches {
     const ended = begun.then(
       (report) => tell({ state: report.outcome, step: null, stepText: '', report }),
       (thrown: unknown) => {
-        const error = toPontoonError(thrown)
+        const error = toPontoonError(superseded.signal.reason ?? thrown)
         log.error({ service: service.name, err: error, operation: id }, `${kind} failed`)
         tell({ state: 'failed', stepText: error.message })
       },
     )
     this.#forgetOld()
-    this.#operations.set(id, { operation, abort, ended })
+    const { hold = null } = of
+    const isRecovery = hold !== null
+    this.#operations.set(id, { operation, abort, superseded, isRecovery, hold, ended })
   }
 
   /** One entry in the audit log with every step's duration, however it ended. */
@@ -282,13 +378,14 @@ export class Switches {
     try {
       return await operator.audited(action, name, { ...options }, actor, async () => {
         report = await run()
-        const { outcome, steps, pauseMs, predictedPauseMs, reason, id } = report
+        const { outcome, steps, pauseMs, predictedPauseMs, reason, id, primaryLost } = report
         log.info({ service: name, outcome, pauseMs, steps, reason }, `${kind} ${outcome}`)
         if (outcome === 'refused')
           throw new PontoonError('MIGRATION_REFUSED', `${name}: ${kind} refused: ${reason}`)
         if (outcome === 'aborted')
           throw new PontoonError('SWITCH_ABORTED', `${name}: ${kind} aborted: ${reason}`)
-        const details = { id, outcome, steps, pauseMs, predictedPauseMs }
+        const told = primaryLost ? { guards: report.guards.map(({ text }) => text) } : {}
+        const details = { id, outcome, steps, pauseMs, predictedPauseMs, ...told }
         return { result: report, before, after: report.route, details }
       })
     } catch (thrown) {
@@ -296,7 +393,7 @@ export class Switches {
       if (report !== undefined) return report
       throw thrown
     } finally {
-      services.get(name)?.stats.countSwitch(kind, report?.outcome ?? 'failed')
+      services.get(name)?.stats.countSwitch(kind, countedAs(report))
     }
   }
 
@@ -309,12 +406,41 @@ export class Switches {
   }
 }
 
-function participantOf(service: Service): Participant {
+/** Ends it, and gives the gate if it has it shut still. Rejects with SWITCH_ABORTED. */
+async function supersede(pending: Running | undefined, by: string): Promise<SwitchHold | null> {
+  if (pending === undefined) return null
+  pending.superseded.abort(
+    new PontoonError('SWITCH_DECIDED', `${by}, forced, has taken the place of this one`),
+  )
+  const late = delay(switchLimits.takeOverMs, 'late', { ref: false })
+  if ((await Promise.race([pending.ended, late])) === 'late')
+    throw new PontoonError('SWITCH_ABORTED', `${pending.operation.kind} does not end`)
+  return pending.hold?.isInForce === true ? pending.hold : null
+}
+
+/** Only who has committed it knows; an earlier process may have opened the new side and died. */
+function hasNeverOpened(pending: Running | undefined): boolean {
+  if (pending === undefined || pending.isRecovery) return false
+  return pending.operation.steps.every(({ step }) => step !== 'unfence')
+}
+
+/** Forced ones that went through are told apart. */
+function countedAs(report: SwitchReport | undefined): string {
+  if (report === undefined) return 'failed'
+  const { outcome, primaryLost, dryRun } = report
+  return outcome === 'done' && primaryLost && !dryRun ? 'forced' : outcome
+}
+
+function participantOf(service: Service, onHold: (hold: SwitchHold) => void): Participant {
   return {
     get route() {
       return service.route
     },
-    hold: (reason) => service.beginSwitch(reason),
+    hold: (reason) => {
+      const hold = service.beginSwitch(reason)
+      onHold(hold)
+      return hold
+    },
     immovable: () => service.immovable?.() ?? [],
     end: (id) => {
       service.endSessions({ id })

@@ -3,7 +3,6 @@
  * metrics, events. It only reports, over connections of its own; a database that is down delays
  * nobody but the next look.
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Explanation } from '../migration/pg/sync/explain.ts'
 import { SyncSupervisor, type SyncView } from '../migration/pg/sync/supervisor.ts'
 import type { Secrets } from '../net/secrets/secrets.ts'
@@ -14,6 +13,7 @@ import type { Log } from '../shared/log.ts'
 import { gateCondition } from './doubts.ts'
 import type { EventFeed } from './events.ts'
 import { syncWatchLimits } from './limits.ts'
+import { WatchLoops } from './watch-loops.ts'
 
 export interface SyncWatchParts {
   readonly secrets: Secrets
@@ -34,20 +34,18 @@ export class SyncWatch {
   readonly #parts: SyncWatchParts
   readonly #views = new Map<string, SyncView>()
   readonly #told = new Map<string, string>()
-  readonly #stop = new AbortController()
-  #loops: readonly Promise<void>[] = []
+  readonly #loops = new WatchLoops()
 
   constructor(parts: SyncWatchParts) {
     this.#parts = parts
   }
 
   start(services: Iterable<Service>): void {
-    this.#loops = [...services].map((service) => this.#follow(service))
+    this.#loops.start([...services].map((service) => this.#follow(service)))
   }
 
   async stop(): Promise<void> {
-    this.#stop.abort()
-    await Promise.all(this.#loops)
+    await this.#loops.stop()
   }
 
   /** Null while there is nothing to follow. */
@@ -56,19 +54,19 @@ export class SyncWatch {
   }
 
   async #follow(service: Service): Promise<void> {
-    const { signal } = this.#stop
+    const { signal } = this.#loops
     const { name } = service
     let { config } = service
     let supervisor = this.#supervisorOf(service)
     while (!signal.aborted) {
       const quiet = this.#parts.isSwitching(name)
-      const view = await orAborted(this.#look(name, supervisor), signal)
+      const view = await this.#loops.orStopped(this.#look(name, supervisor))
       if (signal.aborted) break
       if (view === null) this.#views.delete(name)
       else if (quiet || this.#parts.isSwitching(name)) this.#views.set(name, duringSwitch(view))
       else this.#show(name, view)
       const waitMs = view === null ? syncWatchLimits.idleEveryMs : syncWatchLimits.everyMs
-      await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined)
+      await this.#loops.pause(waitMs)
       // A reload may have brought other roles, and passwords that were changed.
       if (service.config === config) continue
       config = service.config
@@ -80,7 +78,7 @@ export class SyncWatch {
 
   async #look(name: string, supervisor: SyncSupervisor | null): Promise<SyncView | null> {
     if (supervisor === null) return null
-    const { signal } = this.#stop
+    const { signal } = this.#loops
     try {
       return await supervisor.look(signal)
     } catch (thrown) {
@@ -139,14 +137,4 @@ function duringSwitch(view: SyncView): SyncView {
     one.ok || one.name !== 'stream' ? one : { ...one, text },
   )
   return { ...view, health, conditions, rollbackReady: false }
-}
-
-/** A login under way cannot be stopped, and is not waited for. A race would keep every listener. */
-function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => resolve(null)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

@@ -30,7 +30,20 @@ services:
   const good = await check(one.certPath, one.keyPath)
   test.equal(good.exit, 0)
   test.match(good.out, /orders clients\n +ok +TLS +can be used, expires .* GMT/)
-  test.match(good.out, /warning +the certificate expires in 0 days/)
+  test.match(good.out, /warning +the certificate expires in 2[34] hours/)
+  const hour = 3_600_000
+  const past = await authority.expired()
+  test.match(
+    (await check(past.certPath, past.keyPath)).out,
+    /warning +the certificate has expired 1 hour ago: who verifies it refuses it/,
+  )
+  const future = await authority.server({
+    notBefore: new Date(Date.now() + hour),
+    notAfter: new Date(Date.now() + 90 * 24 * hour),
+  })
+  const early = await check(future.certPath, future.keyPath)
+  test.match(early.out, /warning +the certificate is not valid before .* GMT: who verifies it/)
+  test.notMatch(early.out, /expires in/)
   const mixed = await check(one.certPath, other.keyPath)
   test.equal(mixed.exit, 1)
   test.match(mixed.out, /FAILED +TLS +a TLS certificate or key cannot be used.*\[CONFIG_INVALID\]/)

@@ -17,8 +17,8 @@ import { subscribe } from './event-stream.ts'
 tap.setTimeout(120_000)
 
 const allNames = [
-  'stream lag slot marks fence bypass schema tables publication identity sequences unlogged',
-  'truncate large-objects transactions gate',
+  'stream lag slot marks parted fence bypass schema tables publication identity sequences unlogged',
+  'truncate missed large-objects transactions gate',
 ].flatMap((line) => line.split(' '))
 
 await tap.test('conditions of a rollback', async (whole) => {

@@ -18,7 +18,11 @@ const base = {
 
 void t.test('every role that the configuration names, once', async (test) => {
   const cases: readonly (readonly [name: string, config: object, roles: readonly object[]])[] = [
-    ['the one of the side', base, [{ user: 'fallback', password: 'side', database: 'fallback' }]],
+    [
+      'the one of the side',
+      base,
+      [{ user: 'fallback', password: 'side', database: 'fallback', isDatabaseGuessed: true }],
+    ],
     [
       'each client as it goes out',
       {

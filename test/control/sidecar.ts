@@ -1,6 +1,7 @@
 /** The whole sidecar as its users run it: `pontoon serve` in a process of its own. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Client } from 'pg'
 import type { Test } from 'tap'
 import { pontoon } from '../cli/capture.ts'
 import type { Captured } from '../cli/capture.ts'
@@ -50,6 +51,14 @@ async function readAll(stream: NodeJS.ReadableStream | null): Promise<string> {
   let text = ''
   for await (const chunk of stream ?? []) text += String(chunk)
   return text
+}
+
+/** A client that meets a closed connection with its next query only. */
+export async function connect(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url })
+  client.on('error', () => undefined)
+  await client.connect()
+  return client
 }
 
 export interface SidecarOptions {

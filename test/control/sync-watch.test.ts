@@ -22,6 +22,8 @@ await tap.test('supervision', async (whole) => {
   const pair = await startPair({
     source: 17,
     target: 18,
+    // Of Pontoon's own sessions it ends none.
+    settings: { idle_session_timeout: '300ms' },
     targetSettings: { wal_retrieve_retry_interval: '200ms' },
   })
   const shop = await pair.database('shop', { schema: 'CREATE TABLE item (id int PRIMARY KEY)' })

@@ -99,7 +99,7 @@ function isWanted(name: string): boolean {
 
 function chosenOf({ name, source = 15, target = 15 }: (typeof pairs)[number]): readonly Named[] {
   const isTurns = source < 16 || target < 16
-  const steps = stepNames.filter((step) => step !== 'reverse-slot' || isTurns)
+  const steps = stepNames.filter((step) => (step === 'reverse-slot' ? isTurns : step !== 'detach'))
   return [...broken(steps), ...recoveries(steps)]
     .map((cell) => {
       const again = cell.recoveryStep === undefined ? '' : `, again at ${cell.recoveryStep}`

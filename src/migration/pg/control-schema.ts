@@ -2,15 +2,20 @@
  * Pontoon's own tables, the same on both sides:
  *
  * - `pontoon.mark`: which side takes the writes, since which epoch. Every new server connection
- *   reads it, so that a lost or restored state file cannot quietly choose the wrong side.
+ *   reads it, so that a lost or restored state file cannot quietly choose the wrong side. `parted`
+ *   names a side that a forced switch has left behind: it may have changes that the primary lacks.
  * - `pontoon.fence`: a row while this side is fenced (fence.ts), with what was there before.
  * - `pontoon.table_file`: what tells that a table was truncated (truncations.ts), where a side is 10.
+ * - `pontoon.missed`: a row while changes of a direction are missing on its other side (missed.ts).
  * - `pontoon.heartbeat_forward`, `…_reverse`: rows that travel with the changes of that direction
  *   only: the beat of the lag, and markers (beats.ts).
  */
 import type { SqlClient } from '../../net/pg/sql-client.ts'
 import { isSide, type Side } from '../../shared/side.ts'
+import { missedTableSql } from './missed.ts'
 import { directions, heartbeatTable } from './names.ts'
+
+const partedColumn = "parted text CHECK (parted IN ('source', 'target'))"
 
 /** Idempotent; to be run by the control role, which owns the schema. */
 export function controlSchemaSql(): string {
@@ -21,7 +26,8 @@ export function controlSchemaSql(): string {
     '  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),',
     '  epoch bigint NOT NULL,',
     "  primary_side text NOT NULL CHECK (primary_side IN ('source', 'target')),",
-    '  changed_at timestamptz NOT NULL DEFAULT pg_catalog.now()',
+    '  changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),',
+    `  ${partedColumn}`,
     ');',
     'GRANT SELECT ON pontoon.mark TO PUBLIC;',
     'CREATE TABLE IF NOT EXISTS pontoon.fence (',
@@ -33,6 +39,7 @@ export function controlSchemaSql(): string {
     '  relation oid PRIMARY KEY,',
     '  file oid NOT NULL',
     ');',
+    missedTableSql,
     ...directions.flatMap((direction) => [
       `CREATE TABLE IF NOT EXISTS pontoon.${heartbeatTable(direction)} (`,
       '  name text PRIMARY KEY,',
@@ -46,21 +53,45 @@ export function controlSchemaSql(): string {
 export interface Mark {
   readonly epoch: number
   readonly primary: Side
+  /** Absent while both sides have one history. */
+  readonly parted?: Side
 }
 
 /** Undefined when the database has no mark (yet). */
 export async function readMark(client: SqlClient): Promise<Mark | undefined> {
   const table = await client.value("SELECT pg_catalog.to_regclass('pontoon.mark')")
   if (table === null) return undefined
-  const { rows } = await client.query('SELECT epoch, primary_side FROM pontoon.mark')
-  const [epoch, primary] = rows[0] ?? []
-  return isSide(primary) ? { epoch: Number(epoch), primary } : undefined
+  // The column came later than the table.
+  const { rows } = await client.query(
+    "SELECT m.epoch, m.primary_side, to_jsonb(m)->>'parted' FROM pontoon.mark m",
+  )
+  const [epoch, primary, parted] = rows[0] ?? []
+  if (!isSide(primary)) return undefined
+  return { epoch: Number(epoch), primary, ...(isSide(parted) ? { parted } : {}) }
 }
 
+/** Leaves `parted` as it is. */
 export function writeMarkSql({ epoch, primary }: Mark): string {
   return (
     'INSERT INTO pontoon.mark (epoch, primary_side) ' +
     `VALUES (${epoch}, '${primary}') ON CONFLICT (singleton) DO UPDATE SET ` +
     'epoch = EXCLUDED.epoch, primary_side = EXCLUDED.primary_side, changed_at = pg_catalog.now()'
   )
+}
+
+/**
+ * For a mark of an earlier version. Not part of controlSchemaSql(): it waits for whoever has the
+ * table open, such as a dump, and every new server would wait behind it.
+ */
+export const partedColumnSql = `ALTER TABLE pontoon.mark ADD COLUMN IF NOT EXISTS ${partedColumn}`
+
+/** Behind writeMarkSql() and partedColumnSql. */
+export function writePartedSql(parted: Side): string {
+  return `UPDATE pontoon.mark SET parted = '${parted}'`
+}
+
+/** Both sides are to have one history again. */
+export async function clearParted(client: SqlClient): Promise<void> {
+  if ((await readMark(client))?.parted !== undefined)
+    await client.query('UPDATE pontoon.mark SET parted = NULL')
 }

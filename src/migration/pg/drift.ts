@@ -5,6 +5,7 @@
 import type { QualifiedName } from './quote.ts'
 import { qualified, readable } from './quote.ts'
 import { isPublishable } from './publication.ts'
+import { identityFault } from './identity.ts'
 import { hasIdentity, type Column, type Sequence, type Table } from './tables.ts'
 
 export interface Drift {
@@ -46,10 +47,10 @@ function unpublished(table: Table, isPublished: boolean): readonly Drift[] {
     const fix = `ALTER TABLE ${name} SET LOGGED, or list it in migration.exclude`
     return [{ table: name, effect: 'loses', text: 'is unlogged: its rows never travel', fix }]
   }
-  if (!hasIdentity(table)) {
-    const fix = `give it a primary key, or ALTER TABLE ${name} REPLICA IDENTITY FULL; then pontoon sync`
-    const text = 'is not synced: it has no primary key and no replica identity'
-    return [{ table: name, effect: 'loses', text, fix }]
+  const fault = identityFault(table)
+  if (fault !== null) {
+    const text = `is not synced: it ${fault.text}`
+    return [{ table: name, effect: 'loses', text, fix: `${fault.fix}; then pontoon sync` }]
   }
   const fix = 'make it on the other side too, then run pontoon sync'
   return [{ table: name, effect: 'loses', text: 'is new and not synced yet', fix }]
@@ -65,12 +66,21 @@ function apart(table: Table, other: Table | undefined, isPublished: boolean): re
   const theirs = new Map(other.columns.map((column) => [column.name, column]))
   const ours = new Set(table.columns.map((column) => column.name))
   return [
+    ...unloggedDrift(table, other),
     ...table.columns.flatMap((column) =>
       columnDrift(name, column, theirs.get(column.name), effect),
     ),
     ...other.columns.flatMap((column) => surplusDrift(name, column, ours, effect)),
     ...keyDrift(table, other, effect),
   ]
+}
+
+/** Its rows arrive, and are gone after a crash; once that side is primary, none of them travels back. */
+function unloggedDrift(table: Table, other: Table): readonly Drift[] {
+  if (table.isUnlogged || !other.isUnlogged) return []
+  const name = readable(table)
+  const text = 'is unlogged on the receiving side: its rows would never travel back'
+  return [{ table: name, effect: 'loses', text, fix: `ALTER TABLE ${name} SET LOGGED there` }]
 }
 
 function columnDrift(
@@ -138,7 +148,8 @@ function keyDrift(table: Table, other: Table, effect: Drift['effect']): readonly
   if (!hasIdentity(table) || isFound) return []
   const columns = table.identityColumns.join(', ')
   const text = `the key (${columns}) is missing on the receiving side: changed rows are not found there`
-  return [{ table: name, effect, text, fix: `make the primary key of ${name} there` }]
+  const fix = `make the primary key of ${name} there: pontoon schema --post-data does`
+  return [{ table: name, effect, text, fix }]
 }
 
 function missingSequences({ senderSequences, receiverSequences }: DriftInput): readonly Drift[] {

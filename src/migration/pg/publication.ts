@@ -3,7 +3,7 @@
  * superuser, which managed services have not. Partitions are listed themselves, so that both
  * sides may be of any version; the partitioned table above them holds no rows.
  */
-import type { SqlClient } from '../../net/pg/sql-client.ts'
+import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import {
   heartbeatTable,
@@ -13,7 +13,8 @@ import {
   type Direction,
 } from './names.ts'
 import { identifier, literal, qualified, readable, type QualifiedName } from './quote.ts'
-import { hasIdentity, type Table } from './tables.ts'
+import { identityFault } from './identity.ts'
+import type { Table } from './tables.ts'
 import { carriesTruncate, noteFilesSql, noteNewFilesSql } from './truncations.ts'
 
 export interface PublicationSpec {
@@ -68,14 +69,15 @@ export async function planPublication(
   { service, direction, tables, receiverMajor }: PublicationSpec,
 ): Promise<PublicationChange> {
   const published = tables.filter(isPublishable)
-  const without = published.filter((table) => !hasIdentity(table))
-  if (without.length > 0) {
-    const names = without.map(readable).join(', ')
+  const faults = published.flatMap((table) => {
+    const fault = identityFault(table)
+    return fault === null ? [] : [`${readable(table)} ${fault.text} (${fault.fix})`]
+  })
+  if (faults.length > 0) {
     throw new PontoonError(
       'MIGRATION_REFUSED',
-      `${client.where}: no primary key and no replica identity: ${names}. ` +
-        'Published so, their rows could not be updated any more. Give each a primary key, or ' +
-        'ALTER TABLE … REPLICA IDENTITY FULL, or list it in migration.exclude.',
+      `${client.where}: ${faults.join('; ')}. Published so, their rows could not be updated any ` +
+        'more. What need not come over can be listed in migration.exclude.',
     )
   }
   const name = publicationName(service, direction)
@@ -95,8 +97,9 @@ export function isPublishable(table: Table): boolean {
 export async function readPublishedTables(
   client: SqlClient,
   name: string,
+  options?: SqlOptions,
 ): Promise<readonly QualifiedName[] | undefined> {
-  const { rows } = await client.query(membersSql, [name])
+  const { rows } = await client.query(membersSql, [name], options)
   if (rows.length === 0) return undefined
   return rows.flatMap(([schema, table]) =>
     schema === null || schema === undefined ? [] : [{ schema, name: table ?? '' }],

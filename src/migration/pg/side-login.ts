@@ -43,24 +43,52 @@ export async function connectAs(
   context: MigrationContext,
   options: ConnectOptions,
 ): Promise<SqlClient> {
-  return await connectWith(loginAs(context, options))
+  return await connectWith(loginAs(context, options), options.side)
 }
 
 /** Logical replication came with it. */
 const majorMin = 10
-const transactionTimeoutMajor = 17
+/** By the major that brought it. Older ones do not know it, so it cannot go with the login. */
+const timeouts: readonly (readonly [major: number, setting: string])[] = [
+  [14, 'idle_session_timeout'],
+  [17, 'transaction_timeout'],
+]
 
 /** As connectAs(), for a login of the caller's own. */
-export async function connectWith(login: LoginOptions): Promise<SqlClient> {
-  const client = await SqlClient.connect(login)
-  // Unknown to older servers, so it cannot go with the login; it would end a long copy or snapshot.
-  if (client.major >= transactionTimeoutMajor) await client.run('SET transaction_timeout = 0')
+export async function connectWith(login: LoginOptions, side: Side): Promise<SqlClient> {
+  const client = await SqlClient.connect(login).catch((error: unknown) => {
+    throw refusedLogin(error, login, side)
+  })
+  const known = timeouts.filter(([major]) => client.major >= major)
+  if (known.length > 0) await client.run(known.map(([, name]) => `SET ${name} = 0`).join('; '))
   if (!(client.major < majorMin)) return client
   client.close()
   throw new PontoonError(
     'MIGRATION_REFUSED',
     `${client.where} is PostgreSQL ${client.serverVersion}, which has no logical replication: ` +
       `upgrade it to ${majorMin} or later first (pg_upgrade)`,
+  )
+}
+
+/** What is behind a refusal that the server's words do not tell. */
+function refusedLogin(error: unknown, { parameters }: LoginOptions, side: Side): unknown {
+  if (!(error instanceof PontoonError)) return error
+  if (error.message.includes('in a read-only transaction')) {
+    return new PontoonError(
+      error.code,
+      `${error.message}. A login event trigger of the ${side} writes, which the fence does not ` +
+        "allow: let it leave Pontoon's roles alone, or ALTER EVENT TRIGGER … DISABLE",
+      { cause: error },
+    )
+  }
+  if (!/password authentication failed|role ".*" does not exist/.test(error.message)) return error
+  return new PontoonError(
+    error.code,
+    // The mistake that everybody makes once: the roles are not there yet.
+    `${error.message}. Where ${parameters.get('user')} is a role of Pontoon's own that is not there ` +
+      `yet, pontoon schema makes it on the ${side}, as the administrator that --${side}-admin names, ` +
+      'or prints the SQL for him (--print-sql); otherwise mend its password in the configuration',
+    { cause: error },
   )
 }
 
@@ -129,6 +157,14 @@ function sessionOptions(purpose: Purpose): string {
     TimeZone: 'UTC',
     extra_float_digits: '3',
     bytea_output: 'hex',
+    // Of values that are copied as text; money in the money of one side would be another amount.
+    array_nulls: 'on',
+    lc_monetary: 'C',
+    xmloption: 'content',
+    // Of statements, and of names in what the catalogues answer.
+    standard_conforming_strings: 'on',
+    transform_null_equals: 'off',
+    quote_all_identifiers: 'off',
     statement_timeout: '0',
     lock_timeout: '0',
     // A fence or mark that a crash takes back after it was reported would be believed all the same.

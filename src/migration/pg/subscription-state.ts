@@ -28,6 +28,8 @@ export interface SubscriptionState {
   readonly publications: readonly string[]
   /** Of the worker that applies; null while there is none. */
   readonly workerPid: number | null
+  /** How long that worker has lived; null without one, or without the privilege to see it. */
+  readonly workerAgeMs: number | null
   /** What the worker has been sent. */
   readonly receivedLsn: Lsn | null
   /** What it has told the publisher last. */
@@ -68,7 +70,9 @@ export async function readSubscription(
          JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE r.srsubid = s.oid),
-       ${statistics}, s.oid::bigint
+       ${statistics}, s.oid::bigint,
+       (SELECT extract(epoch FROM pg_catalog.clock_timestamp() - a.backend_start) * 1000
+         FROM pg_catalog.pg_stat_activity a WHERE a.pid = w.pid)
      FROM ${subscriptionsSql(client.major)} s
      LEFT JOIN pg_catalog.pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL
        AND to_jsonb(w)->>'leader_pid' IS NULL
@@ -78,7 +82,8 @@ export async function readSubscription(
   )
   const [row] = rows
   if (row === undefined) return undefined
-  const [owner, enabled, slot, publications, pid, received, latestEnd, tables, errors, oid] = row
+  const [owner, enabled, slot, publications, pid, received, latestEnd, tables, errors, oid, age] =
+    row
   return {
     name,
     oid: Number(oid),
@@ -87,6 +92,7 @@ export async function readSubscription(
     slot: slot ?? null,
     publications: parsed<readonly string[]>(publications, []),
     workerPid: pid === null || pid === undefined ? null : Number(pid),
+    workerAgeMs: age === null || age === undefined ? null : Number(age),
     receivedLsn: lsnOf(received),
     latestEndLsn: lsnOf(latestEnd),
     tables: parsed<readonly (QualifiedName & { state: string })[]>(tables, []).map((table) => ({

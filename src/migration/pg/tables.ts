@@ -3,7 +3,9 @@
  * synced, compared. Left out: system schemas, Pontoon's own, temporary ones, what belongs to an
  * extension, and what the configuration excludes.
  */
-import type { SqlClient } from '../../net/pg/sql-client.ts'
+import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
+import { columnsWithoutEqualitySql, identityFault, isIdentityIndexSql } from './identity.ts'
+import type { Identified, ReplicaIdentity } from './identity.ts'
 import { pontoonSchema } from './names.ts'
 import { literal, readable, type QualifiedName } from './quote.ts'
 
@@ -18,19 +20,13 @@ export interface Column {
   readonly identity: 'always' | 'by-default' | null
 }
 
-/** REPLICA IDENTITY: how changed rows are found on the other side. */
-export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index'
-
-export interface Table extends QualifiedName {
+export interface Table extends QualifiedName, Identified {
   readonly oid: number
   readonly kind: 'table' | 'partitioned'
   readonly owner: string
   readonly isUnlogged: boolean
-  readonly replicaIdentity: ReplicaIdentity
   /** Columns of the primary key in its order, empty without one. */
   readonly primaryKey: readonly string[]
-  /** Columns that identify a row for replication: of the key or the identity index. */
-  readonly identityColumns: readonly string[]
   readonly columns: readonly Column[]
   /** The partitioned table that this one is a partition of, or the parent it inherits from. */
   readonly parent: QualifiedName | null
@@ -63,18 +59,23 @@ export function isUserRelationSql(exclude: readonly string[] = []): string {
   ].join('\n    AND ')
 }
 
+/** Of many thousand tables, on a busy server. */
+const patient: SqlOptions = { timeoutMs: 120_000 }
+
 /** `exclude` has names as `schema.table`. Ordered by schema and name. */
 export async function readTables(
   client: SqlClient,
   exclude: readonly string[] = [],
+  options: SqlOptions = patient,
 ): Promise<readonly Table[]> {
-  const { rows } = await client.query(tablesSql(exclude), undefined, { timeoutMs: 120_000 })
+  const { rows } = await client.query(tablesSql(exclude), undefined, options)
   return rows.map(([json]) => parseTable(json ?? '{}'))
 }
 
 export async function readSequences(
   client: SqlClient,
   exclude: readonly string[] = [],
+  options: SqlOptions = patient,
 ): Promise<readonly Sequence[]> {
   const { rows } = await client.query(
     `SELECT n.nspname, c.relname, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle
@@ -84,7 +85,7 @@ export async function readSequences(
      WHERE ${isUserRelationSql(exclude)}
      ORDER BY 1, 2`,
     undefined,
-    { timeoutMs: 120_000 },
+    options,
   )
   return rows.map(([schema, name, increment, min, max, cache, cycle]) => ({
     schema: schema ?? '',
@@ -99,8 +100,7 @@ export async function readSequences(
 
 /** Whether changed and deleted rows can be found on the other side. */
 export function hasIdentity(table: Table): boolean {
-  if (table.replicaIdentity === 'full') return true
-  return table.replicaIdentity !== 'nothing' && table.identityColumns.length > 0
+  return identityFault(table) === null
 }
 
 export function tableName(table: QualifiedName): string {
@@ -151,8 +151,9 @@ function tablesSql(exclude: readonly string[]): string {
     'replicaIdentity', c.relreplident,
     'primaryKey', ${indexColumns('i.indisprimary')},
     'identityColumns', CASE c.relreplident
-      WHEN 'd' THEN ${indexColumns('i.indisprimary')}
-      WHEN 'i' THEN ${indexColumns('i.indisreplident')} ELSE '[]' END,
+      WHEN 'd' THEN ${indexColumns(`i.indisprimary AND ${isIdentityIndexSql('i')}`)}
+      WHEN 'i' THEN ${indexColumns(`i.indisreplident AND ${isIdentityIndexSql('i')}`)} ELSE '[]' END,
+    'columnsWithoutEquality', ${columnsWithoutEqualitySql},
     'columns', COALESCE((
       SELECT json_agg(json_build_object(
         'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),

@@ -44,7 +44,7 @@ await tap.test('drift, 15 and 17', async (whole) => {
     await shop.query(
       'target',
       `ALTER TABLE c ADD COLUMN must int NOT NULL, ADD COLUMN filled int NOT NULL DEFAULT 1;
-       CREATE TABLE fresh (id int PRIMARY KEY); CREATE TABLE fleeting (id int);
+       ALTER TABLE c SET UNLOGGED; CREATE TABLE fresh (id int PRIMARY KEY); CREATE TABLE fleeting (id int);
        CREATE TABLE keyless (v int)`,
     )
     t.same(await drift(), [
@@ -52,11 +52,12 @@ await tap.test('drift, 15 and 17', async (whole) => {
       'public.a stops: column added (text) is missing on the receiving side',
       'public.b stops: column w (character varying(9)) is missing on the receiving side',
       'public.b stops: column v is on the receiving side only',
+      'public.c loses: is unlogged on the receiving side: its rows would never travel back',
       'public.c stops: column must is on the receiving side only',
       'public.c differs: column filled is on the receiving side only',
       'public.fleeting loses: is unlogged: its rows never travel',
       'public.fresh loses: is new and not synced yet',
-      'public.keyless loses: is not synced: it has no primary key and no replica identity',
+      'public.keyless loses: is not synced: it has no primary key (a deferrable one does not count) and no replica identity',
       'public.more loses: is a sequence that the receiving side has not: a cutover could not carry it over',
     ])
     await shop.query('target', 'ALTER TABLE a DROP CONSTRAINT a_pkey; DROP TABLE b')

@@ -10,6 +10,7 @@ tap.setTimeout(120_000)
 const unsound = `
 CREATE TABLE "No Key" (v text);
 CREATE TABLE nothing (id int PRIMARY KEY); ALTER TABLE nothing REPLICA IDENTITY NOTHING;
+CREATE TABLE "No Equal" (a json, b int, c point); ALTER TABLE "No Equal" REPLICA IDENTITY FULL;
 CREATE TABLE late (id int PRIMARY KEY DEFERRABLE);
 CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY);
 SELECT lo_create(0);
@@ -52,6 +53,7 @@ await tap.test('findings', async (whole) => {
         'blocker TABLE_WITHOUT_IDENTITY public."No Key"',
         'blocker TABLE_WITHOUT_IDENTITY public.late',
         'blocker TABLE_WITHOUT_IDENTITY public.nothing',
+        'blocker ROWS_WITHOUT_EQUALITY public."No Equal"',
         'blocker UNLOGGED_TABLE public.fleeting',
         'blocker LARGE_OBJECTS database',
         "blocker PREPARED_TRANSACTION it's",
@@ -73,6 +75,7 @@ await tap.test('findings', async (whole) => {
       found.find(({ code }) => code === 'PREPARED_TRANSACTION')?.fix,
       "COMMIT PREPARED 'it''s';",
     )
+    t.match(found.find(({ code }) => code === 'ROWS_WITHOUT_EQUALITY')?.text, 'compare a, c: ')
     const fewer = await readFindings(ours, null, ['public.fleeting', 'public.No Key'])
     t.notOk(
       fewer.some(({ object }) => /fleeting|No Key/.test(object)),

@@ -12,6 +12,7 @@ interface SwitchBody {
   readonly dryRun?: boolean
   readonly deadlineMs?: number
   readonly pinned?: PinnedPolicy
+  readonly primaryLost?: boolean
 }
 
 const switchBody = {
@@ -35,6 +36,12 @@ const switchBody = {
       enum: pinnedPolicies,
       default: 'abort',
       description: 'What happens to sessions that cannot follow; terminate ends them with 57P01.',
+    },
+    primaryLost: {
+      type: 'boolean',
+      default: false,
+      description:
+        'The writes leave a side that is lost: refused while it can be reached. Acknowledged writes may be missing; a dry run tells which.',
     },
   },
 } as const
@@ -121,9 +128,10 @@ function addStart(app: FastifyInstance, { switches }: AdminContext, kind: Switch
         dryRun = false,
         deadlineMs = switchLimits.deadlineDefaultMs,
         pinned = 'abort',
+        primaryLost = false,
       } = request.body
       const key = request.headers['idempotency-key'] ?? null
-      const options = { dryRun, deadlineMs, pinned }
+      const options = { dryRun, deadlineMs, pinned, primaryLost }
       void reply.code(202)
       return switches.start(request.params.service, kind, options, actorOf(request), key)
     },

@@ -26,8 +26,13 @@ export const definitionChecks: readonly Check[] = [
       WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'
         AND d.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass AND d.objid = e.oid) ORDER BY 1`,
     text: ([, event]) =>
-      `is an event trigger (${event}); only a superuser can make it on the target`,
-    fix: () => 'Make it by hand on a target that allows it, or do without.',
+      `is an event trigger (${event}); only a superuser can make it on the target` +
+      (event === 'login' ? '. One that writes keeps everybody out of a fenced side' : ''),
+    fix: ([, event]) =>
+      'Make it by hand on a target that allows it, or do without.' +
+      (event === 'login'
+        ? " One that writes has to leave Pontoon's roles alone (IF session_user …)."
+        : ''),
   },
   {
     code: 'ROW_SECURITY',
@@ -35,9 +40,13 @@ export const definitionChecks: readonly Check[] = [
     sql: (exclude) => `SELECT ${name}, c.relforcerowsecurity FROM ${from}
       WHERE c.relrowsecurity AND ${isUserRelationSql(exclude)} ORDER BY 1`,
     text: ([, forced]) =>
-      `has row security${forced === 't' ? ', forced on its owner too' : ''}: who reads it without BYPASSRLS is refused by a copy`,
-    fix: () =>
-      'ALTER ROLE … BYPASSRLS for the read role; where that cannot be had, a policy USING (true) for it.',
+      forced === 't'
+        ? 'has row security, forced on its owner too: who copies, applies or compares its rows needs BYPASSRLS'
+        : 'has row security: who compares its rows needs BYPASSRLS',
+    fix: ([, forced]) =>
+      forced === 't'
+        ? 'pontoon schema gives it to all three roles of Pontoon where it may; otherwise NO FORCE ROW LEVEL SECURITY until the migration is over.'
+        : 'pontoon schema gives it to the readUser where it may; otherwise an administrator: ALTER ROLE … BYPASSRLS.',
   },
   {
     code: 'INHERITED_TABLE',

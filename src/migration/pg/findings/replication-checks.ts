@@ -1,13 +1,13 @@
 /** What logical replication does not carry, or stumbles over (PostgreSQL documentation, 31.8). */
 import type { Check } from '../findings.ts'
+import { columnsWithoutEqualitySql, fullFault, isIdentityIndexSql } from '../identity.ts'
 import { isUserRelationSql } from '../tables.ts'
 
 const from = `pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`
 const name = `pg_catalog.format('%I.%I', n.nspname, c.relname)`
 
-/** A key that may be deferred identifies no row, and neither does one with nullable columns. */
 const usableIndex = (chosen: string): string => `EXISTS (SELECT FROM pg_catalog.pg_index i
-  WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND ${chosen})`
+  WHERE i.indrelid = c.oid AND ${isIdentityIndexSql('i')} AND ${chosen})`
 
 export const replicationChecks: readonly Check[] = [
   {
@@ -21,6 +21,16 @@ export const replicationChecks: readonly Check[] = [
     text: () => 'has no key that identifies its rows: once it is published, UPDATE and DELETE fail',
     fix: ([table]) =>
       `Add a primary key (not deferrable), or: ALTER TABLE ${table} REPLICA IDENTITY FULL;`,
+  },
+  {
+    code: 'ROWS_WITHOUT_EQUALITY',
+    severity: 'blocker',
+    sql: (exclude) => `SELECT * FROM (SELECT ${name} AS name,
+        (SELECT pg_catalog.string_agg(k, ', ') FROM json_array_elements_text(${columnsWithoutEqualitySql}) k) AS columns
+      FROM ${from} WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND ${isUserRelationSql(exclude)}
+    ) AS found WHERE columns IS NOT NULL ORDER BY 1`,
+    text: ([, columns]) => fullFault([columns ?? '']).text,
+    fix: () => fullFault([]).fix,
   },
   {
     code: 'UNLOGGED_TABLE',

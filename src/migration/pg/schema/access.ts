@@ -48,8 +48,8 @@ export function accessTo(context: MigrationContext, admins: Admins, side: Side):
 }
 
 /** Rejects as connectAs() does. */
-export function connectTo({ login }: SideAccess): Promise<SqlClient> {
-  return connectWith(login)
+export function connectTo({ login, side }: SideAccess): Promise<SqlClient> {
+  return connectWith(login, side)
 }
 
 export function userOf({ login }: SideAccess): string {

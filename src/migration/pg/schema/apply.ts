@@ -78,8 +78,6 @@ async function one(
     await create(entry, options)
     return report(done)
   } catch (thrown) {
-    // pg_inherits has no name for it: the server says so itself.
-    if (entry.kind === 'TABLE ATTACH' && hasSqlstate(thrown, '42809')) return report('equal')
     if (!hasSqlstate(thrown, '')) throw thrown
     if (entry.kind === 'EXTENSION' && hasSqlstate(thrown, '42501'))
       return report('left-out', 'the target does not let the restoring role create it')

@@ -7,7 +7,12 @@ import { readTables, type Table } from '../tables.ts'
 import type { DumpEntry } from './archive.ts'
 import { hasOwner, keyOf } from './entry-name.ts'
 import { linesOf } from './grants.ts'
-import { existingIdentities, identitiesOf, populatedViews } from './identities.ts'
+import {
+  attachedPartitions,
+  existingIdentities,
+  identitiesOf,
+  populatedViews,
+} from './identities.ts'
 
 export type Presence =
   | { readonly kind: 'missing' }
@@ -95,10 +100,13 @@ export async function compareByName(
   const identities = await identitiesOf(source, entries)
   const existing = await existingIdentities(target)
   const populated = await populatedViews(target)
+  const attached = await attachedPartitions(target)
   const columns = differentColumns(await readTables(source), await readTables(target))
   return (entry) => {
     if (entry.kind === 'MATERIALIZED VIEW DATA')
       return populated.has(`${entry.schema}.${entry.tag}`) ? equal : missing
+    if (entry.kind === 'TABLE ATTACH' || entry.kind === 'INDEX ATTACH')
+      return attached.has(`${entry.schema}.${entry.tag}`) ? equal : missing
     const identity = identities.get(entry.id)
     if (repeatable.has(entry.kind)) return { kind: 'repeat' }
     if (identity === undefined) return missing

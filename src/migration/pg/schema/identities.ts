@@ -80,3 +80,13 @@ export async function populatedViews(client: SqlClient): Promise<ReadonlySet<str
   )
   return new Set(rows.flatMap(([name]) => name ?? []))
 }
+
+/** Tables and indexes that are part of a partitioned one. */
+export async function attachedPartitions(client: SqlClient): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query(
+    `SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relispartition`,
+  )
+  return new Set(rows.flatMap(([name]) => name ?? []))
+}

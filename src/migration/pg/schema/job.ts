@@ -25,11 +25,11 @@ import {
   ownRoles as namesOf,
   privilegeStatements,
   schemaStatements,
-  type RoleStatement,
   type SideRoles,
 } from './own-roles.ts'
 import { canDump, dumpDefinitions, requireDumpOf, type PgDump } from './pg-dump.ts'
 import type { ObjectReport, RefusedStatement, SchemaReport } from './report.ts'
+import type { RoleStatement } from './role-sql.ts'
 import { mapRoles, openPublicSchema, type RoleMap } from './role-map.ts'
 import { selectEntries } from './select.ts'
 import { readSourceRoles, type SourceRoles } from './source-roles.ts'
@@ -66,10 +66,10 @@ export async function runSchema(job: SchemaJob): Promise<SchemaReport> {
 
 async function withClients(job: SchemaJob, clients: Clients): Promise<SchemaReport> {
   requireDumpOf(job.pgDump, clients.source.major)
-  const refused: RefusedStatement[] = []
+  const refusedFirst: RefusedStatement[] = []
   for (const side of job.isDryRun ? [] : sides) {
     job.signal.throwIfAborted()
-    refused.push(...(await prepareSide(job, clients[side], side)))
+    refusedFirst.push(...(await prepareSide(job, clients[side], side)))
   }
   const entries = await dumpOf(job, 'source')
   const owners = new Set(entries.filter(hasOwner).map(({ owner }) => owner))
@@ -82,11 +82,8 @@ async function withClients(job: SchemaJob, clients: Clients): Promise<SchemaRepo
   const objects = await moveDefinitions(job, clients, entries, roles, notes)
   const { isDryRun } = job
   const opened = await openPublicSchema({ target: clients.target, source: sourceRoles, isDryRun })
-  if (!job.isDryRun) {
-    const statements = laterStatements(sideRoles(job.context, 'target'))
-    refused.push(...(await runStatements(clients.target, 'target', statements)))
-    if (job.part === 'pre-data' && refused.length === 0) notes.push(...(await fenceTarget(job)))
-  }
+  const refused = await finishRoles(job, clients.target, refusedFirst)
+  if (!job.isDryRun) notes.push(...(await fenceTarget(job, refused)))
   return {
     service: job.context.service,
     part: job.part,
@@ -98,8 +95,32 @@ async function withClients(job: SchemaJob, clients: Clients): Promise<SchemaRepo
   }
 }
 
+/** Now that the tables are there. What was tried before and is tried again counts only once. */
+async function finishRoles(
+  { context, isDryRun }: SchemaJob,
+  target: SqlClient,
+  before: readonly RefusedStatement[],
+): Promise<readonly RefusedStatement[]> {
+  if (isDryRun) return before
+  const statements = laterStatements(sideRoles(context, 'target'))
+  const again = new Set(statements.map(({ sql }) => sql))
+  return [
+    ...before.filter(({ side, sql }) => side === 'source' || !again.has(sql)),
+    ...(await runStatements(target, 'target', statements)),
+  ]
+}
+
 /** From now on a stray write there would be lost, or found its way back to the source. */
-async function fenceTarget({ context, admins }: SchemaJob): Promise<readonly string[]> {
+async function fenceTarget(
+  { context, admins }: SchemaJob,
+  refused: readonly RefusedStatement[],
+): Promise<readonly string[]> {
+  if (refused.length > 0) {
+    return [
+      'The target is not fenced yet: nothing keeps other writers out of it. Run what was refused, ' +
+        'then pontoon schema once more.',
+    ]
+  }
   const control = await connectAs(context, { side: 'target', purpose: 'control', task: 'schema' })
   try {
     const mark = await readMark(control)

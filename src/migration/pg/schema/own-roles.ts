@@ -14,6 +14,18 @@ import type { Side } from '../../../shared/side.ts'
 import { controlSchemaSql, type Mark } from '../control-schema.ts'
 import { directions, heartbeatTable, pontoonSchema } from '../names.ts'
 import { identifier, literal } from '../quote.ts'
+import {
+  begins,
+  block,
+  bypassRowSecurity,
+  connect,
+  exists,
+  grantRole,
+  hasAdmin,
+  ownersSql,
+  unlessSuperuser,
+  type RoleStatement,
+} from './role-sql.ts'
 
 export interface SideRoles {
   readonly side: Side
@@ -23,11 +35,6 @@ export interface SideRoles {
   readonly read: string
   /** Of the application on this side, whether they exist yet or not. */
   readonly application: readonly string[]
-}
-
-export interface RoleStatement {
-  readonly why: string
-  readonly sql: string
 }
 
 /** Roles of its own that a side names, each once: those that are missing have to be created. */
@@ -48,7 +55,13 @@ export function privilegeStatements(roles: SideRoles): readonly RoleStatement[] 
     ...controlStatements(roles),
     ...replicationStatements(roles),
     ...readStatements(roles),
+    ...writers(roles).map((role) => bypassRowSecurity(role, 'relforcerowsecurity')),
   ]
+}
+
+/** Who copies, repairs and applies. */
+function writers({ control, replication }: SideRoles): readonly string[] {
+  return [...new Set([control, replication])]
 }
 
 export function membershipStatements(roles: SideRoles): readonly RoleStatement[] {
@@ -93,7 +106,11 @@ export function membershipStatements(roles: SideRoles): readonly RoleStatement[]
 
 /** Once the application's tables have come, also those who own them are known. */
 export function laterStatements(roles: SideRoles): readonly RoleStatement[] {
-  return [...membershipStatements(roles), ...readStatements(roles)]
+  return [
+    ...membershipStatements(roles),
+    ...readStatements(roles),
+    ...writers(roles).map((role) => bypassRowSecurity(role, 'relforcerowsecurity')),
+  ]
 }
 
 /** The right to become them is all it needs, so from 16 on it does not inherit what they may. */
@@ -209,6 +226,17 @@ function databaseOwner(control: string, database: string): string {
   END IF;`
 }
 
+/** Values travel as text, which these change; a copy of a table by the server may last for hours. */
+const replicationSettings = {
+  array_nulls: 'on',
+  lc_monetary: 'C',
+  xmloption: 'content',
+  lock_timeout: '0',
+  statement_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  transaction_timeout: '0',
+}
+
 function replicationStatements(roles: SideRoles): readonly RoleStatement[] {
   const { replication, database } = roles
   const role = identifier(replication)
@@ -235,6 +263,10 @@ function replicationStatements(roles: SideRoles): readonly RoleStatement[] {
       why: `${replication} owns subscriptions; before 16 only a superuser (RDS: rds_superuser) can`,
       sql: block(unlessSuperuser(replication, subscriber)),
     },
+    {
+      why: `what ${replication} sends and receives depends on no setting of the database`,
+      sql: block(begins(replication, replicationSettings)),
+    },
     connect(replication, database),
     {
       why: `a subscription is made in the database`,
@@ -246,22 +278,14 @@ function replicationStatements(roles: SideRoles): readonly RoleStatement[] {
 function readStatements(roles: SideRoles): readonly RoleStatement[] {
   const { read, database } = roles
   if (read === roles.control || read === roles.replication) return []
-  const role = identifier(read)
   return [
     connect(read, database),
     { why: `${read} reads everything`, sql: block(readEverything(read)) },
     {
       why: `${read} writes nothing`,
-      sql: `ALTER ROLE ${role} SET default_transaction_read_only = on;`,
+      sql: block(begins(read, { default_transaction_read_only: 'on' })),
     },
-    {
-      why: `row security must hide nothing from a comparison`,
-      sql: block(
-        `  IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE relrowsecurity) AND NOT EXISTS (\n` +
-          `    SELECT FROM pg_catalog.pg_roles WHERE rolname = ${literal(read)} AND (rolsuper OR rolbypassrls)) THEN\n` +
-          `    ALTER ROLE ${role} BYPASSRLS;\n  END IF;`,
-      ),
-    },
+    bypassRowSecurity(read, 'relrowsecurity'),
   ]
 }
 
@@ -284,44 +308,4 @@ ${grantRole('pg_read_all_data', read)}
       EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I GRANT SELECT ON SEQUENCES TO %I', granted.rolname, ${literal(read)});
     END LOOP;
   END IF;`
-}
-
-function connect(role: string, database: string): RoleStatement {
-  return {
-    why: `${role} connects even where PUBLIC may not`,
-    sql: `GRANT CONNECT ON DATABASE ${identifier(database)} TO ${identifier(role)};`,
-  }
-}
-
-function exists(role: string): string {
-  return `EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '${role}')`
-}
-
-/** Does nothing where the server has no such role, or the member has it, as a superuser has all. */
-function grantRole(granted: string, member: string): string {
-  return `  IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${literal(granted)})
-    AND NOT pg_catalog.pg_has_role(${literal(member)}, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ${literal(granted)}), 'MEMBER') THEN
-    GRANT ${identifier(granted)} TO ${identifier(member)};
-  END IF;`
-}
-
-function unlessSuperuser(role: string, body: string): string {
-  return `  IF NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = ${literal(role)}) THEN${body}\n  END IF;`
-}
-
-/** Whether a role owns a table, a sequence, a view or a schema of the user's. */
-function ownersSql(oid: string): string {
-  return `EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relowner = ${oid} AND c.relkind IN ('r', 'p', 'S', 'v', 'm', 'f')
-        AND n.nspname !~ '^(pg_|information_schema$|${pontoonSchema}$)')`
-}
-
-function hasAdmin(member: string): string {
-  return `EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.admin_option
-        AND m.roleid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = granted.rolname)
-        AND m.member = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ${literal(member)}))`
-}
-
-function block(body: string): string {
-  return `DO $pontoon$ DECLARE granted record; BEGIN\n${body.replace(/^\n/, '')}\nEND $pontoon$;`
 }

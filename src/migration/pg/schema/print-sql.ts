@@ -8,9 +8,9 @@ import {
   ownRoles,
   privilegeStatements,
   schemaStatements,
-  type RoleStatement,
   type SideRoles,
 } from './own-roles.ts'
+import type { RoleStatement } from './role-sql.ts'
 
 export interface PrintedSql {
   readonly side: Side
@@ -26,6 +26,9 @@ export function printSql(roles: SideRoles, mark: Mark): PrintedSql {
     `--   psql ${given} -d ${roles.database} -f THIS_FILE`,
     '-- It may run again; run it again once the tables of the application are on the target.',
     '\\set ON_ERROR_STOP on',
+    '-- the fence makes the database read-only',
+    'SET default_transaction_read_only = off;',
+    'SET client_min_messages = warning;',
     ...variables.flatMap(([role, name]) => [
       '',
       `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${literal(role)}) AS missing \\gset`,

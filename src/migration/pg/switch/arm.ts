@@ -10,6 +10,7 @@ import { travelMs } from '../beats.ts'
 import { conninfo } from '../conninfo.ts'
 import { controlSchemaSql, readMark, writeMarkSql } from '../control-schema.ts'
 import { fence, isFenced } from '../fence.ts'
+import { forgetMissed } from '../missed.ts'
 import {
   directionFrom,
   probePublicationName,
@@ -19,7 +20,7 @@ import {
 } from '../names.ts'
 import { ensureProbePublication, ensurePublication } from '../publication.ts'
 import type { MigrationContext } from '../side-login.ts'
-import { dropSlot } from '../slot.ts'
+import { dropSlot, readSlot } from '../slot.ts'
 import { createSubscription, dropSubscription, enableSubscription } from '../subscription.ts'
 import { readTables } from '../tables.ts'
 import { carriesTruncate, noteFilesSql } from '../truncations.ts'
@@ -48,6 +49,8 @@ export async function makeReady({ context, sides, signal }: ArmParts, route: Rou
     if ((await readMark(control))?.primary !== route.primary)
       await control.query(writeMarkSql({ epoch: route.epoch, primary: route.primary }))
   }
+  // What it has to send begins with the switch.
+  for (const { control } of [from, to]) await forgetMissed(control, directionFrom(to.side))
   const spec = fenceSpec(context, to.side)
   if (!(await isFenced(to.control))) await fence(to.control, spec, { signal })
   const { service, config } = context
@@ -65,7 +68,9 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
   const { from, to } = sides
   const direction = directionFrom(to.side)
   const found = await findStreams(from.replication, context.service, direction)
-  const current = mode === 'both' ? found.at(-1) : undefined
+  const newest = mode === 'both' ? found.at(-1) : undefined
+  // One that has lost its slot is made anew: what was written until now is on both sides.
+  const current = newest !== undefined && (await keepsWal(to, newest)) ? newest : undefined
   for (const stale of found) if (stale !== current) await dropStream(sides, stale)
   if (mode === 'turns') {
     await makeProbe(parts)
@@ -79,6 +84,11 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
   const name = subscriptionName(context.service, direction)
   await dropSlot(to.replication, name)
   return await subscribeBack(parts, { name, task: 'sync', createSlot: true })
+}
+
+async function keepsWal({ watch }: SwitchSide, { slot }: Stream): Promise<boolean> {
+  const state = await readSlot(watch, slot)
+  return state !== undefined && state.walStatus !== 'lost'
 }
 
 /**

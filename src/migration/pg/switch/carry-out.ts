@@ -34,7 +34,7 @@ export interface SwitchContext extends MigrationContext {
   readonly store: RouteStore
   readonly participant: Participant
   readonly log: Log
-  /** Ends retries when the process stops. */
+  /** Ends retries when the process stops, or a forced switch takes the place of this one. */
   readonly stopping: AbortSignal
 }
 
@@ -64,6 +64,19 @@ export async function carryOut(
   /** A connection to the new side that is open already. */
   open?: SqlClient,
 ): Promise<void> {
+  await openNewSide(context, { record, gate, steps }, route, '', open)
+  await steps.run('cleanup', () => endSettled(context, record, record.to))
+}
+
+/** Unfences and marks the side that the writes go to, then opens the gate. */
+export async function openNewSide(
+  context: SwitchContext,
+  { record, gate, steps }: Decided,
+  route: Route,
+  /** SQL that is run in one transaction behind the mark. */
+  alsoSql: string,
+  open?: SqlClient,
+): Promise<void> {
   const { participant } = context
   const mark = { epoch: route.epoch, primary: route.primary }
   const letOn = (): void => {
@@ -77,9 +90,8 @@ export async function carryOut(
         const sql = await unfenceSql(client, fenceSpec(context, record.to), {
           timeoutMs: statementMs,
         })
-        await client.run([writeMarkSql(mark), ...(sql === null ? [] : [sql])].join(';\n'), {
-          timeoutMs: statementMs,
-        })
+        const all = [writeMarkSql(mark), alsoSql, sql ?? ''].filter((one) => one !== '')
+        await client.run(all.join(';\n'), { timeoutMs: statementMs })
       })
     }),
   )
@@ -90,7 +102,6 @@ export async function carryOut(
     gate.release({ gradually: true, settlesDoubt: true })
     await warming
   })
-  await steps.run('cleanup', () => endSettled(context, record, record.to))
 }
 
 /** The record says `aborting`: everything as it was. */
@@ -137,8 +148,8 @@ export async function decideAbort(context: SwitchContext, id: string): Promise<b
   return store.switchOf(service)?.state !== 'committed'
 }
 
-/** Runs it until it succeeds; clients are let on meanwhile when that takes too long. */
-async function withGateHeld(
+/** Runs it until it succeeds or the process stops; clients are let on meanwhile when that takes too long. */
+export async function withGateHeld(
   context: SwitchContext,
   letOn: () => void,
   work: () => Promise<void>,

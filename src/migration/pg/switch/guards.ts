@@ -9,6 +9,7 @@ import { wait } from '../../../shared/wait.ts'
 import { readMark } from '../control-schema.ts'
 import { arrayLiteral, isFenced } from '../fence.ts'
 import { findDrift } from '../drift.ts'
+import { afterwardsOf } from '../left-side-words.ts'
 import { directionFrom, publicationName } from '../names.ts'
 import { readPublishedTables } from '../publication.ts'
 import { readable } from '../quote.ts'
@@ -20,6 +21,7 @@ import { verifiedGuard } from './verified-guard.ts'
 import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
 import { applicationRoles, ownRoles, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 import { findStreams, type Stream } from './stream.ts'
+import { isParted, missedGuard, streamGuard } from './stream-guard.ts'
 
 export interface GuardParts {
   readonly context: MigrationContext
@@ -37,6 +39,8 @@ export async function checkGuards(parts: GuardParts): Promise<readonly Guard[]> 
   const { sides } = parts
   const guards = await Promise.all([
     streamGuard(parts),
+    missedGuard(parts),
+    partedGuard(parts),
     schemaGuard(parts),
     bypassGuard(parts),
     ...[sides.from, sides.to].flatMap((side) => [
@@ -91,22 +95,16 @@ function rolesGuard({ context }: GuardParts): Guard {
       )
 }
 
-async function streamGuard({ context, sides, stream }: GuardParts): Promise<Guard> {
+/** A side that was left behind comes back by a copy only, which takes this word away. */
+async function partedGuard({ sides }: GuardParts): Promise<Guard> {
   const { from, to } = sides
-  if (stream === null)
-    return blocker(
-      'sync',
-      `no sync from ${from.side} to ${to.side}: run pontoon copy ${context.service}`,
-    )
-  const state = await stream.state(to.replication)
-  if (state === undefined) return blocker('sync', `subscription ${stream.name} is gone`)
-  const unready = state.tables.filter((table) => table.state !== 'ready')
-  if (!state.isEnabled)
-    return blocker('sync', `subscription ${stream.name} is disabled; pontoon sync says why`)
-  if (state.workerPid === null) return blocker('sync', `subscription ${stream.name} has no worker`)
-  return unready.length === 0
-    ? ok('sync', `sync from ${from.side} to ${to.side} runs, ${state.tables.length} tables ready`)
-    : blocker('sync', `tables not yet synced: ${unready.map(readable).join(', ')}`)
+  return (await isParted(sides))
+    ? blocker(
+        'parted',
+        `a forced switch has left the ${to.side}, which may have changes that the ${from.side} ` +
+          `lacks: ${afterwardsOf(to.side)}`,
+      )
+    : ok('parted', 'both sides have one history')
 }
 
 /** What would stop the sync or be lost by it, in both directions: the way back is one as well. */

@@ -23,7 +23,8 @@ export interface SwitchRequest {
 
 /**
  * In this order. Before the pause: guards to proof. In the pause: gate to open (C2 to C10 of the
- * algorithm in docs/cutover.md); `commit` is the point of no return. Afterwards: cleanup.
+ * algorithm in docs/cutover.md); `commit` is the point of no return. Afterwards: cleanup. A forced
+ * switch has fewer of them, and `detach` and `sequences` behind its commit.
  */
 export const stepNames = [
   'guards',
@@ -39,6 +40,7 @@ export const stepNames = [
   'reverse-slot',
   'reverse-proof',
   'commit',
+  'detach',
   'unfence',
   'open',
   'cleanup',
@@ -61,6 +63,7 @@ export const stepTexts: Readonly<Record<StepName, string>> = {
   'reverse-slot': 'sync turned round',
   'reverse-proof': 'a row has made its way back',
   commit: 'committed',
+  detach: 'nothing comes from the lost side any more',
   unfence: 'new side open for writes',
   open: 'waiting transactions released',
   cleanup: 'what is no longer needed removed',
@@ -105,6 +108,8 @@ export interface SwitchReport {
   readonly id: string
   readonly kind: SwitchKind
   readonly dryRun: boolean
+  /** Forced: `from` could not be reached. */
+  readonly primaryLost: boolean
   readonly from: Side
   readonly to: Side
   readonly outcome: 'done' | 'aborted' | 'refused'

@@ -50,10 +50,10 @@ export async function checkAgain(plan: PausePlan, options: PauseOptions): Promis
   const holes = await fenceHoles(watch, plan.fence, options)
   if (holes.length > 0)
     throw new PontoonError('MIGRATION_REFUSED', `roles pass the fence: ${holes.join(', ')}`)
-  const tables = await readTables(watch, exclude)
-  const sequences = await readSequences(watch, exclude)
+  const tables = await readTables(watch, exclude, options)
+  const sequences = await readSequences(watch, exclude, options)
   const name = publicationName(plan.context.service, plan.stream.direction)
-  const published = (await readPublishedTables(watch, name)) ?? []
+  const published = (await readPublishedTables(watch, name, options)) ?? []
   const members = new Set(published.map(readable))
   const unpublished = tables.filter(
     (table) => table.kind === 'table' && !table.isUnlogged && !members.has(readable(table)),

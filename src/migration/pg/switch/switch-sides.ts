@@ -30,33 +30,41 @@ export async function openSides(
   from: Side,
   to: Side,
 ): Promise<SwitchSides> {
-  const opened: SqlClient[] = []
-  let isClosed = false
-  const close = (): void => {
-    isClosed = true
-    for (const client of opened) client.close()
-  }
-  const open = async (side: Side): Promise<SwitchSide> => {
-    const connect = async (purpose: 'control' | 'replication'): Promise<SqlClient> => {
-      const client = await connectAs(context, { side, purpose, task: switchTask })
-      opened.push(client)
-      // Another one has failed meanwhile.
-      if (isClosed) client.close()
-      return client
-    }
-    const [control, watch, replication] = await Promise.all([
-      connect('control'),
-      connect('control'),
-      connect('replication'),
-    ])
-    return { side, control, watch, replication }
-  }
-  const both = await Promise.allSettled([open(from), open(to)])
+  const both = await Promise.allSettled([openSide(context, from), openSide(context, to)])
   const [first, second] = both
-  if (first.status === 'fulfilled' && second.status === 'fulfilled')
+  if (first.status === 'fulfilled' && second.status === 'fulfilled') {
+    const close = (): void => {
+      closeSide(first.value)
+      closeSide(second.value)
+    }
     return { from: first.value, to: second.value, close }
-  close()
+  }
+  for (const one of both) if (one.status === 'fulfilled') closeSide(one.value)
   throw first.status === 'rejected' ? first.reason : second.status === 'rejected' && second.reason
+}
+
+/** As openSides(), for one of them. */
+export async function openSide(context: MigrationContext, side: Side): Promise<SwitchSide> {
+  const connect = (purpose: 'control' | 'replication'): Promise<SqlClient> =>
+    connectAs(context, { side, purpose, task: switchTask })
+  const all = await Promise.allSettled([
+    connect('control'),
+    connect('control'),
+    connect('replication'),
+  ])
+  const [control, watch, replication] = all
+  if (
+    control.status === 'fulfilled' &&
+    watch.status === 'fulfilled' &&
+    replication.status === 'fulfilled'
+  )
+    return { side, control: control.value, watch: watch.value, replication: replication.value }
+  for (const one of all) if (one.status === 'fulfilled') one.value.close()
+  throw all.find((one) => one.status === 'rejected')?.reason
+}
+
+export function closeSide({ control, watch, replication }: SwitchSide): void {
+  for (const client of [control, watch, replication]) client.close()
 }
 
 /** Roles of Pontoon on a side, and those that the configuration says are to be let be. */

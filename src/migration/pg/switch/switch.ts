@@ -9,7 +9,7 @@ import { assert } from '../../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
 import type { Clock } from '../../../shared/clock.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
-import type { SwitchRecord } from '../../../store/switch-record.ts'
+import { isPending, type SwitchRecord } from '../../../store/switch-record.ts'
 import { readPrior } from '../fence.ts'
 import { directionFrom } from '../names.ts'
 import { readSequences, readTables } from '../tables.ts'
@@ -39,6 +39,7 @@ import {
   type PausePlan,
 } from './pause.ts'
 import { predictPauseMs } from './predict.ts'
+import { routeAfter } from './route-after.ts'
 import { StepLog, type StepWatch } from './step-log.ts'
 import { findStreams, streamMode, type Stream, type StreamMode } from './stream.ts'
 import { fenceSpec, openSides, type SwitchSides } from './switch-sides.ts'
@@ -113,8 +114,9 @@ class Switch {
       return await this.#inPause(prepared)
     } catch (thrown) {
       const { store, service } = this.#parts
-      // Decided and not carried out, as when the process is to stop: the next start finishes it.
-      if (store.switchOf(service)?.id === this.#request.id) throw thrown
+      // Decided and not carried out, as when the process is to stop: the next start finishes it, or a
+      // forced switch has taken its place.
+      if (isPending(store.switchOf(service), this.#request.id)) throw thrown
       const { message } = toPontoonError(thrown)
       const at = this.#steps.current
       const outcome = this.#signal.aborted ? 'aborted' : 'refused'
@@ -207,6 +209,8 @@ class Switch {
       state: 'started',
       startedAtMs: clock.wallMs(),
       actor,
+      primaryLost: false,
+      over: null,
     }
     try {
       await this.#steps.run('start', () => store.startSwitch(service, record))
@@ -297,22 +301,8 @@ class Switch {
     )
     await this.#steps.run('commit', async () => {
       signal.throwIfAborted()
-      await store.commitSwitch(service, id, this.#routeAfter())
+      await store.commitSwitch(service, id, routeAfter(this.#before, this.#to))
     })
-  }
-
-  /** Reads go with the writes: 100 on the target after a cutover, 0 after a rollback. */
-  #routeAfter(): Route {
-    const isTarget = this.#to === 'target'
-    return {
-      ...this.#before,
-      epoch: this.#before.epoch + 1,
-      phase: isTarget ? 'managed' : 'self-hosted',
-      primary: this.#to,
-      reads: isTarget ? 100 : 0,
-      mirror: 0,
-      dualWrite: 0,
-    }
   }
 
   /** `started → aborting`, unless the commit has won; its write is then made sure of. */
@@ -322,7 +312,7 @@ class Switch {
     if (await decideAbort(this.#parts, id)) return false
     // What the failed write has left can be read, and so it may count already.
     await retried(this.#parts, Number.POSITIVE_INFINITY, 'the commit is written', async () => {
-      await store.commitSwitch(service, id, this.#routeAfter())
+      await store.commitSwitch(service, id, routeAfter(this.#before, this.#to))
     })
     return true
   }
@@ -343,6 +333,7 @@ class Switch {
       id,
       kind,
       dryRun,
+      primaryLost: false,
       from: this.#from,
       to: this.#to,
       outcome,

@@ -34,7 +34,7 @@ export function syncConditions(input: ConditionInput): readonly Condition[] {
 
 function stream({ direction, state, problem, notReadyCount }: SyncHealth): Condition {
   const why =
-    notReadyCount > 0
+    notReadyCount > 0 && problem === null
       ? `${notReadyCount} tables are still copied: wait for them`
       : `${problem?.cause ?? `it is ${state}`}. To do: ${problem?.fix ?? 'run pontoon sync'}`
   return condition(
@@ -55,8 +55,8 @@ function lag({ lagMs }: SyncHealth): Condition {
   return condition(
     'lag',
     lagMs <= lagMsMax,
-    `behind by ${lagMs} ms`,
-    `behind by ${lagMs} ms, more than ${lagMsMax}: let it catch up; docs/runbooks.md says what slows it`,
+    `behind by ${Math.round(lagMs)} ms`,
+    `behind by ${Math.round(lagMs / 1_000)} s, more than ${lagMsMax / 1_000} s: let it catch up; docs/runbooks.md says what slows it`,
   )
 }
 
@@ -68,7 +68,9 @@ function slot({ slot: state }: SyncHealth): Condition {
     'the slot keeps all WAL it needs',
     state === null
       ? 'there is no slot that keeps the WAL: run pontoon sync'
-      : `the slot ${state.name} has lost WAL, or is about to: raise max_slot_wal_keep_size`,
+      : state.walStatus === 'lost'
+        ? `the slot ${state.name} was given up by its server, and the WAL that it kept is gone: see stream`
+        : `the slot ${state.name} is about to lose WAL: raise max_slot_wal_keep_size`,
   )
 }
 

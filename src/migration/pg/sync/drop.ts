@@ -18,8 +18,7 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
   const { service, direction } = job
   if (job.switchUnderWay !== null) return { steps: [], refusals: [job.switchUnderWay] }
   if (direction === 'reverse') {
-    const refusal =
-      'the target takes the writes: without sync there is no way back; see pontoon retire'
+    const refusal = `the target takes the writes, and this sync is their way back: pontoon rollback ${service} first`
     return { steps: [], refusals: [refusal] }
   }
   const steps: SyncStep[] = []

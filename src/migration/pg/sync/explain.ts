@@ -70,8 +70,8 @@ const known: readonly Known[] = [
   },
   {
     pattern: /row-level security/,
-    cause: 'row security binds the owner of the subscription',
-    fix: 'ALTER ROLE … BYPASSRLS for that role, or let it own the table, then pontoon sync',
+    cause: 'row security that is forced on the owner of a table binds the replicationUser too',
+    fix: 'ALTER ROLE … BYPASSRLS for that role on the receiving side; it goes on by itself',
   },
   {
     pattern: /violates (?<name>foreign key|check|not-null) constraint|null value in column/,
@@ -98,7 +98,7 @@ const known: readonly Known[] = [
     pattern: /replication slot "(?<name>[^"]+)" does not exist/,
     cause:
       'the slot $name is gone from the sending side: changes since then are lost to the stream',
-    fix: 'pontoon sync SERVICE --drop --yes, then pontoon copy',
+    fix: 'pontoon sync SERVICE says how to go on without it',
   },
   {
     pattern: /replication slot "(?<name>[^"]+)" is active for PID/,
@@ -108,14 +108,14 @@ const known: readonly Known[] = [
   {
     pattern: /publication "(?<name>[^"]+)" does not exist/,
     cause: 'the publication $name is gone from the sending side, where changes are read as of then',
-    fix: 'pontoon sync makes it anew; where the same words come again, pontoon sync SERVICE --drop --yes, then pontoon copy',
+    fix: 'pontoon sync makes it anew; where the same words come again, pontoon sync SERVICE --drop --yes, then pontoon copy SERVICE --restart',
   },
   {
     pattern:
       /requested WAL segment \S+ has already been removed|(?:can no longer (?:get changes from|access)|invalidated)[^"]*replication slot|slot .* invalidated/,
     cause:
       'the slot was given up by the sending side: it kept more WAL than max_slot_wal_keep_size',
-    fix: 'raise max_slot_wal_keep_size; pontoon sync SERVICE --drop --yes, then pontoon copy',
+    fix: 'raise max_slot_wal_keep_size; pontoon sync SERVICE says how to go on without it',
   },
   {
     pattern: /No space left on device|could not extend file|could not write/,

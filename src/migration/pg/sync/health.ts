@@ -3,20 +3,26 @@
  * plain connections, nothing locked: cheap enough for once a second.
  */
 import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
+import { lostSlotFix } from '../missed.ts'
 import { publicationName, subscriptionName, type Direction } from '../names.ts'
 import { readable } from '../quote.ts'
 import { readSlot, type SlotState } from '../slot.ts'
-import { readSubscription, type SubscriptionErrors } from '../subscription-state.ts'
-import { beatLagMs, readBeat } from './beat.ts'
+import {
+  readSubscription,
+  type SubscriptionErrors,
+  type SubscriptionState,
+} from '../subscription-state.ts'
+import { beatLagMs, readBeat, type Beat } from './beat.ts'
 import { explain, unknownStop, type Explanation } from './explain.ts'
-import { lastWorkerError, type Subscriber } from './server-log.ts'
+import { lastWorkerError } from './server-log.ts'
 
 /**
  * - `absent`: there is no subscription.
  * - `unreachable`: a side does not answer.
  * - `copying`: it runs, and tables are still being copied by the server.
  * - `streaming`: it runs.
- * - `stopped`: it should run, and has no worker or no WAL sender at present.
+ * - `stopped`: it should run, and has no worker or no WAL sender at present, or one that has only
+ *   begun after others have ended with errors, and has brought nothing yet.
  * - `disabled`: it was switched off, by somebody or by an error.
  * - `lost`: its slot is gone or was given up, so changes are missing; only a new copy helps.
  */
@@ -72,11 +78,13 @@ export async function readHealth(
   const slot = (await readSlot(sender, slotName, options)) ?? null
   const common = { direction, slot: shownSlot(slot), subscription: found?.name ?? null }
   if (found === undefined)
-    return { ...nothingKnown, ...common, state: 'absent', problem: absentProblem(slot) }
+    return { ...nothingKnown, ...common, state: 'absent', problem: absentProblem(direction, slot) }
   const sending = await readWalSender(sender, slot, options)
   const arrived = await readBeat(receiver, direction, options)
   const notReady = found.tables.filter(({ state }) => state !== 'ready').map(readable)
-  const state = stateOf(slot, found, notReady.length)
+  const known = stateOf(slot, found, notReady.length)
+  const isRunning = known === 'copying' || known === 'streaming'
+  const state = isRunning && isUnproven(found, arrived, sent.nowMs) ? 'stopped' : known
   return {
     ...common,
     state,
@@ -86,7 +94,7 @@ export async function readHealth(
     notReady: notReady.slice(0, listedMax),
     notReadyCount: notReady.length,
     errors: found.errors,
-    problem: await problemOf(state, receiver, found, options),
+    problem: await problemOf({ state, direction }, receiver, found, options),
   }
 }
 
@@ -141,7 +149,7 @@ async function readSender(
   sender: SqlClient,
   direction: Direction,
   options?: SqlOptions,
-): Promise<{ readonly beat: Awaited<ReturnType<typeof readBeat>>; readonly nowMs: number }> {
+): Promise<{ readonly beat: Beat | null; readonly nowMs: number }> {
   const beat = await readBeat(sender, direction, options)
   const now = await sender.value(
     'SELECT extract(epoch FROM pg_catalog.clock_timestamp()) * 1000',
@@ -182,7 +190,24 @@ function stateOf(
   return notReady > 0 ? 'copying' : 'streaming'
 }
 
-function absentProblem(slot: SlotState | null): Explanation | null {
+/** The server starts a worker anew 5 s after it has ended with an error, whatever the error. */
+const workerProvenAfterMs = 6_000
+
+/** One that begins after others have ended with errors proves itself by a beat, or by its age. */
+function isUnproven(
+  { isEnabled, errors, workerAgeMs }: SubscriptionState,
+  arrived: Beat | null,
+  senderNowMs: number,
+): boolean {
+  if (!isEnabled || workerAgeMs === null || (errors?.apply ?? 0) === 0) return false
+  const hasBroughtBeat = arrived !== null && Number(arrived.value) > senderNowMs - workerAgeMs
+  return workerAgeMs < workerProvenAfterMs && !hasBroughtBeat
+}
+
+function absentProblem(direction: Direction, slot: SlotState | null): Explanation | null {
+  // Where writes go to the source it is as it should be, and nobody looks at it.
+  if (direction === 'reverse')
+    return { cause: 'there is no subscription', fix: lostSlotFix(direction, 'SERVICE') }
   if (slot === null) return null
   return {
     cause: `slot ${slot.name} keeps WAL and no subscription reads it: a copy is under way, or was given up`,
@@ -190,19 +215,42 @@ function absentProblem(slot: SlotState | null): Explanation | null {
   }
 }
 
-async function problemOf(
-  state: SyncState,
+/** Who gets no worker waits without a word, for as long as that lasts. */
+async function noWorkerLeft(
   receiver: SqlClient,
-  subscriber: Subscriber,
+  { oid }: SubscriptionState,
+  options?: SqlOptions,
+): Promise<Explanation | null> {
+  const { rows } = await receiver.query(
+    `SELECT pg_catalog.count(w.pid), pg_catalog.current_setting('max_logical_replication_workers')::int,
+       pg_catalog.count(w.pid) FILTER (WHERE w.subid = $1::oid AND w.relid IS NOT NULL)
+     FROM pg_catalog.pg_stat_subscription w`,
+    [String(oid)],
+    options,
+  )
+  const [used, most, copying] = rows[0] ?? []
+  if (Number(used) < Number(most) || Number(copying) > 0) return null
+  return {
+    cause: `the receiving server may have ${most} workers for all its subscriptions, and all are busy`,
+    fix: 'raise max_logical_replication_workers (and max_worker_processes) there and restart it, or drop subscriptions that nobody needs',
+  }
+}
+
+async function problemOf(
+  { state, direction }: Pick<SyncHealth, 'state' | 'direction'>,
+  receiver: SqlClient,
+  subscriber: SubscriptionState,
   options?: SqlOptions,
 ): Promise<Explanation | null> {
   if (state === 'lost') {
     return {
       cause: 'the slot is gone or was given up by the sending side, so changes are missing',
-      fix: 'raise max_slot_wal_keep_size if it was that; pontoon sync SERVICE --drop --yes, then pontoon copy',
+      fix: `raise max_slot_wal_keep_size if it was that; ${lostSlotFix(direction, 'SERVICE')}`,
     }
   }
-  if (state !== 'disabled' && state !== 'stopped') return null
+  if (state === 'streaming' || state === 'absent' || state === 'unreachable') return null
+  const full = state === 'disabled' ? null : await noWorkerLeft(receiver, subscriber, options)
+  if (full !== null || state === 'copying') return full
   const error = await lastWorkerError(receiver, subscriber, options)
   const known = error === null ? undefined : explain(error.message)
   if (error !== null) {
@@ -214,6 +262,13 @@ async function problemOf(
     return { cause: `${cause}. The server says: ${words}`, fix }
   }
   if (state === 'disabled') return unknownStop
+  const failed = subscriber.errors?.apply ?? 0
+  if (failed > 0) {
+    return {
+      cause: `its worker ends with an error whenever the server starts it (${failed} so far): most likely a row cannot be applied`,
+      fix: "the log of the receiving server has the words ('logical replication apply worker'), and pontoon sync shows them where it may read that log (docs/migration.md)",
+    }
+  }
   return {
     cause:
       'no worker runs: the receiving server is starting one, or does not get to the sending one',

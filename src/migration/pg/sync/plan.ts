@@ -4,6 +4,9 @@
  * Doing it twice does no harm.
  */
 import { conninfo, redactConninfo } from '../conninfo.ts'
+import { clearParted, readMark } from '../control-schema.ts'
+import { missedTableSql, noteMissedSql } from '../missed.ts'
+import { dropSlot, readSlot } from '../slot.ts'
 import { list } from './condition.ts'
 import { heartbeatTable, pontoonSchema, publicationName, subscriptionName } from '../names.ts'
 import { heartbeatOf, isPublishable, planPublication, readPublishedTables } from '../publication.ts'
@@ -11,6 +14,7 @@ import { identifier, literal, qualified, readable, type QualifiedName } from '..
 import {
   createSubscription,
   createSubscriptionSql,
+  dropSubscription,
   enableSubscription,
   refreshSubscription,
   setSubscriptionConnection,
@@ -107,8 +111,7 @@ async function planCreation(
   receiver: ReadonlySet<string>,
 ): Promise<SyncPlan> {
   const { service, direction } = job
-  if (direction === 'reverse')
-    return refused(['the way back is made by pontoon cutover only: it has to begin at the switch'])
+  if (direction === 'reverse') return await planRenewal(job, subscriptionName(service, direction))
   const { problem } = await readHealth(job, job)
   if (problem !== null) return refused([`${problem.cause}; ${problem.fix}`])
   const rows = tables.filter(isPublishable)
@@ -128,6 +131,7 @@ async function planCreation(
         sql: [beats, redacted(createSubscriptionSql(job.receiver.major, spec), spec.conninfo)],
         run: async () => {
           await job.receiver.query(beats)
+          for (const client of [job.sender, job.receiver]) await clearParted(client)
           await createSubscription(await job.receiverOwner(), spec)
         },
       },
@@ -145,6 +149,7 @@ async function planMending(
     readSubscription(job.receiver, name),
     readHealth(job, job),
   ])
+  if (health.state === 'lost' && job.direction === 'reverse') return await planRenewal(job, name)
   if (health.state === 'lost' && health.problem !== null)
     return refused([`${health.problem.cause}; ${health.problem.fix}`])
   const known = new Set(state?.tables.map(qualified))
@@ -176,6 +181,59 @@ async function planMending(
     })
   }
   return { steps, refusals: [] }
+}
+
+/**
+ * A way back that begins now, whether or not its subscription is still there. What the source has
+ * missed, since its slot was lost or there was none, is left to a repair.
+ */
+async function planRenewal(job: SyncJob, name: string): Promise<SyncPlan> {
+  const { service, direction, sender, receiver } = job
+  if ((await readMark(sender))?.parted !== undefined)
+    return refused(['a forced switch has left the other side, and nothing replicates to it'])
+  const spec = { ...(await creationSpec(job)), name, copyData: false }
+  const note = noteMissedSql(direction)
+  return {
+    steps: [
+      {
+        what: `note that changes are missing until pontoon verify ${service} --repair has brought them`,
+        sql: [note],
+        run: async () => {
+          for (const client of [receiver, sender]) await client.run(`${missedTableSql} ${note}`)
+        },
+      },
+      {
+        what: `make the subscription ${name} anew, since it or its slot is lost; it begins now`,
+        sql: [
+          ...(await dropSql(job, name)),
+          redacted(createSubscriptionSql(receiver.major, spec), spec.conninfo),
+        ],
+        run: async () => {
+          const owner = await job.receiverOwner()
+          await dropSubscription(owner, name, { keepSlot: true })
+          await dropSlot(await job.senderOwner(), name)
+          await createSubscription(owner, spec)
+        },
+      },
+    ],
+    refusals: [],
+  }
+}
+
+async function dropSql({ sender, receiver }: SyncJob, name: string): Promise<readonly string[]> {
+  const quoted = identifier(name)
+  const isThere = (await readSubscription(receiver, name)) !== undefined
+  const slot = await readSlot(sender, name)
+  return [
+    ...(isThere
+      ? [
+          `ALTER SUBSCRIPTION ${quoted} DISABLE`,
+          `ALTER SUBSCRIPTION ${quoted} SET (slot_name = NONE)`,
+          `DROP SUBSCRIPTION ${quoted}`,
+        ]
+      : []),
+    ...(slot === undefined ? [] : [`SELECT pg_catalog.pg_drop_replication_slot(${literal(name)})`]),
+  ]
 }
 
 function publishedNames(synced: readonly Table[], { direction }: SyncJob): readonly string[] {

@@ -1,19 +1,24 @@
 /** Conditions about what replication does not carry, and about tables that it does not cover. */
 import { readable } from '../quote.ts'
 import type { Drift } from '../drift.ts'
-import { hasIdentity } from '../tables.ts'
+import { identityFault } from '../identity.ts'
+import { missedText } from '../missed.ts'
 import { truncatedText } from '../truncations.ts'
 import { condition, list, type Condition } from './condition.ts'
 import type { SchemaPicture } from './drift-of.ts'
 
 export function schemaConditions(schemas: SchemaPicture): readonly Condition[] {
-  const { drift, missingSequences, tables, publication, hasLargeObjects, truncated } = schemas
+  const { drift, missingSequences, tables, publication, hasLargeObjects } = schemas
+  const { truncated, missedSince } = schemas
   const ofTables = drift.filter(({ table }) => !missingSequences.includes(table))
   const stops = ofTables.filter(({ effect }) => effect === 'stops')
   const loses = ofTables.filter(({ effect }) => effect === 'loses')
   const differs = ofTables.length - stops.length - loses.length
   const real = tables.filter(({ kind }) => kind === 'table')
-  const keyless = real.filter((table) => !hasIdentity(table)).map(readable)
+  const keyless = real.flatMap((table) => {
+    const fault = identityFault(table)
+    return fault === null ? [] : [`${readable(table)} ${fault.text}: ${fault.fix}`]
+  })
   const unlogged = real.filter(({ isUnlogged }) => isUnlogged).map(readable)
   return [
     condition(
@@ -35,8 +40,7 @@ export function schemaConditions(schemas: SchemaPicture): readonly Condition[] {
       'identity',
       keyless.length === 0,
       'every table has an identity',
-      `no primary key and no replica identity: ${list(keyless)}. Give each a primary key, or ` +
-        'ALTER TABLE … REPLICA IDENTITY FULL, then pontoon sync',
+      `${list(keyless, '; ')}. Then pontoon sync`,
     ),
     condition(
       'sequences',
@@ -57,6 +61,12 @@ export function schemaConditions(schemas: SchemaPicture): readonly Condition[] {
       truncated.length === 0,
       'every TRUNCATE has been carried over',
       truncatedText(truncated, 'SERVICE'),
+    ),
+    condition(
+      'missed',
+      missedSince === null,
+      'no change was missed by the sync',
+      missedText(missedSince ?? '', 'SERVICE'),
     ),
     condition(
       'large-objects',

@@ -9,6 +9,11 @@ import { SqlError } from '../../../net/pg/sql-error.ts'
 
 const tailBytes = 262_144
 
+const mayReadSql = `SELECT pg_catalog.current_setting('logging_collector') = 'on' AND pg_catalog.bool_and(
+    pg_catalog.has_function_privilege(f, 'EXECUTE'))
+  FROM (VALUES ('pg_catalog.pg_ls_logdir()'),
+    ('pg_catalog.pg_read_binary_file(text, bigint, bigint)')) AS needed(f)`
+
 export interface WorkerError {
   readonly message: string
   /** DETAIL and CONTEXT, as far as there are any. */
@@ -28,6 +33,8 @@ export async function lastWorkerError(
   options?: SqlOptions,
 ): Promise<WorkerError | null> {
   try {
+    // Asked first: a refusal would stand in that very log, once a second.
+    if ((await client.value(mayReadSql, undefined, options)) !== 't') return null
     const text = await client.value(
       `SELECT pg_catalog.convert_from(pg_catalog.pg_read_binary_file(
          pg_catalog.current_setting('log_directory') || '/' || f.name,

@@ -1,5 +1,6 @@
 /** Conditions about the sides themselves: marks, fence, who is connected past it. */
 import { otherSide, type Side } from '../../../shared/side.ts'
+import { afterwardsOf } from '../left-side-words.ts'
 import { condition, list, type Condition } from './condition.ts'
 import type { Standing } from './standing.ts'
 
@@ -15,6 +16,7 @@ export function sideConditions(input: SidesInput): readonly Condition[] {
   const { side, visitors } = other
   return [
     marks(input),
+    parted(input),
     fence(other),
     condition(
       'bypass',
@@ -45,6 +47,18 @@ function marks({ primary, epoch, standings }: SidesInput): Condition {
     missing.length === 0 && wrong.length === 0,
     `both databases name the ${primary} as the side that takes the writes`,
     why,
+  )
+}
+
+function parted({ primary, standings }: SidesInput): Condition {
+  const other = otherSide(primary)
+  const isParted = [standings.source, standings.target].some(({ mark }) => mark?.parted === other)
+  return condition(
+    'parted',
+    !isParted,
+    'both sides have one history',
+    `the sides have parted ways: a forced switch has left the ${other}, which may have changes that ` +
+      `the ${primary} lacks, and nothing replicates between them; ${afterwardsOf(other)}`,
   )
 }
 

@@ -4,12 +4,12 @@
  * throws for a side that is down: that is what it is to tell.
  */
 import type { HeldBackends } from '../../../net/pg/held-backends.ts'
-import { SqlClient, type SqlOptions } from '../../../net/pg/sql-client.ts'
+import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
 import { sides, type Side } from '../../../shared/side.ts'
 import type { Drift } from '../drift.ts'
 import { directionFrom, directions, publicationName, type Direction } from '../names.ts'
-import { loginAs, type MigrationContext } from '../side-login.ts'
+import { connectWith, loginAs, type MigrationContext } from '../side-login.ts'
 import { readSlot } from '../slot.ts'
 import { writeBeat } from './beat.ts'
 import type { Condition } from './condition.ts'
@@ -265,7 +265,7 @@ export class SyncSupervisor {
     const task = `sync ${context.service}`
     const login = loginAs(context, { side, purpose: 'control', task })
     const told = backends === undefined ? {} : { backends: backends[side] }
-    const client = await SqlClient.connect({ ...login, ...told })
+    const client = await connectWith({ ...login, ...told }, side)
     if (this.#isClosed) client.close()
     else this.#clients.set(side, client)
   }

@@ -1,5 +1,6 @@
 /** pontoon schema from PostgreSQL 15 to 15, with everything that a database may hold. */
 import { spawn } from 'node:child_process'
+import { Client } from 'pg'
 import tap from 'tap'
 import { pontoon, type Captured } from '../../../cli/capture.ts'
 import { startPostgres } from '../../../support/postgres.ts'
@@ -48,14 +49,24 @@ await tap.test('definitions go to the target', async (whole) => {
   })
 
   await whole.test('goes on after kill -9', async (t) => {
+    // Views cannot be made, so it stands still when others are there.
+    const lock = new Client({ connectionString: target.url('shop') })
+    await lock.connect()
+    t.teardown(() => lock.end())
+    await lock.query('BEGIN; LOCK TABLE pg_catalog.pg_rewrite IN SHARE MODE')
+    const waiting = async (): Promise<boolean> =>
+      (await target.query('SELECT FROM pg_locks WHERE NOT granted', 'shop')).length > 0
     const child = spawn(process.execPath, [...programArgs('src/main.ts'), ...line], {
       env: { ...process.env, ...env },
       stdio: 'ignore',
     })
     const gone = new Promise((resolve) => child.once('close', resolve))
-    await until(async () => (await tablesOnTarget()) > 3, 'some tables', 30_000)
+    await until(waiting, 'it stands still', 30_000)
     child.kill('SIGKILL')
     await gone
+    await lock.query('ROLLBACK')
+    await until(async () => !(await waiting()), 'its session has ended')
+    t.ok((await tablesOnTarget()) > 3)
     const { exit, out } = await schema()
     t.equal(exit, 0, out)
     t.match(out, /\d+ objects made, \d\d already there/)
@@ -139,6 +150,7 @@ await tap.test('definitions go to the target', async (whole) => {
           'heartbeat_forward pontoon_repl',
           'heartbeat_reverse pontoon_repl',
           'mark pontoon_control',
+          'missed pontoon_control',
           'table_file pontoon_control',
         ],
       )

@@ -62,6 +62,9 @@ await tap.test('a target without superuser', async (whole) => {
     const again = await schema()
     t.equal(again.exit, 0, again.out)
     t.match(again.out, /pg_dump 15 cannot read the target, which is 18/)
+    t.match(again.out, /pre-data: nothing to do/)
+    // Whether an extension may be made is seen when it is tried.
+    t.match((await schema('--dry-run')).out, /1 object would be made[^]*extension +pageinspect/)
   })
 
   await whole.test('post-data', async (t) => {
@@ -70,6 +73,7 @@ await tap.test('a target without superuser', async (whole) => {
     t.match(out, /event trigger +watch +event triggers need a superuser/)
     const again = await schema('--post-data')
     t.equal(again.exit, 0, again.out)
+    t.match(again.out, /post-data: nothing to do/)
   })
 
   await whole.test('owners and who may share them', async (t) => {

@@ -13,6 +13,7 @@ import type { Operation } from '../../../../src/control/switches.ts'
 import { connectAs } from '../../../../src/migration/pg/side-login.ts'
 import type { StepName } from '../../../../src/migration/pg/switch/model.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
+import { signalAll } from '../../../support/child-processes.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
@@ -127,7 +128,20 @@ await tap.test('a switch that ends early', async (whole) => {
       'BEGIN READ WRITE; ALTER SUBSCRIPTION pontoon_orders_forward DISABLE; COMMIT',
       'shop',
     )
+    const working = 'SELECT FROM pg_stat_subscription WHERE pid IS NOT NULL'
+    await until(async () => (await pair.target.query(working)).length === 0, 'its worker is gone')
+    // What is switched on again has none for a while.
+    const [launcher] = await pair.target.query(
+      "SELECT pid FROM pg_stat_activity WHERE backend_type = 'logical replication launcher'",
+    )
+    const pids = [Number(launcher?.['pid'])]
+    signalAll(pids, 'SIGSTOP')
+    t.teardown(() => signalAll(pids, 'SIGCONT'))
+    before = (step) => {
+      if (step === 'guards') setTimeout(() => signalAll(pids, 'SIGCONT'), 1_000)
+    }
     const done = await ended(await start())
+    before = nothing
     t.equal(done.state, 'done', done.report?.reason ?? '')
     t.match(await pair.target.query('SELECT slot_name, active FROM pg_replication_slots'), [
       { slot_name: 'pontoon_orders_reverse_2', active: true },

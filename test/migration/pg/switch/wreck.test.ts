@@ -122,6 +122,27 @@ await tap.test('a switch gets over', async (whole) => {
     control.close()
   })
 
+  await whole.test('a side that is silent when it is looked at again', async (t) => {
+    const locker = new Client(pair.source.url('shop', 'control', 'control'))
+    await locker.connect()
+    t.teardown(() => locker.end())
+    before = async (step) => {
+      // Nothing else of a switch reads this catalog behind its guards.
+      if (step === 'fence')
+        await locker.query('BEGIN READ WRITE; LOCK TABLE pg_inherits IN ACCESS EXCLUSIVE MODE')
+    }
+    const deadlineMs = 2_000
+    const switched = runSwitch(pair.adminUrl, 'cutover', { deadlineMs })
+    // Ends a wait that has no end.
+    const late = setTimeout(() => void locker.query('ROLLBACK'), 20_000)
+    const { state, report } = await switched
+    clearTimeout(late)
+    t.match({ state, reason: report?.reason }, { state: 'aborted', reason: /within 2000 ms/ })
+    t.ok((report?.pauseMs ?? Number.POSITIVE_INFINITY) < deadlineMs + 5_000, 'clients were let on')
+    await locker.query('ROLLBACK')
+    await write()
+  })
+
   await whole.test('a side that was down when it was to be told', async (t) => {
     const done = await runSwitch(pair.adminUrl, 'cutover')
     t.equal(done.state, 'done', done.report?.reason ?? '')

@@ -1,0 +1,149 @@
+/**
+ * Sequences of a side whose other one is lost, so that theirs cannot be read any more: each goes on
+ * from what was carried over last or from the highest value in its column, whichever is further,
+ * and leaves out what the lost side may have given out since. Neighbour: sequences.ts.
+ */
+import type { SqlClient } from '../../net/pg/sql-client.ts'
+import { identifier, qualified, readable } from './quote.ts'
+import { readSequenceStates, setSequencesSql, type SequenceState } from './sequences.ts'
+import { readSequences, type Sequence } from './tables.ts'
+
+/** Values that may have gone out on the lost side without a row having come. */
+export const lostDraws = 10_000n
+/** Of the values that are left at most this part is left out: a sequence must not end of it. */
+const roomShare = 10n
+const perStatement = 200
+const statementMsDefault = 60_000
+/** Without an index the whole table is read. To give up would be to begin again, without end. */
+const searchMs = 24 * 3_600_000
+const gibibyte = 1_073_741_824
+
+interface Owner {
+  readonly sequence: string
+  readonly table: string
+  /** Table and column, for people. */
+  readonly name: string
+  readonly column: string
+  readonly isIndexed: boolean
+  readonly bytes: number
+}
+
+/** Gives the names of those that no column of integers owns: nothing tells how far they were. */
+export async function freeSequences(
+  client: SqlClient,
+  exclude: readonly string[],
+): Promise<readonly string[]> {
+  const owned = new Set((await readOwners(client)).map(({ sequence }) => sequence))
+  const sequences = await readSequences(client, exclude)
+  return sequences.filter((one) => !owned.has(qualified(one))).map(readable)
+}
+
+/**
+ * Columns that raiseSequences() reads a large table for, with its size: clients wait for that long.
+ */
+export async function unindexedColumns(
+  client: SqlClient,
+  exclude: readonly string[],
+  bytesMin = gibibyte,
+): Promise<readonly string[]> {
+  const counted = new Set((await readSequences(client, exclude)).map(qualified))
+  return (await readOwners(client))
+    .filter(({ sequence, isIndexed }) => counted.has(sequence) && !isIndexed)
+    .filter(({ bytes }) => bytes >= bytesMin)
+    .map(({ name, bytes }) => `${name} (${(bytes / gibibyte).toFixed(1)} GB)`)
+    .toSorted()
+}
+
+/** May be done again: what is further already only goes further. */
+export async function raiseSequences(
+  client: SqlClient,
+  exclude: readonly string[],
+  /** Of each statement but the search for the highest values. */
+  timeoutMs = statementMsDefault,
+): Promise<void> {
+  const options = { timeoutMs }
+  const sequences = await readSequences(client, exclude)
+  const owners = new Map((await readOwners(client)).map((owner) => [owner.sequence, owner]))
+  for (let at = 0; at < sequences.length; at += perStatement) {
+    const some = sequences.slice(at, at + perStatement)
+    const furthest = await readFurthest(client, some, owners)
+    const states = await readSequenceStates(client, some, options)
+    const raised = states.map((state) => ahead(state, furthest.get(state.sequence) ?? null))
+    const sql = setSequencesSql(raised)
+    if (sql !== null) await client.query(sql, undefined, options)
+  }
+}
+
+/** Pure. */
+export function ahead(
+  { sequence, last, isCalled }: SequenceState,
+  furthest: bigint | null,
+): SequenceState {
+  const { increment, min, max, isCycle } = sequence
+  const isUp = increment > 0n
+  const isFurther = furthest !== null && (isUp ? furthest > last : furthest < last)
+  const from = isFurther && furthest >= min && furthest <= max ? furthest : last
+  const room = (isUp ? max - from : from - min) / (isUp ? increment : -increment)
+  const draws = room / roomShare < lostDraws ? room / roomShare : lostDraws
+  // One that begins again at its other end has no further value.
+  if (isCycle) return { sequence, last, isCalled }
+  return { sequence, last: from + increment * draws, isCalled: true }
+}
+
+async function readFurthest(
+  client: SqlClient,
+  sequences: readonly Sequence[],
+  owners: ReadonlyMap<string, Owner>,
+): Promise<ReadonlyMap<Sequence, bigint>> {
+  const selects = sequences.flatMap((sequence, index) => {
+    const owner = owners.get(qualified(sequence))
+    if (owner === undefined) return []
+    const furthest = sequence.increment > 0n ? 'max' : 'min'
+    return [`SELECT ${index}, ${furthest}(t.${identifier(owner.column)}) FROM ${owner.table} t`]
+  })
+  if (selects.length === 0) return new Map()
+  const all = selects.join(' UNION ALL ')
+  const { rows } = await client.query(all, undefined, { timeoutMs: searchMs })
+  return new Map(
+    rows.flatMap(([index, value]): [Sequence, bigint][] => {
+      const sequence = sequences[Number(index)]
+      return sequence === undefined || value === null || value === undefined
+        ? []
+        : [[sequence, BigInt(value)]]
+    }),
+  )
+}
+
+/** Of columns of integers: one of another type may make anything of what it draws. */
+async function readOwners(client: SqlClient): Promise<readonly Owner[]> {
+  const { rows } = await client.query(
+    `SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname,
+       t.relpages::int8 * pg_catalog.current_setting('block_size')::int8,
+       EXISTS (SELECT FROM pg_catalog.pg_index i
+         JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+         JOIN pg_catalog.pg_am am ON am.oid = ic.relam AND am.amname = 'btree'
+         WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL
+           AND i.indkey[0] = a.attnum)
+     FROM pg_catalog.pg_depend d
+     JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+     JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+     JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
+     JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+       AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+       AND a.atttypid IN (20, 21, 23)`,
+  )
+  return rows.map(([schema, sequence, tableSchema, tableName, column, bytes, isIndexed]) => {
+    const table = { schema: tableSchema ?? '', name: tableName ?? '' }
+    return {
+      sequence: qualified({ schema: schema ?? '', name: sequence ?? '' }),
+      table: qualified(table),
+      column: column ?? '',
+      name: `${readable(table)}.${column}`,
+      bytes: Number(bytes),
+      isIndexed: isIndexed === 't',
+    }
+  })
+}

@@ -1,0 +1,144 @@
+/**
+ * What follows the commit of a forced switch, to the end and as often as it takes, as carry-out.ts
+ * does it for others: from what the database says, so that the next process does the same. Only the
+ * side that is there is asked. The lost one is told when it comes back, by tell-left-side.ts.
+ */
+import type { Route } from '../../../routing/route.ts'
+import { toPontoonError } from '../../../shared/errors.ts'
+import { otherSide } from '../../../shared/side.ts'
+import { partedColumnSql, writePartedSql } from '../control-schema.ts'
+import { raiseSequences } from '../lost-sequences.ts'
+import { directionFrom, probeSubscriptionName, subscriptionName } from '../names.ts'
+import { ensurePublication } from '../publication.ts'
+import { dropSlot } from '../slot.ts'
+import { dropSubscription } from '../subscription.ts'
+import { readTables } from '../tables.ts'
+import {
+  forgetSwitch,
+  openNewSide,
+  retried,
+  withGateHeld,
+  type Decided,
+  type SwitchContext,
+} from './carry-out.ts'
+import { endEarlier } from './earlier.ts'
+import { findStreams } from './stream.ts'
+import { closeSide, openSide, type SwitchSide } from './switch-sides.ts'
+
+export async function carryOutForced(
+  context: SwitchContext,
+  decided: Decided,
+  route: Route,
+  /** Connections to the side that is there, as long as they last. */
+  open?: SwitchSide,
+): Promise<void> {
+  const { participant, config, service } = context
+  const { record, gate, steps } = decided
+  const letOn = (): void => {
+    participant.applyRoute(route)
+    gate.release({ gradually: true })
+  }
+  const held = (work: (side: SwitchSide) => Promise<void>): Promise<void> =>
+    withGateHeld(context, letOn, () => onSide(context, record.to, open, work))
+  await steps.run('detach', () => held((side) => detach(service, side)))
+  await steps.run('sequences', () =>
+    held(async ({ control }) => {
+      await control.run(partedColumnSql)
+      await raiseSequences(control, config.migration.exclude)
+    }),
+  )
+  const isOpen = open?.control.isOpen === true
+  await openNewSide(
+    context,
+    decided,
+    route,
+    writePartedSql(record.from),
+    isOpen ? open.control : undefined,
+  )
+  await steps.run('cleanup', async () => {
+    await publish(context, record.to, open)
+    await forgetSwitch(context, record.id)
+  })
+}
+
+/**
+ * At the start of a process, as recover(): what was not committed is taken back, and what it had
+ * taken the place of is in the store again.
+ */
+export async function recoverForced(
+  context: SwitchContext,
+  decided: Decided,
+): Promise<'done' | 'aborted'> {
+  const { store, service, log } = context
+  const { record, gate } = decided
+  log.warn({ service, switch: record }, `a forced ${record.kind} was interrupted`)
+  const route = store.get(service)
+  if (record.state === 'committed' && route !== undefined) {
+    await carryOutForced(context, decided, route)
+    return 'done'
+  }
+  await retried(context, Number.POSITIVE_INFINITY, 'the end of a forced switch is written', () =>
+    store.withdrawForced(service, record.id),
+  )
+  if (record.over === null) gate.release({ gradually: true })
+  return 'aborted'
+}
+
+/**
+ * Nothing may come from the lost side any more, nor be kept for it: slots that nobody reads would
+ * fill the disk.
+ */
+export async function detach(service: string, at: SwitchSide): Promise<void> {
+  const inward = directionFrom(otherSide(at.side))
+  const streams = await findStreams(at.replication, service, inward)
+  for (const name of [...streams.map((one) => one.name), probeSubscriptionName(service, inward)])
+    await dropSubscription(at.replication, name, { keepSlot: true })
+  const outward = directionFrom(at.side)
+  const { rows } = await at.replication.query(
+    `SELECT slot_name FROM pg_catalog.pg_replication_slots
+     WHERE slot_type = 'logical' AND database = pg_catalog.current_database()
+       AND (slot_name ~ ('^' || $1 || '(_[0-9]+)?$') OR slot_name = $2)`,
+    [subscriptionName(service, outward), probeSubscriptionName(service, outward)],
+  )
+  for (const [slot] of rows) await dropSlot(at.replication, slot ?? '')
+}
+
+/** For `pontoon status`, which follows a direction that is published. */
+async function publish(
+  context: SwitchContext,
+  side: SwitchSide['side'],
+  open: SwitchSide | undefined,
+): Promise<void> {
+  const { service, config, log } = context
+  try {
+    await onSide(context, side, open, async ({ control }) => {
+      const tables = await readTables(control, config.migration.exclude)
+      const direction = directionFrom(side)
+      await ensurePublication(control, { service, direction, tables, receiverMajor: control.major })
+    })
+  } catch (error) {
+    const { code, message } = toPontoonError(error)
+    log.warn({ service, code }, `the ${side} publishes nothing yet: ${message}`)
+  }
+}
+
+async function onSide(
+  context: SwitchContext,
+  name: SwitchSide['side'],
+  open: SwitchSide | undefined,
+  work: (side: SwitchSide) => Promise<void>,
+): Promise<void> {
+  const isOpen = open?.control.isOpen === true && open.replication.isOpen && open.watch.isOpen
+  if (isOpen) {
+    await work(open)
+    return
+  }
+  const side = await openSide(context, name)
+  try {
+    const ours = [side.control.pid, side.watch.pid, side.replication.pid]
+    for (const client of [side.control, side.replication]) await endEarlier(client, ours)
+    await work(side)
+  } finally {
+    closeSide(side)
+  }
+}

@@ -1,0 +1,90 @@
+/** Sequences of a side whose other one is lost: none may give a value again. */
+import tap from 'tap'
+import { SqlClient } from '../../../src/net/pg/sql-client.ts'
+import {
+  ahead,
+  freeSequences,
+  raiseSequences,
+  unindexedColumns,
+} from '../../../src/migration/pg/lost-sequences.ts'
+import type { Sequence } from '../../../src/migration/pg/tables.ts'
+import { startPostgres } from '../../support/postgres.ts'
+import { until } from '../../support/until.ts'
+
+const up: Sequence = {
+  schema: 'public',
+  name: 's',
+  increment: 1n,
+  min: 1n,
+  max: 1_000_000n,
+  cache: 1n,
+  isCycle: false,
+}
+const down: Sequence = { ...up, increment: -2n, min: -1_000_000n, max: -1n }
+
+const lastOf = (sequence: Sequence, last: bigint, furthest: bigint | null): bigint =>
+  ahead({ sequence, last, isCalled: true }, furthest).last
+
+await tap.test('how far a sequence goes', (t) => {
+  t.equal(lastOf(up, 5n, null), 10_005n)
+  t.equal(lastOf(up, 5n, 700n), 10_700n, 'from the highest value of its column')
+  t.equal(lastOf(up, 700n, 5n), 10_700n, 'never back')
+  t.equal(lastOf(up, 5n, 2_000_000n), 10_005n, 'a value that it cannot have given')
+  t.equal(lastOf({ ...up, max: 105n }, 5n, null), 15n, 'a tenth of what is left')
+  t.equal(lastOf(up, 1_000_000n, null), 1_000_000n)
+  t.equal(lastOf(down, -5n, -700n), -20_700n)
+  t.match(ahead({ sequence: up, last: 1n, isCalled: false }, null), {
+    last: 10_001n,
+    isCalled: true,
+  })
+  const cycle = { sequence: { ...up, isCycle: true }, last: 5n, isCalled: false }
+  t.same(ahead(cycle, 700n), cycle)
+  t.end()
+})
+
+await tap.test('they are raised in the database', async (t) => {
+  const server = await startPostgres({ major: 17, auth: 'trust' })
+  t.teardown(() => server.stop())
+  await server.query('CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY, n smallserial)')
+  await server.query(`CREATE SEQUENCE free; CREATE TABLE words (word text);
+    CREATE SEQUENCE of_words OWNED BY words.word;
+    INSERT INTO a OVERRIDING SYSTEM VALUE VALUES (500, 32000)`)
+  const { host, port } = server
+  const client = await SqlClient.connect({
+    endpoint: { host, port },
+    tls: { mode: 'disable', negotiation: 'postgres', channelBinding: 'disable', options: {} },
+    parameters: new Map([
+      ['user', 'postgres'],
+      ['database', 'postgres'],
+    ]),
+    password: null,
+    timeoutMs: 5_000,
+  })
+  t.teardown(() => client.close())
+  t.same(await freeSequences(client, []), ['public.free', 'public.of_words'])
+  await raiseSequences(client, [])
+  const next = async (name: string): Promise<number> =>
+    Number(await client.value(`SELECT nextval('public.${name}')`))
+  t.ok((await next('a_id_seq')) > 10_500)
+  const small = await next('a_n_seq')
+  t.ok(small > 32_000 && small < 32_767, `${small}`)
+  t.ok((await next('free')) > 10_000)
+  await t.test('however long it takes to find the highest value', async (whole) => {
+    const locked = server.query('BEGIN; LOCK TABLE a; SELECT pg_sleep(0.5); COMMIT')
+    await until(
+      async () => (await client.value("SELECT 1 FROM pg_locks WHERE mode ~ 'AccessExcl'")) === '1',
+      'the table is locked',
+    )
+    await raiseSequences(client, [], 100)
+    await locked
+    whole.ok((await next('a_id_seq')) > 20_500)
+  })
+  t.same(await unindexedColumns(client, [], 0), ['public.a.id (0.0 GB)', 'public.a.n (0.0 GB)'])
+  await server.query(
+    'CREATE INDEX ON a (id); CREATE INDEX ON a (id, n); CREATE INDEX ON a (n DESC)',
+  )
+  t.same(await unindexedColumns(client, [], 0), [])
+  const before = await next('of_words')
+  await raiseSequences(client, [])
+  t.ok((await next('of_words')) > before, 'again, they only go further')
+})
