@@ -3,6 +3,7 @@
  * with one line 'N passed, N failed'. `--soak` runs the long tests instead, paths choose files or
  * folders, `--grep=PATTERN` tests by name, `--jobs=N` and `--timeout=SECONDS` how.
  */
+import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +14,9 @@ import { runFiles } from './lib/run-files.ts'
 import { TapResults } from './lib/tap-results.ts'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+/** These run the built program; two of them must not build it at once. */
+const builtFor = /^test\/demo/
+
 const print = (line: string): boolean => process.stdout.write(`${line}\n`)
 
 process.chdir(root)
@@ -31,6 +35,7 @@ async function main(): Promise<number> {
   const files = testFiles(positionals, values.soak ? '.soak.ts' : '.test.ts')
   await ensurePostgres()
   await ensureTools(testTools)
+  if (files.some((file) => builtFor.test(file))) ensureBuilt()
   const results = new TapResults(print)
   const options = {
     jobs: Number(values.jobs ?? (values.soak ? 1 : 3)),
@@ -47,6 +52,11 @@ async function main(): Promise<number> {
     `${passed} passed, ${failed + nothing} failed${skipped === 0 ? '' : `, ${skipped} skipped`}`,
   )
   return failed + nothing === 0 ? 0 : 1
+}
+
+function ensureBuilt(): void {
+  if (existsSync('dist/main.js')) return
+  execFileSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
 }
 
 function testFiles(paths: readonly string[], suffix: string): string[] {

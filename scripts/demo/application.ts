@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { startChild } from '../../test/support/child-processes.ts'
 import type { Child } from '../../test/support/child-processes.ts'
+import { programArgs } from '../../test/support/program.ts'
 import { endChild } from '../processes.ts'
 import type { TallySnapshot } from './sample-app/tally.ts'
 
-const main = join(import.meta.dirname, 'sample-app', 'main.ts')
+const main = programArgs('scripts/demo/sample-app/main.ts')
 
 const nothingYet: TallySnapshot = {
   requests: 0,
@@ -56,7 +57,7 @@ export class Application {
   }
 
   static async start(url: string): Promise<Application> {
-    const child = await startChild(process.execPath, ['--import=tsx', main], {
+    const child = await startChild(process.execPath, main, {
       cwd: join(import.meta.dirname, '..', '..'),
       env: { ...process.env, DATABASE_URL: url },
       stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,7 +1,8 @@
 /**
  * The test files, and the programs that many of them start, as plain JavaScript: made once for a
  * whole run, because tsx costs each process about a second of CPU time. Every module goes on
- * believing that it lies where its source lies. Neighbour: test/support/program.ts.
+ * believing that it lies where its source lies. Neighbours: bundle-packages.ts,
+ * test/support/program.ts.
  */
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,12 +10,14 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build, type Plugin } from 'esbuild'
 import { bundledPrograms } from '../../test/support/program.ts'
+import { bundlePackages } from './bundle-packages.ts'
 
 /** Gives the folder, which goes with this process. `files` are relative to `root`. */
 export async function bundle(root: string, files: readonly string[]): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'pontoon-bundles-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  const bundledPackages = await bundlePackages(root, folder)
   await build({
     entryPoints: [...new Set([...files, ...bundledPrograms])].map((file) => join(root, file)),
     outdir: folder,
@@ -34,7 +37,7 @@ export async function bundle(root: string, files: readonly string[]): Promise<st
       'import.meta.dirname': 'sourceFolder',
       'import.meta.filename': 'sourceFile',
     },
-    plugins: [sourcePlaces],
+    plugins: [bundledPackages, sourcePlaces],
   })
   return folder
 }

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { startChild } from '../../test/support/child-processes.ts'
 import type { Child } from '../../test/support/child-processes.ts'
 import { bundledArgs, bundlesVariable } from '../../test/support/program.ts'
+import { lanesOf } from './lanes.ts'
 import type { TapResults } from './tap-results.ts'
 
 export interface RunOptions {
@@ -39,9 +40,9 @@ export async function runFiles(
   options: RunOptions,
   results: TapResults,
 ): Promise<void> {
-  const waiting = [...files]
-  const work = async (): Promise<void> => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+  const next = lanesOf(files)
+  const work = async (_: unknown, lane: number): Promise<void> => {
+    for (let file = next(lane); file !== undefined; file = next(lane)) {
       report(file, await runFile(file, options), results)
     }
   }

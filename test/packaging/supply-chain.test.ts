@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import t from 'tap'
 import { z } from 'zod'
 import { isPermissive, productionDependencies } from '../../scripts/lib/licences.ts'
+import { programArgs } from '../support/program.ts'
 import { projectRoot } from './rehearsal.ts'
 
-const script = join(projectRoot, 'scripts/supply-chain.ts')
+const script = programArgs('scripts/supply-chain.ts')
 const run = (...args: readonly string[]): string =>
-  execFileSync(process.execPath, ['--import=tsx', script, ...args], { encoding: 'utf8' })
+  execFileSync(process.execPath, [...script, ...args], { encoding: 'utf8' })
 const dependencies = productionDependencies(
   readFileSync(join(projectRoot, 'package-lock.json'), 'utf8'),
 )

@@ -10,6 +10,7 @@ import { createPostgresService } from '../../src/proxy/pg/service.ts'
 import type { PoolSnapshot, Service } from '../../src/proxy/service.ts'
 import type { Route } from '../../src/routing/route.ts'
 import { systemClock } from '../../src/shared/clock.ts'
+import type { Clock } from '../../src/shared/clock.ts'
 import { silentLog } from '../../src/shared/log.ts'
 import type { Log } from '../../src/shared/log.ts'
 import { login } from './pg-login.ts'
@@ -17,7 +18,7 @@ import type { LoggedIn, Login } from './pg-login.ts'
 import { query } from './pg-frontend.ts'
 import { connect, errorFields, rowValues } from './pg-wire.ts'
 import type { BackendMessage, PgWire } from './pg-wire.ts'
-import { until } from './until.ts'
+import { until, untilMs } from './until.ts'
 
 export { until }
 
@@ -37,6 +38,7 @@ export interface PontoonOptions {
   readonly pool?: Readonly<Record<string, unknown>>
   readonly route?: Partial<Route>
   readonly log?: Log
+  readonly clock?: Clock
   /** Finds the addresses of the sides. */
   readonly lookup?: LookupFunction
 }
@@ -56,7 +58,7 @@ export async function startPontoon(options: PontoonOptions): Promise<Pontoon> {
     name: 'orders',
     config,
     route: { ...firstRoute, ...options.route },
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     log: options.log ?? silentLog,
     ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
   })
@@ -90,6 +92,12 @@ export interface RawClient extends LoggedIn {
   readonly wire: PgWire
 }
 
+export interface Tight {
+  readonly pool?: Partial<ServiceConfig['pool']>
+  readonly limits?: Partial<ServiceConfig['limits']>
+  readonly route?: Partial<ServiceConfig['route']>
+}
+
 export class Pontoon {
   readonly host = '127.0.0.1'
   readonly service: Service
@@ -115,6 +123,18 @@ export class Pontoon {
     return rawClient(this.port, options)
   }
 
+  /** From now on this counts: what came before had the time that it needs. */
+  tighten({ pool, limits, route }: Tight): void {
+    const { config } = this.service
+    if (config.protocol !== 'postgres') throw new Error('another service')
+    this.service.applyConfig({
+      ...config,
+      pool: { ...config.pool, ...pool },
+      limits: { ...config.limits, ...limits },
+      route: { ...config.route, ...route },
+    })
+  }
+
   pools(): readonly PoolSnapshot[] {
     return this.service.snapshot().pools
   }
@@ -129,7 +149,7 @@ export class Pontoon {
   }
 
   /** No client holds or awaits a server: what a test that leaks nothing ends with. */
-  async untilIdle(deadlineMs = 5_000): Promise<void> {
+  async untilIdle(deadlineMs = untilMs): Promise<void> {
     await until(
       () => {
         const { clients, pools } = this.service.snapshot()

@@ -3,7 +3,6 @@ import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import tap from 'tap'
@@ -14,6 +13,7 @@ import * as frontend from './pg-frontend.ts'
 import { connect, errorFields, rowValues, summary } from './pg-wire.ts'
 import { sweepAbandonedClusters } from './postgres-cluster.ts'
 import { startPostgres } from './postgres.ts'
+import { programArgs } from './program.ts'
 
 const authority = await createAuthority()
 tap.teardown(() => authority.remove())
@@ -139,11 +139,11 @@ await tap.test('two processes that need the same major first both get it', async
   const folder = mkdtempSync(join(tmpdir(), 'pontoon-cache-'))
   chmodSync(folder, 0o755)
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const program = fileURLToPath(new URL('postgres-copy.ts', import.meta.url))
+  const program = programArgs('test/support/postgres-copy.ts')
   const make = async (): Promise<string> => {
     const env = { ...process.env, TMPDIR: folder }
     const run = promisify(execFile)
-    return (await run(process.execPath, ['--import=tsx', program, '16'], { env })).stdout
+    return (await run(process.execPath, [...program, '16'], { env })).stdout
   }
   const [first, second] = await Promise.all([make(), make()])
   t.equal(first, second)
@@ -154,10 +154,10 @@ await tap.test('two processes that need the same major first both get it', async
 
 for (const how of ['throw', 'SIGTERM', 'SIGKILL', 'hang'] as const) {
   await tap.test(`no server outlives its process: ${how}`, async (t) => {
-    const program = fileURLToPath(new URL('postgres-orphan.ts', import.meta.url))
+    const program = programArgs('test/support/postgres-orphan.ts')
     // Without TAP in its environment, so that it is an ordinary program like the demo.
     const { TAP: _, ...env } = process.env
-    const run = promisify(execFile)(process.execPath, ['--import=tsx', program, how], { env })
+    const run = promisify(execFile)(process.execPath, [...program, how], { env })
     const ended = run.then(
       ({ stdout }) => stdout,
       (error: { stdout: string }) => error.stdout,

@@ -7,8 +7,19 @@ import { join } from 'node:path'
 /** Names the folder of the bundles to test files and their children. */
 export const bundlesVariable = 'PONTOON_TEST_BUNDLES'
 
-/** Those that tests start often enough. */
-export const bundledPrograms = ['src/main.ts', 'test/support/switch-sidecar-process.ts'] as const
+/** All that tests start. */
+export const bundledPrograms = [
+  'src/main.ts',
+  'scripts/demo.ts',
+  'scripts/demo/sample-app/main.ts',
+  'scripts/supply-chain.ts',
+  'test/store/fixtures/lock-holder.ts',
+  'test/store/fixtures/state-writer.ts',
+  'test/support/postgres-copy.ts',
+  'test/support/postgres-orphan.ts',
+  'test/support/redis-orphan.ts',
+  'test/support/switch-sidecar-process.ts',
+] as const
 
 const root = join(import.meta.dirname, '..', '..')
 

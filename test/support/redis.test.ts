@@ -1,10 +1,10 @@
 /** The servers that the Redis tests stand on: that they are what they claim, and that they go. */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import tap from 'tap'
 import { createAuthority } from './certificates.ts'
 import { waitUntilGone } from './child-processes.ts'
+import { programArgs } from './program.ts'
 import { startRedisCluster, startSentinelSet } from './redis-topologies.ts'
 import { startRedis } from './redis.ts'
 import { connectRedis } from './redis-wire.ts'
@@ -86,8 +86,8 @@ await tap.test('replies of both protocols', async (t) => {
 
 for (const how of ['SIGTERM', 'SIGKILL']) {
   await tap.test(`a server goes when its program ends by ${how}`, async (t) => {
-    const program = join(import.meta.dirname, 'redis-orphan.ts')
-    const { stdout } = spawnSync(process.execPath, ['--import=tsx', program, how], {
+    const program = programArgs('test/support/redis-orphan.ts')
+    const { stdout } = spawnSync(process.execPath, [...program, how], {
       encoding: 'utf8',
     })
     const [pid, folder = ''] = stdout.trim().split(' ')

@@ -1,0 +1,25 @@
+/**
+ * Asks a side as Pontoon's control role, whom no fence shuts out. A fence ends whoever is still
+ * connecting when it comes, since nobody can tell yet who that is; so it is asked again.
+ */
+import { Client } from 'pg'
+import type { PostgresServer, Row } from './postgres.ts'
+
+const attempts = 5
+const adminShutdown = '57P01'
+
+export async function controlQuery(server: PostgresServer, sql: string): Promise<readonly Row[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    const client = new Client(server.url('shop', 'control', 'control'))
+    client.on('error', () => undefined)
+    try {
+      await client.connect()
+      return (await client.query<Row>(sql)).rows
+    } catch (error) {
+      const isEnded = error instanceof Error && 'code' in error && error.code === adminShutdown
+      if (!isEnded || attempt === attempts) throw error
+    } finally {
+      await client.end().catch(() => undefined)
+    }
+  }
+}
