@@ -22,6 +22,7 @@ import { fileURLToPath } from 'node:url'
 import { startChild } from '../support/child-processes.ts'
 import type { Child } from '../support/child-processes.ts'
 import { readStages } from './dockerfile.ts'
+import { removeFolder } from '../support/remove-folder.ts'
 import type { CopyStep, Stage, Step } from './dockerfile.ts'
 
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
@@ -98,8 +99,8 @@ export class Rehearsal {
     symlinkSync(process.execPath, join(this.root(name), 'nodejs/bin/node'))
   }
 
-  remove(): void {
-    rmSync(this.#folder, { recursive: true, force: true })
+  remove(): Promise<void> {
+    return removeFolder(this.#folder)
   }
 
   /** In a process namespace of its own: the command is process 1, as in a container. */

@@ -52,7 +52,7 @@ async function scene(t: Test, name: string, play: (scene: Scene) => Promise<void
     const tellers = startTellers(() => pair.source.url(`bank${number}`, 'app', 'app'), accounts)
     test.teardown(async () => {
       await tellers.stop()
-      command.remove()
+      await command.remove()
     })
     const begin = async (chunks = 3, rate = '3MB/s'): Promise<RunningCopy> => {
       const running = await command.start('--chunk-size', '500k', '--rate', rate)

@@ -2,7 +2,7 @@
  * `pontoon copy` as an operator runs it: a process of its own with a configuration file and a
  * state folder, so that it can be killed and its keeper outlives it.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -10,6 +10,7 @@ import type { MigrationContext } from '../../src/migration/pg/side-login.ts'
 import { startChild, type Child } from './child-processes.ts'
 import type { MigratedDatabase } from './migration-pair.ts'
 import { programArgs } from './program.ts'
+import { removeFolder } from './remove-folder.ts'
 
 const held = z.object({ pid: z.number() })
 
@@ -73,8 +74,8 @@ export class CopyCommand {
     return running.ended
   }
 
-  remove(): void {
-    rmSync(this.folder, { recursive: true, force: true })
+  remove(): Promise<void> {
+    return removeFolder(this.folder)
   }
 }
 

@@ -3,7 +3,7 @@
  * product: two servers of any majors, a shop that writes without a break, a sidecar before it.
  * Neighbours: transfer-clients.ts (the shop), switch-operation.ts.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { closeSync, openSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +13,7 @@ import { freePort } from './free-port.ts'
 import { postgresBinFolder } from './postgres-binaries.ts'
 import { startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
 import { programArgs } from './program.ts'
+import { removeFolder } from './remove-folder.ts'
 import { TransferClients } from './transfer-clients.ts'
 import { until } from './until.ts'
 
@@ -157,7 +158,7 @@ export class WholeMigration {
     if (this.#sidecar?.isRunning() === true) process.kill(this.#sidecar.pid, 'SIGKILL')
     await this.#sidecar?.exited
     await Promise.all([this.source.stop(), this.target.stop()])
-    rmSync(this.#folder, { recursive: true, force: true })
+    await removeFolder(this.#folder)
   }
 
   async #serve(): Promise<void> {

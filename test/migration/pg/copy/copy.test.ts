@@ -181,7 +181,7 @@ await tap.test('a copy that is killed goes on, and no row is lost or doubled', a
   const tellers = startTellers(() => pair.source.url('bank', 'app', 'app'), accounts)
   t.teardown(async () => {
     await tellers.stop()
-    command.remove()
+    await command.remove()
   })
   const running = await command.start('--rate', '1MB/s', '--chunk-size', '200k')
   await until(() => hasChunks(db, running), 'chunks are there', 60_000)

@@ -62,7 +62,7 @@ await tap.test('a copy that runs has the target for itself', async (t) => {
   const db = await pair.database('alone', { schema: bankSchema })
   await db.query('source', bankRows(30_000))
   const [one, two] = [new CopyCommand(db.context), new CopyCommand(db.context)] as const
-  t.teardown(() => [one, two].forEach((command) => command.remove()))
+  t.teardown(() => Promise.all([one, two].map((command) => command.remove())))
   const slow = ['--rate', '300kB/s', '--chunk-size', '100k']
   const first = await one.start(...slow)
   await until(() => hasChunks(db, first), 'chunks are there', 60_000)
