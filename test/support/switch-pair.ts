@@ -18,6 +18,7 @@ import { createSubscription } from '../../src/migration/pg/subscription.ts'
 import { readSubscription } from '../../src/migration/pg/subscription-state.ts'
 import { fenceSpec } from '../../src/migration/pg/switch/switch-sides.ts'
 import { readTables } from '../../src/migration/pg/tables.ts'
+import type { SqlClient } from '../../src/net/pg/sql-client.ts'
 import { Secrets } from '../../src/net/secrets/secrets.ts'
 import { systemClock } from '../../src/shared/clock.ts'
 import { silentLog } from '../../src/shared/log.ts'
@@ -25,7 +26,8 @@ import { freePort } from './free-port.ts'
 import { startPostgres } from './postgres.ts'
 import { SwitchNetwork } from './switch-network.ts'
 import type { PostgresMajor, PostgresServer } from './postgres.ts'
-import { managedRolesSql, plainRolesSql } from './switch-roles.ts'
+import { administer, makeAdministrator, managedRolesSql, plainRolesSql } from './switch-roles.ts'
+import { targetTlsText, type TargetTls } from './switch-tls.ts'
 import { until } from './until.ts'
 
 export interface PairOptions {
@@ -40,6 +42,10 @@ export interface PairOptions {
   readonly relays?: boolean
   /** Pontoon's roles as `pontoon schema` makes them: none is a superuser that need not be one. */
   readonly managed?: boolean
+  /** Pontoon and the source's server reach the target with `verify-full`, see switch-tls.ts. */
+  readonly targetTls?: TargetTls
+  /** Default true. Without it the target's tables are empty and nothing replicates. */
+  readonly synced?: boolean
 }
 
 const tablesSql = `
@@ -92,13 +98,11 @@ export class SwitchPair {
       // 5 s by default, which a server of 15 would make each switch wait for.
       wal_retrieve_retry_interval: '500ms',
     }
-    const servers = await Promise.all(
-      [options.source ?? 15, options.target ?? 15].map((major) =>
-        startPostgres({ major, settings }),
-      ),
-    )
-    const [source, target] = servers
-    if (source === undefined || target === undefined) throw new Error('two servers were started')
+    const tls = options.targetTls?.server ?? false
+    const [source, target] = await Promise.all([
+      startPostgres({ major: options.source ?? 15, settings }),
+      startPostgres({ major: options.target ?? 15, settings, tls }),
+    ])
     const ports = { port: await freePort(), adminPort: await freePort() }
     const folder = mkdtempSync(join(tmpdir(), 'pontoon-pair-'))
     const network = options.relays === true ? await SwitchNetwork.start(source, target) : null
@@ -127,23 +131,28 @@ export class SwitchPair {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  async #prepare({ accounts = accountsCount, managed = false }: PairOptions): Promise<void> {
+  async #prepare(options: PairOptions): Promise<void> {
+    const { accounts = accountsCount, managed = false, synced = true } = options
     for (const side of ['source', 'target'] as const) {
       const server = this[side]
-      await server.query(`CREATE ROLE app LOGIN PASSWORD 'app'`)
-      await server.createDatabase('shop', 'app')
-      await server.query(`SET ROLE app; ${tablesSql}`, 'shop')
-      await server.query(managed ? managedRolesSql(side) : plainRolesSql(server.major), 'shop')
+      const isManaged = managed && side === 'target' && server.major >= 16
+      if (isManaged) await makeAdministrator(server)
+      const query = (sql: string, database?: string): Promise<unknown> =>
+        isManaged ? administer(server, sql, database) : server.query(sql, database)
+      await query(`CREATE ROLE app LOGIN PASSWORD 'app'`)
+      if (isManaged) await query('GRANT app TO administrator')
+      await query('CREATE DATABASE shop OWNER app')
+      await query(`SET ROLE app; ${tablesSql}`, 'shop')
+      await query(managed ? managedRolesSql(side) : plainRolesSql(server.major), 'shop')
     }
     await this.source.query(
       `INSERT INTO accounts SELECT g, ${balanceEach} FROM generate_series(1, ${accounts}) g`,
-
       'shop',
     )
-    await this.#startSync()
+    await this.#makeReady(synced)
   }
 
-  async #startSync(): Promise<void> {
+  async #makeReady(synced: boolean): Promise<void> {
     const { context } = this
     const connect = (side: 'source' | 'target', purpose: 'control' | 'replication') =>
       connectAs(context, { side, purpose, task: 'test' })
@@ -155,6 +164,13 @@ export class SwitchPair {
       await client.run('GRANT ALL ON ALL TABLES IN SCHEMA pontoon TO repl')
     }
     await fence(target, fenceSpec(context, 'target'))
+    const owner = await connect('target', 'replication')
+    if (synced) await this.#startSync(source, target, owner)
+    for (const client of [source, target, owner]) client.close()
+  }
+
+  async #startSync(source: SqlClient, target: SqlClient, owner: SqlClient): Promise<void> {
+    const { context } = this
     const { service } = context
     const tables = await readTables(source)
     await ensurePublication(source, {
@@ -163,7 +179,6 @@ export class SwitchPair {
       tables,
       receiverMajor: target.major,
     })
-    const owner = await connect('target', 'replication')
     const name = subscriptionName(service, 'forward')
     await createSubscription(owner, {
       name,
@@ -182,7 +197,6 @@ export class SwitchPair {
       'every table is synced',
       30_000,
     )
-    for (const client of [source, target, owner]) client.close()
   }
 
   #serviceConfig(): ServiceConfig {
@@ -191,7 +205,8 @@ export class SwitchPair {
     return service
   }
 
-  #configText({ service = '', poolSize = 20 }: PairOptions): string {
+  #configText({ service = '', poolSize = 20, targetTls }: PairOptions): string {
+    const toTarget = targetTls === undefined ? plainText : targetTlsText(targetTls, this.source)
     return `
 admin: { listen: '127.0.0.1:${this.adminPort}' }
 state: { file: ${join(this.folder, 'state')} }
@@ -205,15 +220,17 @@ services:
       app: { verifier: app, source: { password: app }, target: { password: app } }
     pool: { mode: transaction, size: ${poolSize} }
     migration: { lagMaxMs: 2000 }
-    source: ${sideText(this.network?.portsOf('source') ?? { port: this.source.port })}
-    target: ${sideText(this.network?.portsOf('target') ?? { port: this.target.port })}
+    source: ${sideText(plainText, this.network?.portsOf('source') ?? { port: this.source.port })}
+    target: ${sideText(toTarget, this.network?.portsOf('target') ?? { port: this.target.port })}
 ${service}`
   }
 }
 
-function sideText(ports: Readonly<Record<string, number>>): string {
+const plainText = 'host: 127.0.0.1, tls: { mode: disable }'
+
+function sideText(way: string, ports: Readonly<Record<string, number>>): string {
   const text = Object.entries(ports).map(([name, port]) => `${name}: ${port}`)
-  return `{ host: 127.0.0.1, ${text.join(', ')}, database: shop, tls: { mode: disable },
+  return `{ ${way}, ${text.join(', ')}, database: shop,
       controlUser: { user: control, password: control },
       replicationUser: { user: repl, password: repl },
       readUser: { user: reader, password: reader } }`

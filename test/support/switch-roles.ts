@@ -1,4 +1,5 @@
 /** Pontoon's roles on a side of switch-pair.ts; the role and the database of the application exist. */
+import { Client } from 'pg'
 import {
   createRoleSql,
   membershipStatements,
@@ -6,6 +7,7 @@ import {
   schemaStatements,
   type SideRoles,
 } from '../../src/migration/pg/schema/own-roles.ts'
+import type { PostgresServer } from './postgres.ts'
 
 /** By hand, and with a superuser that makes up for everything. */
 export function plainRolesSql(major: number): string {
@@ -36,4 +38,26 @@ export function managedRolesSql(side: 'source' | 'target'): string {
     ...membershipStatements(roles).map(({ sql }) => sql),
     ...schemaStatements(roles, { epoch: 1, primary: 'source' }).map(({ sql }) => sql),
   ].join('\n')
+}
+
+/** As managed services have one: it makes roles and databases and is no superuser. From 16 on. */
+export async function makeAdministrator(server: PostgresServer): Promise<void> {
+  await server.query(`CREATE ROLE administrator LOGIN PASSWORD 'administrator'
+      CREATEROLE CREATEDB REPLICATION BYPASSRLS;
+    GRANT pg_monitor, pg_signal_backend, pg_read_all_data, pg_create_subscription
+      TO administrator WITH ADMIN OPTION`)
+}
+
+export async function administer(
+  server: PostgresServer,
+  sql: string,
+  database = 'postgres',
+): Promise<void> {
+  const client = new Client(server.url(database, 'administrator', 'administrator'))
+  await client.connect()
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
 }
