@@ -74,17 +74,13 @@ export class ClientCommands {
     return true
   }
 
-  #setName(name: string | undefined): Buffer {
-    if (name === undefined)
-      return errorReply("ERR wrong number of arguments for 'client|setname' command")
+  #setName(name = ''): Buffer {
     if (!isClientName(name)) return wrongName
     this.#session.name = name
     return okReply
   }
 
-  #setInfo([, , attribute, value]: readonly string[]): Buffer {
-    if (attribute === undefined || value === undefined)
-      return errorReply("ERR wrong number of arguments for 'client|setinfo' command")
+  #setInfo([, , attribute = '', value = '']: readonly string[]): Buffer {
     const what = attribute.toLowerCase()
     if (what !== 'lib-name' && what !== 'lib-ver')
       return errorReply(`ERR Unrecognized option '${attribute}'`)
@@ -107,9 +103,7 @@ export class ClientCommands {
 
   #kill(texts: readonly string[]): boolean {
     const session = this.#session
-    const [, , first, ...rest] = texts
-    if (first === undefined)
-      return this.#answer(errorReply("ERR wrong number of arguments for 'client|kill' command"))
+    const [, , first = '', ...rest] = texts
     const isOld = rest.length === 0
     const filter = isOld ? [(one: Session) => one.address === first] : readFilter([first, ...rest])
     if (filter === null) return this.#answer(syntaxError)
@@ -141,11 +135,12 @@ export class ClientCommands {
     return true
   }
 
-  #unblock(record: CommandRecord, [, , id, how]: readonly string[]): boolean {
-    if (id === undefined || !/^\d{1,15}$/.test(id))
-      return this.#answer(errorReply('ERR value is not an integer or out of range'))
-    if (how !== undefined && !/^(?:timeout|error)$/i.test(how))
-      return this.#answer(errorReply('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR'))
+  #unblock(record: CommandRecord, texts: readonly string[]): boolean {
+    const [, , id = '', how] = texts
+    const isKind = how === undefined || /^(?:timeout|error)$/i.test(how)
+    // The server says itself what is wrong.
+    if (texts.length > 4 || !isKind || !/^\d{1,15}$/.test(id))
+      return this.#session.sendShared(record, command(...texts))
     const server = this.#session.context.sessions.get(Number(id))?.own?.relay.server
     if (server?.clientId === undefined || server.clientId === null)
       return this.#answer(integerReply(0))

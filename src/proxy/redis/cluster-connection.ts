@@ -14,7 +14,7 @@ import type { ClusterMap, Redirect } from '../../net/redis/cluster-map.ts'
 import { ClusterNode } from '../../net/redis/cluster-node.ts'
 import type { RedisLoggedIn } from '../../net/redis/login.ts'
 import { clusterPlan, type ClusterPlan } from '../../routing/redis/cluster-plan.ts'
-import type { CommandFacts } from '../../routing/redis/command-facts.ts'
+import { isMiscounted, type CommandFacts } from '../../routing/redis/command-facts.ts'
 import { KeyList } from '../../routing/redis/command-keys.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { toPontoonError } from '../../shared/errors.ts'
@@ -174,10 +174,10 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     const facts = this.parts.factsOf(this.request)
     if (this.#mustWait(facts)) return false
     this.#replies.next()
-    const isMiscounted = this.#isMiscounted(facts)
-    if (facts.name === 'reset' && !isMiscounted) this.#transaction.reset()
+    const isWrong = isMiscounted(facts, this.request.count)
+    if (facts.name === 'reset' && !isWrong) this.#transaction.reset()
     if (facts.name === 'quit') this.#quit()
-    else if (isMiscounted) this.#toAny(facts, bytes)
+    else if (isWrong) this.#toAny(facts, bytes)
     else if (ClusterListening.isBegunBy(facts) && !this.#transaction.takes(facts))
       this.#listen(facts, bytes)
     else if (this.#listening.takesAll()) this.#toListened(facts, bytes)
@@ -202,12 +202,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     this.#consume()
   }
 
-  /** The node says so itself, in the words of its version. */
-  #isMiscounted({ arity }: CommandFacts): boolean {
-    const { count } = this.request
-    return arity > 0 ? count !== arity : count < -arity
-  }
-
+  /** One with too few or too many words: the node says so itself, in the words of its version. */
   #toAny(facts: CommandFacts, bytes: Buffer): void {
     if (this.#listening.takesAll()) this.#toListened(facts, bytes)
     else if (this.#transaction.isOpen) this.#transaction.refused(facts, bytes)

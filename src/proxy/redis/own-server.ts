@@ -24,6 +24,8 @@ import { TransactionState } from './transaction-state.ts'
 
 const waits = /^wait(?:aof)?$/
 
+const endsSession = /^(?:reset|quit)$/
+
 /** client-commands.ts has them. */
 const namesClients = /^client\|(?:tracking|getredir)$/
 
@@ -278,18 +280,25 @@ export class OwnServer {
 
   #acceptSession(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
+    const isWrong = next > 0 && session.requests.isMiscounted(record, bytes, at, next)
+    const ends = !isWrong && endsSession.test(record.name)
     if (this.#isPinned) {
       if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
       if (!session.commands.isOurs(record)) {
         if (this.#acceptListening(record, bytes, at, next) === false) return false
-        if (record.name === 'reset') this.#noteReset(record)
-        else this.#asks(record.name, next < 0 ? null : Buffer.from(bytes.subarray(at, next)))
+        if (record.name !== 'reset')
+          this.#asks(record.name, next < 0 ? null : Buffer.from(bytes.subarray(at, next)))
+        else if (!isWrong) this.#noteReset(record)
         return true
       }
-    } else if (this.#transaction.isOpen && record.name !== 'reset' && record.name !== 'quit') {
+    } else if (this.#transaction.isOpen && !ends) {
       // It takes effect at EXEC, out of our sight.
-      this.#sticky = record.name
+      if (!isWrong) this.#sticky = record.name
       return true
+    } else if (!ends && this.relay.listener?.isCounted === true) {
+      // The server says itself what a subscriber of RESP2 may not ask for.
+      const listening = this.#acceptListening(record, bytes, at, next)
+      if (listening !== null) return listening
     }
     if (session.outstanding > 0) session.drain()
     return false

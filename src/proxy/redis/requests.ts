@@ -2,6 +2,7 @@
  * What comes from one client: cuts it into commands and sees to it that each goes where it belongs.
  * Bytes of a command that has to wait, or is not complete, are held from its beginning on.
  */
+import { isMiscounted } from '../../routing/redis/command-facts.ts'
 import { toPontoonError } from '../../shared/errors.ts'
 import { splitInline } from '../../wire/redis/arguments.ts'
 import { CommandFramer } from '../../wire/redis/command-framer.ts'
@@ -355,6 +356,11 @@ export class Requests {
   countArguments(bytes: Buffer, at: number, next: number): number {
     if (!this.framer.isInline) return this.framer.argumentCount - 1
     return (splitInline(bytes.subarray(at, next))?.length ?? 1) - 1
+  }
+
+  /** The server refuses the command that the framer has just passed for its number of words. */
+  isMiscounted({ facts }: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
+    return isMiscounted(facts, this.countArguments(bytes, at, next) + 1)
   }
 
   /** The step at hand has changed what the session has: the same bytes are looked at again. */

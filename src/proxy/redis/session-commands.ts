@@ -4,6 +4,8 @@
  * server to know (does the database exist, does it speak RESP3) is found out by opening one. They
  * run when nothing is owed to the client, so that the answer comes in order.
  */
+import { isMiscounted } from '../../routing/redis/command-facts.ts'
+import { assert } from '../../shared/assert.ts'
 import { toPontoonError } from '../../shared/errors.ts'
 import { readArguments } from '../../wire/redis/arguments.ts'
 import { command, errorReply, okReply, resetReply } from '../../wire/redis/write.ts'
@@ -17,8 +19,8 @@ import type { Session } from './session.ts'
 const noAuth = errorReply('NOAUTH Authentication required.')
 
 const noAuthHello = errorReply(
-  'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> ' +
-    'AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol ' +
+  'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH ' +
+    '<user> <pass> option can be used to authenticate the client and select the RESP protocol ' +
     'version at the same time',
 )
 
@@ -76,6 +78,7 @@ export class SessionCommands {
   }
 
   #run(record: CommandRecord, words: readonly Buffer[]): boolean {
+    if (isMiscounted(record.facts, words.length)) return this.#refuse(record, words)
     switch (record.name) {
       case 'auth':
         return this.#auth(words)
@@ -98,10 +101,15 @@ export class SessionCommands {
     return true
   }
 
+  /** A server says itself what is wrong; who has no server yet hears it from us, before NOAUTH. */
+  #refuse(record: CommandRecord, words: readonly Buffer[]): boolean {
+    if (this.#session.user !== null) return this.#session.sendShared(record, command(...words))
+    return this.#answer(errorReply(`ERR wrong number of arguments for '${record.name}' command`))
+  }
+
   #auth(words: readonly Buffer[]): boolean {
     const [, first, second] = words
-    if (first === undefined)
-      return this.#answer(errorReply("ERR wrong number of arguments for 'auth' command"))
+    assert(first !== undefined, 'AUTH has a password')
     if (words.length > 3) return this.#answer(errorReply('ERR syntax error'))
     const [user, password] =
       second === undefined ? [Buffer.from(defaultUser), first] : [first, second]
@@ -182,8 +190,7 @@ export class SessionCommands {
   #select(record: CommandRecord, words: readonly Buffer[]): boolean {
     const session = this.#session
     const [, index] = words
-    if (index === undefined || words.length > 2)
-      return this.#answer(errorReply("ERR wrong number of arguments for 'select' command"))
+    assert(index !== undefined, 'SELECT names a database')
     const text = index.toString('latin1')
     if (!/^(?:0|-?[1-9]\d{0,9})$/.test(text)) return this.#answer(notInteger)
     const database = Number(text)

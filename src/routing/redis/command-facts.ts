@@ -136,6 +136,11 @@ export const unknownCommand: CommandFacts = {
   subcommands: undefined,
 }
 
+/** With `count` words, its name among them, the server refuses it, whatever it says. */
+export function isMiscounted({ arity }: CommandFacts, count: number): boolean {
+  return arity > 0 ? count !== arity : count < -arity
+}
+
 /** In the category `connection` and yet without a trace on it. */
 const tracelessConnectionCommands = /^(?:ping|echo|command)(?:\||$)/
 

@@ -1,5 +1,6 @@
 /** What clients of a cluster are answered as by a single server, byte for byte. */
 import tap from 'tap'
+import { repliesTo } from '../../support/redis-replies.ts'
 import { startRedisCluster } from '../../support/redis-topologies.ts'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { connectRedis } from '../../support/redis-wire.ts'
@@ -58,8 +59,8 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
     await tap.test(`${mode}, RESP${version}: as of a single server`, async (t) => {
       for (const [name, pipeline] of Object.entries(pipelines)) {
         for (const server of [single, ...cluster.primaries]) await server.call('FLUSHALL')
-        const direct = await replies(single.port, version, pipeline)
-        const proxied = await replies(pontoon.port, version, pipeline)
+        const direct = await repliesTo(single.port, version, pipeline)
+        const proxied = await repliesTo(pontoon.port, version, pipeline)
         t.equal(proxied, direct, name)
       }
     })
@@ -130,7 +131,7 @@ await tap.test('pinned: CLIENT REPLY holds on every node', async (t) => {
     `CLIENT REPLY SKIP|INCR q:a|INCR q:a|CLIENT REPLY OFF|INCR q:b|INCR q:c|MULTI|INCR q:b|EXEC|` +
     `CLIENT REPLY ON|MGET q:a q:b q:c|CLIENT REPLY maybe|CLIENT REPLY OFF|PING|RESET|${everywhere}`
   for (const server of [single, ...cluster.primaries]) await server.call('FLUSHALL')
-  t.equal(await replies(pontoon.port, 2, pipeline), await replies(single.port, 2, pipeline))
+  t.equal(await repliesTo(pontoon.port, 2, pipeline), await repliesTo(single.port, 2, pipeline))
 })
 
 await tap.test('pinned: a RESET with too many words ends no transaction', async (t) => {
@@ -143,7 +144,7 @@ await tap.test('pinned: a RESET with too many words ends no transaction', async 
   t.teardown(() => pontoon.stop())
   for (const server of [single, ...cluster.primaries]) await server.call('FLUSHALL')
   const pipeline = `MULTI|INCR m|RESET x|INCR m|EXEC|${everywhere}`
-  t.equal(await replies(pontoon.port, 2, pipeline), await replies(single.port, 2, pipeline))
+  t.equal(await repliesTo(pontoon.port, 2, pipeline), await repliesTo(single.port, 2, pipeline))
 })
 
 await tap.test('pinned: what CLIENT REPLY keeps from the client holds on every node', async (t) => {
@@ -243,15 +244,3 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     wrong.raw('SET a "x\r\n')
     await wrong.untilClosed()
   })
-
-/** All that comes for the pipeline, sent in one write, without what differs between servers. */
-async function replies(port: number, version: number, pipeline: string): Promise<string> {
-  const wire = await connectRedis({ port })
-  if (version === 3) await wire.call('HELLO', 3)
-  const lines = [...pipeline.split('|'), 'ECHO done']
-  wire.raw(Buffer.concat(lines.map((line) => encodeCommand(...line.split(' ')))))
-  await until(() => wire.isClosed || wire.unread.includes(done), `${pipeline} ends`)
-  const text = wire.unread.toString('latin1')
-  wire.destroy()
-  return text
-}

@@ -1,0 +1,18 @@
+/** What a server says to a pipeline, byte for byte, to be held against what another one says. */
+import { connectRedis } from './redis-wire.ts'
+import { encodeCommand } from './resp.ts'
+import { until } from './until.ts'
+
+const done = '$4\r\ndone\r\n'
+
+/** All that comes for the commands of `pipeline`, parted by `|` and sent in one write. */
+export async function repliesTo(port: number, version: number, pipeline: string): Promise<string> {
+  const wire = await connectRedis({ port })
+  if (version === 3) await wire.call('HELLO', 3)
+  const lines = [...pipeline.split('|'), 'PING done']
+  wire.raw(Buffer.concat(lines.map((line) => encodeCommand(...line.split(' ')))))
+  await until(() => wire.isClosed || wire.unread.includes(done), `${pipeline} ends`)
+  const text = wire.unread.toString('latin1')
+  wire.destroy()
+  return text
+}
