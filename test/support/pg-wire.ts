@@ -15,11 +15,11 @@ export interface BackendMessage {
 }
 
 export interface WireOptions {
-  /** How long any single read may take. Default 10 s. */
+  /** How long any single read may take. Default 30 s. */
   readonly deadlineMs?: number
 }
 
-const deadlineDefaultMs = 10_000
+const deadlineDefaultMs = 30_000
 
 /** `host` that starts with a slash is the path of a Unix socket (and `port` does not matter). */
 export function connect(host: string, port = 0, options: WireOptions = {}): Promise<PgWire> {

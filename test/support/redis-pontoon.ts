@@ -88,6 +88,13 @@ export class RedisPontoon {
     return Number(address?.split(':').at(-1))
   }
 
+  /** From now on this counts: what came before had the time that it needs. */
+  tighten({ pool }: { readonly pool: Partial<RedisServiceConfig['pool']> }): void {
+    const { config } = this.service
+    if (config.protocol !== 'redis') throw new Error('another service')
+    this.service.applyConfig({ ...config, pool: { ...config.pool, ...pool } })
+  }
+
   client(options: Partial<WireOptions> = {}): Promise<RedisWire> {
     return connectRedis({ ...options, port: this.port })
   }

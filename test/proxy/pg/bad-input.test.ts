@@ -34,7 +34,7 @@ const raw = ({ host, port } = pontoon): Promise<PgWire> => connect(host, port)
 async function refusal(wire: PgWire): Promise<Record<string, string>> {
   const messages: BackendMessage[] = []
   for (;;) {
-    const found = await wire.next(3_000).catch(() => null)
+    const found = await wire.next().catch(() => null)
     if (found === null) break
     messages.push(found)
   }
@@ -142,7 +142,7 @@ for (const [name, bytes] of Object.entries(silences)) {
     if (bytes.equals(sslRequest())) test.equal(await wire.nextByte(), 'N')
     test.match(await refusal(wire), { C: '08P01', M: /not finished within 400 ms/ })
     const tookMs = performance.now() - begun
-    test.ok(tookMs > 300 && tookMs < 3_000, `${tookMs} ms`)
+    test.ok(tookMs > 300 && tookMs < 9_000, `${tookMs} ms`)
   })
 }
 

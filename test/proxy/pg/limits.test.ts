@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { limitHits } from '../../../src/proxy/limit-hits.ts'
 import { bind, copyData, execute, parse, query, sync } from '../../support/pg-frontend.ts'
 import { connect, errorFields, summary } from '../../support/pg-wire.ts'
+import type { BackendMessage } from '../../support/pg-wire.ts'
 import { ask, present, rows, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
@@ -37,6 +38,16 @@ async function lastWords({ wire }: RawClient): Promise<Record<string, string>> {
   return fields
 }
 
+/** Only what runs meanwhile must not take long; what came before and comes after has its time. */
+async function whileBrief<T>(pontoon: Pontoon, work: () => Promise<T>): Promise<T> {
+  pontoon.tighten({ limits: { queryTimeoutMs: 300 } })
+  try {
+    return await work()
+  } finally {
+    pontoon.tighten({ limits: { queryTimeoutMs: soonMs } })
+  }
+}
+
 /** No backend of a client of ours runs or holds anything. */
 async function untilServerIsIdle(): Promise<void> {
   await until(
@@ -55,16 +66,19 @@ for (const mode of ['session', 'transaction'] as const) {
   await t.test(
     `${mode} mode: queryTimeoutMs cancels the query and spares the session`,
     async (test) => {
-      const pontoon = await pontoonOf(test, { queryTimeoutMs: 300 }, { mode })
+      const pontoon = await pontoonOf(test, {}, { mode })
       const client = await pontoon.client()
       const { wire } = client
-      test.equal(sqlstate(await ask(client, 'SELECT pg_sleep(60)')), '57014')
+      const sleep = (): Promise<BackendMessage[]> =>
+        whileBrief(pontoon, () => ask(client, 'SELECT pg_sleep(60)'))
+      test.equal(sqlstate(await sleep()), '57014')
       test.equal(await value(client, 'SELECT 1'), '1')
       await wire.send(parse('SELECT pg_sleep(60)'), bind(), execute(), sync(), query('SELECT 2'))
-      test.equal(sqlstate(await wire.until('Z', soonMs)), '57014', 'extended')
+      const extended = await whileBrief(pontoon, () => wire.until('Z', soonMs))
+      test.equal(sqlstate(extended), '57014', 'extended')
       test.equal(summary(await wire.until('Z', soonMs)), 'TDCZ', 'what was pipelined behind it')
       await ask(client, 'BEGIN')
-      test.equal(sqlstate(await ask(client, 'SELECT pg_sleep(60)')), '57014', 'in a transaction')
+      test.equal(sqlstate(await sleep()), '57014', 'in a transaction')
       test.equal(sqlstate(await ask(client, 'SELECT 1')), '25P02', 'which is left to the client')
       await ask(client, 'ROLLBACK')
       test.equal(hits(pontoon, 'queryTimeoutMs'), 3)
@@ -88,13 +102,13 @@ await t.test('many short queries within one transaction are no long one', async 
 await t.test('a server that does not obey the cancel request is closed', async (test) => {
   const relay = await startRelay({ to: server })
   test.teardown(() => relay.close())
-  const limits = { queryTimeoutMs: 300, cancelGraceMs: 500 }
-  const pontoon = await pontoonOf(test, limits, { source: relay })
+  const pontoon = await pontoonOf(test, { cancelGraceMs: 500 }, { source: relay })
   const client = await pontoon.client()
   await ask(client, 'SELECT 1')
   relay.stall('down')
   await client.wire.send(query('SELECT 2'))
-  test.match(await lastWords(client), { S: 'FATAL', C: '57014', D: /QUERY_TIMEOUT/ })
+  const words = await whileBrief(pontoon, () => lastWords(client))
+  test.match(words, { S: 'FATAL', C: '57014', D: /QUERY_TIMEOUT/ })
   test.equal(hits(pontoon, 'cancelGraceMs'), 1)
   await pontoon.untilIdle(soonMs)
   relay.resume('down')
@@ -124,7 +138,7 @@ await t.test('a client that stalls in COPY is a long query, too', async (test) =
 })
 
 await t.test('transactionTimeoutMs ends a session at work and one that is silent', async (test) => {
-  const pontoon = await pontoonOf(test, { transactionTimeoutMs: 300 })
+  const pontoon = await pontoonOf(test, {})
   const [working, silent, outside] = [
     await pontoon.client(),
     await pontoon.client(),
@@ -132,8 +146,10 @@ await t.test('transactionTimeoutMs ends a session at work and one that is silent
   ]
   await ask(silent, 'BEGIN')
   await working.wire.send(query('SELECT pg_sleep(60)'))
+  pontoon.tighten({ limits: { transactionTimeoutMs: 300 } })
   for (const client of [working, silent])
     test.match(await lastWords(client), { S: 'FATAL', C: '25P04', M: /transaction timeout/ })
+  pontoon.tighten({ limits: { transactionTimeoutMs: soonMs } })
   await untilServerIsIdle()
   test.equal(await value(outside, 'SELECT 1'), '1')
   test.equal(hits(pontoon, 'transactionTimeoutMs'), 2)
@@ -250,13 +266,13 @@ await t.test('a startup packet beyond startupBytesMax', async (test) => {
 })
 
 await t.test('a pause does not make a login late', async (test) => {
-  const pontoon = await pontoonOf(test, { loginTimeoutMs: 300 })
+  const pontoon = await pontoonOf(test, { loginTimeoutMs: 1_000 })
   const silent = await connect(pontoon.host, pontoon.port)
   await pontoon.service.pause(60_000, 1_000, 'test')
   const login = pontoon.client()
   await silent.closed(soonMs)
   test.equal(hits(pontoon, 'loginTimeoutMs'), 1, 'one that says nothing is late')
-  await new Promise((resolve) => setTimeout(resolve, 600))
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
   // It begins anew after the pause, and how long it takes then is not the point.
   pontoon.tighten({ limits: { loginTimeoutMs: soonMs } })
   pontoon.service.resume()

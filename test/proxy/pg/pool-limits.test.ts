@@ -93,11 +93,12 @@ void t.test('clients that come and go leave no server behind', async (test) => {
 })
 
 void t.test('who waits too long gets 53300', async (test) => {
-  const pontoon = await pontoonOf(test, { size: 1, queueTimeoutMs: 200 })
+  const pontoon = await pontoonOf(test, { size: 1 })
   const [holder, waiting] = [await pontoon.client(), await pontoon.client()]
   await ask(holder, 'BEGIN')
+  pontoon.tighten({ pool: { queueTimeoutMs: 200 } })
   await waiting.wire.send(query('SELECT 1'))
-  const answer = await waiting.wire.until('E', 3_000)
+  const answer = await waiting.wire.until('E')
   test.match(errorFields(present(answer.at(-1))), {
     S: 'FATAL',
     C: '53300',
@@ -126,7 +127,7 @@ void t.test('when too many wait, the next gets 53300 at once', async (test) => {
   await c.wire.send(query('SELECT 1'))
   const begun = performance.now()
   test.equal(sqlstate(await c.wire.until('E')), '53300')
-  test.ok(performance.now() - begun < 1_000)
+  test.ok(performance.now() - begun < 10_000, 'not once its time in the queue is over')
   test.equal(hits(pontoon, 'pool.queueMax'), 1)
   await ask(holder, 'COMMIT')
   for (const { wire } of [a, b]) test.equal(sqlstate(await wire.until('Z')), '')
@@ -165,11 +166,12 @@ void t.test('more clients than clientsMax', async (test) => {
 })
 
 void t.test('session mode: the pool is the number of clients', async (test) => {
-  const pool = { size: 2, queueTimeoutMs: 200 }
-  const pontoon = await startPontoon({ source: server, mode: 'session', pool })
+  const pontoon = await startPontoon({ source: server, mode: 'session', pool: { size: 2 } })
   test.teardown(() => pontoon.stop())
   const [first] = [await pontoon.client(), await pontoon.client()]
+  pontoon.tighten({ pool: { queueTimeoutMs: 200 } })
   await test.rejects(pontoon.client(), { message: /53300/ })
+  pontoon.tighten({ pool: { queueTimeoutMs: 20_000 } })
   const next = pontoon.client()
   first.wire.destroy()
   test.equal(await value(await next, 'SELECT 1'), '1', 'who leaves makes room')

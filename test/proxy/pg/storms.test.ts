@@ -88,7 +88,7 @@ await t.test('a queue of 500 over 2 servers moves on in order and empties', asyn
 await t.test('clients that read nothing, and a server killed under a crowd', async (test) => {
   const limits = { slowReaderMs: 500 }
   await leavesNothing(
-    { pool: { size: 4, holdMs: 30_000 }, config: { limits } },
+    { pool: { size: 4, holdMs: 60_000, queueTimeoutMs: 60_000 }, config: { limits } },
     async (pontoon) => {
       const deaf = await Promise.all(Array.from({ length: 4 }, () => pontoon.client()))
       for (const { wire } of deaf) {

@@ -88,12 +88,12 @@ void t.test('a side that is silent, and what else may listen at its port', async
 })
 
 void t.test('a session that gets no server', async (test) => {
-  const pool = { size: 1, queueMax: 1, queueTimeoutMs: 1_000 }
-  const { pontoon, codes } = await start(test, { pool })
+  const { pontoon, codes } = await start(test, { pool: { size: 1, queueMax: 1 } })
   const busy = await client(test, pontoon)
   const late = await client(test, pontoon)
   const over = await client(test, pontoon)
   await busy.query('BEGIN')
+  pontoon.tighten({ pool: { queueTimeoutMs: 1_500 } })
   const refused = test.rejects(late.query('SELECT 1'), {
     code: '53300',
     detail: 'Pontoon error POOL_TIMEOUT.',

@@ -95,7 +95,10 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
 await t.test('who waits for a server when the gate is shut waits there', async (test) => {
   const dead = await startRedis()
   test.teardown(() => dead.stop())
-  const pontoon = await serve(test, { source: dead, pool: { queueTimeoutMs: 300, holdMs: 300 } })
+  const pontoon = await serve(test, {
+    source: dead,
+    pool: { queueTimeoutMs: 30_000, holdMs: 30_000 },
+  })
   const [shared, own] = [await pontoon.client(), await pontoon.client()]
   dead.pause()
   shared.send('SET', 'a', '1')

@@ -315,7 +315,7 @@ await tap.test('moved back from a side that does not answer, a subscriber stays'
   moveTo(pontoon, 'source')
   const begunMs = performance.now()
   t.equal(await other.call('PUBLISH', 'news', 'hello'), 1)
-  t.ok(performance.now() - begunMs < 1_500, 'nobody waits for the side that was left')
+  t.ok(performance.now() - begunMs < 2_800, 'nobody waits for the side that was left')
   t.same(await listener.value(), ['message', 'news', 'hello'])
   dead.resume()
   for (const one of [listener, other]) one.destroy()

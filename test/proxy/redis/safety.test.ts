@@ -96,11 +96,11 @@ await t.test('an error of the primary does not overtake a reply of the target', 
     source: primary,
     route: { reads: 100 },
     config: { route: { readAfterWriteMs: 0 } },
-    pool: { queueTimeoutMs: 300, holdMs: 300 },
   })
   await target.call('SET', 'side', 'target')
   const client = await pontoon.client()
   await until(async () => (await client.call('GET', 'side')) === 'target', 'it is warm')
+  pontoon.tighten({ pool: { queueTimeoutMs: 300, holdMs: 300 } })
   await primary.kill9()
   target.pause()
   client.send('GET', 'side')

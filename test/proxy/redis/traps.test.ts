@@ -161,7 +161,7 @@ await tap.test(
       if (answer instanceof RespError) t.match(answer.message, /^READONLY/)
       return answer === 'OK'
     }
-    await until(isWritten, 'a write is taken', 10_000)
+    await until(isWritten, 'a write is taken', 30_000)
     t.equal(await replica.call('GET', 'f'), '2')
     client.destroy()
   },
