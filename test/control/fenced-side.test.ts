@@ -51,6 +51,10 @@ await tap.test('a fenced side', async (whole) => {
   await until(forwardIs('streaming'), 'sync is shown', 20_000)
 
   await whole.test('is no fault, for status and check', async (t) => {
+    await until(async () => {
+      const { source, target } = (await shown()).sides
+      return source.state !== 'unknown' && target.state !== 'unknown'
+    }, 'both were looked at')
     const { sides } = await shown()
     t.match(sides, { source: { state: 'reachable' }, target: { state: 'reachable' } })
     const checked = await command('check')
@@ -87,7 +91,7 @@ await tap.test('a fenced side', async (whole) => {
   await whole.test('a switch is quiet about the sync that it turns round', async (t) => {
     const cause = /a switch is under way/
     atCommit = async () => {
-      await until(forwardIs('disabled'), 'the look falls into the switch', 10_000)
+      await until(forwardIs('disabled'), 'the look falls into the switch', 20_000)
       const health = (await shown()).sync?.health ?? []
       const forward = health.find(({ direction }) => direction === 'forward')
       t.match(forward?.problem?.cause, cause)

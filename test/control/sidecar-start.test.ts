@@ -18,6 +18,12 @@ void t.test(
     const sidecar = await Sidecar.start(test, { source: later, target: never })
     test.equal((await sidecar.request('/health/ready')).status, 200)
     await sidecar.until('reported', () => sidecar.log.includes('a side cannot be reached'))
+    const sourceIs = (state: string) => async (): Promise<boolean> => {
+      const view = await sidecar.request('/v1/services/orders')
+      return Object(view.json['sides']).source.state === state
+    }
+    // The report may be of the other side.
+    await sidecar.until('unreachable', sourceIs('unreachable'))
     const { json } = await sidecar.request('/v1/services/orders')
     test.match(json, { sides: { source: { state: 'unreachable', code: 'CONNECT_FAILED' } } })
     await test.rejects(connect(sidecar.url()), { code: /^08/ })
@@ -30,10 +36,7 @@ void t.test(
     const client = await connect(sidecar.url())
     test.match((await client.query('SELECT 1 AS one')).rows, [{ one: 1 }])
     await client.end()
-    await sidecar.until('reachable', async () => {
-      const view = await sidecar.request('/v1/services/orders')
-      return Object(view.json['sides']).source.state === 'reachable'
-    })
+    await sidecar.until('reachable', sourceIs('reachable'))
   },
 )
 

@@ -13,7 +13,7 @@ import { programArgs } from '../support/program.ts'
 import { listOf, send } from './fixture.ts'
 import type { Answer, RequestOptions } from './fixture.ts'
 
-const startDeadlineMs = 20_000
+const startDeadlineMs = 40_000
 
 export interface Finished {
   readonly exit: number | NodeJS.Signals

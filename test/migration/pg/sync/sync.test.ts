@@ -87,11 +87,11 @@ await tap.test('pontoon sync', async (whole) => {
     // The worker is busy for a while before it meets the row.
     await shop.query(
       'source',
-      `INSERT INTO item SELECT n FROM generate_series(1000, 30000) n;
+      `INSERT INTO item SELECT n FROM generate_series(1000, 16000) n;
        INSERT INTO item VALUES (2, 'two')`,
     )
     const cause = /stopped.*somebody wrote there/s
-    await until(async () => cause.test((await sync('--once')).out), 'it is stopped', 10_000)
+    await until(async () => cause.test((await sync('--once')).out), 'it is stopped', 40_000)
     const states = new Set<unknown>()
     for (const end = performance.now() + 2_000; performance.now() < end;) {
       const { json } = await sync('--once', '--json')
@@ -165,7 +165,7 @@ await tap.test('pontoon sync', async (whole) => {
     await until(
       async () => /cannot log in to the sending one/.test((await sync('--once')).out),
       'it cannot log in',
-      10_000,
+      40_000,
     )
     writeFileSync(file, configText(shop, 'another'))
     // A worker that begins anew for its new password may end between two looks; tables that were
@@ -251,7 +251,12 @@ await tap.test('a server without a worker for the tables that are to be copied',
   }
   const file = join(folder, 'pontoon.yml')
   writeFileSync(file, configText(shop))
-  const { out } = await pontoon(['sync', 'shop', '--config', file, '--wait', '1s'], {})
-  t.match(out, /copying.*may have 1 workers.*raise max_logical_replication_workers/s)
+  const sync = (...more: string[]): Promise<Captured> =>
+    pontoon(['sync', 'shop', '--config', file, ...more], {})
+  await sync('--wait', '1s')
+  const cause = /copying.*may have 1 workers.*raise max_logical_replication_workers/s
+  await until(async () => cause.test((await sync('--once')).out), 'the one worker is at work')
+  const { out } = await sync('--wait', '1s')
+  t.match(out, cause)
   t.match(out, /stream +NO .*raise max_logical_replication_workers/)
 })
