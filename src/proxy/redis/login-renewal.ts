@@ -7,7 +7,6 @@ import { toPontoonError } from '../../shared/errors.ts'
 import type { RedisLoginOptions } from '../../net/redis/login.ts'
 import { command } from '../../wire/redis/write.ts'
 import type { RedisContext } from './context.ts'
-import type { ServerKind } from './server-group.ts'
 import type { Session } from './session.ts'
 
 const renewAfterMs = 11 * 3_600_000
@@ -17,11 +16,9 @@ const retryAfterMs = 60_000
 
 export class LoginRenewal {
   readonly #context: RedisContext
-  readonly #loginOptions: (kind: ServerKind) => RedisLoginOptions
 
-  constructor(context: RedisContext, loginOptions: (kind: ServerKind) => RedisLoginOptions) {
+  constructor(context: RedisContext) {
     this.#context = context
-    this.#loginOptions = loginOptions
   }
 
   look(session: Session, nowMs: number): void {
@@ -40,16 +37,28 @@ export class LoginRenewal {
     const { own } = session
     if (own === null) return
     const { server } = own.relay
-    const options = this.#loginOptions({
+    const options = this.#context.loginOptions({
       side: server.side,
       user: session.user ?? '',
       database: 0,
       version: null,
     })
-    const { user, password } = options
-    if (password === null) return
-    const token = typeof password === 'string' ? password : await password.get()
-    const request = user === null ? command('AUTH', token) : command('AUTH', user, token)
+    const login = await loginOf(options)
+    if (login === null) return
+    const { user, password } = login
+    const request = user === null ? command('AUTH', password) : command('AUTH', user, password)
     if (session.own === own && own.logInAgain(request)) server.loggedInAtMs = nowMs
   }
+}
+
+export interface Login {
+  /** Null: the password stands for the default user. */
+  readonly user: string | null
+  readonly password: string
+}
+
+/** What a server is told with AUTH; null for nothing. */
+export async function loginOf({ user, password }: RedisLoginOptions): Promise<Login | null> {
+  if (password === null) return null
+  return { user, password: typeof password === 'string' ? password : await password.get() }
 }

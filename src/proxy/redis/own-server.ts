@@ -20,6 +20,7 @@ import { ServerRelay } from './server-relay.ts'
 import type { Session } from './session.ts'
 import { Subscriber } from './subscriber.ts'
 import { Subscriptions } from './subscriptions.ts'
+import { Traces } from './traces.ts'
 import { TransactionState } from './transaction-state.ts'
 
 const waits = /^wait(?:aof)?$/
@@ -37,13 +38,11 @@ export class OwnServer {
   readonly #isPinned: boolean
   readonly #transaction = new TransactionState()
   readonly subscriber: Subscriber
-  readonly setup: ConnectionSetup
+  readonly #traces: Traces
   /** With EXEC its subscriptions begin to speak. */
   #subscribesAtExec = false
   /** That EXEC was sent: what it says must be known before anything is sent behind it. */
   #isSubscribing = false
-  /** What is on it for good that no other server can have as well; '' for nothing. */
-  #sticky = ''
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
   readonly #blocking: BlockingCommand
@@ -51,8 +50,6 @@ export class OwnServer {
   #mayWait = false
   /** Where the bytes begin that were taken and are not sent yet. */
   #takenFrom = 0
-  /** What SELECT or HELLO asked for, once it succeeds. */
-  #onSuccess: { readonly of: CommandRecord; run(): void } | null = null
 
   /** `made`: what has been made of the server already for the client. */
   constructor(
@@ -66,13 +63,18 @@ export class OwnServer {
     this.#pool = pool
     this.reason = reason
     this.#isPinned = session.isPinned
-    this.setup = made.setup
+    this.#traces = new Traces(made.setup)
     this.relay = new ServerRelay(session.context, server, (relay, error) =>
       this.#gone(relay, error),
     )
     this.relay.owner = session
     this.#blocking = new BlockingCommand(session, this.relay)
     this.subscriber = new Subscriber(session, this.relay, made.subscriptions)
+  }
+
+  /** What of it can be made of another server. */
+  get setup(): ConnectionSetup {
+    return this.#traces.setup
   }
 
   /** In the middle of something that a pause lets end. */
@@ -100,7 +102,7 @@ export class OwnServer {
     const { isOpen, isWatching } = this.#transaction
     const isBusy = isOpen || isWatching || this.#passing !== null || this.#blocking.isUnderWay
     const { isCounting, subscriptions } = this.subscriber
-    return !isBusy && this.#sticky === '' && isCounting && !subscriptions.isUnsure
+    return !isBusy && !this.#traces.isSticky && isCounting && !subscriptions.isUnsure
   }
 
   /** Something of the client is on it, or may be. */
@@ -110,9 +112,9 @@ export class OwnServer {
 
   get #isHeld(): boolean {
     const { isOpen, isWatching } = this.#transaction
-    const isHeld = isOpen || isWatching || this.#sticky !== ''
     const { subscriptions } = this.subscriber
-    return isHeld || this.#isPinned || subscriptions.size > 0 || this.setup.size > 0
+    const isHeld = isOpen || isWatching || this.#isPinned
+    return isHeld || subscriptions.size > 0 || this.#traces.isAny
   }
 
   /** Deals with some commands from `offset` on; gives the offset up to which it has come. */
@@ -178,7 +180,7 @@ export class OwnServer {
     const session = this.#session
     if (session.requests.framer.isInline && !this.#isPinned) return false
     // What HELLO, SELECT or RESET change must be known before anything is sent behind it.
-    if ((this.#onSuccess !== null || this.subscriber.mustBeConfirmed) && session.outstanding > 0) {
+    if ((this.#traces.isPending || this.subscriber.mustBeConfirmed) && session.outstanding > 0) {
       session.drain()
       return false
     }
@@ -272,7 +274,7 @@ export class OwnServer {
     if (namesClients.test(record.name) && !this.#isPinned && !this.#transaction.isOpen) return false
     const isSubscription = this.subscriber.isSubscription(record)
     const isTold = isSubscription && !this.#transaction.isOpen
-    if (!isTold && this.#sticky === '') this.#sticky = record.name
+    if (!isTold) this.#traces.stick(record.name)
     if (this.#transaction.isOpen) this.#subscribesAtExec ||= isSubscription
     else this.subscriber.begin(record, session.requests.countArguments(bytes, at, next))
     return true
@@ -286,14 +288,18 @@ export class OwnServer {
       if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
       if (!session.commands.isOurs(record)) {
         if (this.#acceptListening(record, bytes, at, next) === false) return false
-        if (record.name !== 'reset')
-          this.#asks(record.name, next < 0 ? null : Buffer.from(bytes.subarray(at, next)))
-        else if (!isWrong) this.#noteReset(record)
+        if (record.name === 'reset') {
+          if (!isWrong) this.#noteReset(record)
+          return true
+        }
+        // Inside MULTI it takes effect at EXEC, out of our sight.
+        const isSeen = next >= 0 && !this.#transaction.isOpen
+        this.#traces.asks(record.name, isSeen ? Buffer.from(bytes.subarray(at, next)) : null)
         return true
       }
     } else if (this.#transaction.isOpen && !ends) {
       // It takes effect at EXEC, out of our sight.
-      if (!isWrong) this.#sticky = record.name
+      if (!isWrong) this.#traces.stick(record.name)
       return true
     } else if (!ends && this.relay.listener?.isCounted === true) {
       // The server says itself what a subscriber of RESP2 may not ask for.
@@ -307,26 +313,19 @@ export class OwnServer {
   #noteHello(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
     const version = versionAsked(bytes, at, next)
     // Also for one that asks for none: its answer must not be taken for that of the next.
-    this.#onSuccess = { of: record, run: () => version !== null && this.subscriber.speaks(version) }
-  }
-
-  /** Where one thing cannot be had elsewhere, the others need not be known. */
-  #asks(name: string, request: Buffer | null): void {
-    if (this.#sticky !== '') return
-    // Inside MULTI it takes effect at EXEC, out of our sight.
-    const isSeen = request !== null && !this.#transaction.isOpen
-    if (!isSeen || !this.setup.ask(name, request)) this.#sticky = name
+    this.#traces.whenTaken(record, () => {
+      if (version !== null) this.subscriber.speaks(version)
+    })
   }
 
   #noteReset(record: CommandRecord): void {
     if (this.relay.isRaw) return
     if (!this.subscriber.isCounting) this.subscriber.expect(record)
-    const run = (): void => {
+    this.#traces.whenTaken(record, () => {
       this.subscriber.end()
       this.#transaction.reset()
       this.setup.clear()
-    }
-    this.#onSuccess = { of: record, run }
+    })
   }
 
   /**
@@ -375,11 +374,22 @@ export class OwnServer {
     this.relay.server.transport.send(bytes, start, end)
   }
 
-  /** Sends a command of the session's making and expects its reply for the client. */
-  sendFor(record: CommandRecord, request: Buffer, onSuccess: () => void): void {
-    this.#onSuccess = { of: record, run: onSuccess }
-    this.#asks(record.name, request)
-    if (this.subscriber.isCounting || record.name === 'reset') this.subscriber.expect(record)
+  /**
+   * Sends a command of the session's making and expects its reply for the client. `lasting` is what
+   * has to be said to another server that takes its place, null for nothing.
+   */
+  sendFor(
+    record: CommandRecord,
+    request: Buffer,
+    onSuccess: () => void,
+    lasting: Buffer | null = request,
+  ): void {
+    const isHeard = this.subscriber.isCounting || record.name === 'reset'
+    if (lasting !== null) this.#traces.asks(record.name, this.#transaction.isOpen ? null : lasting)
+    if (isHeard) {
+      this.#traces.whenTaken(record, onSuccess)
+      this.subscriber.expect(record)
+    } else onSuccess()
     this.relay.server.transport.sendOwned(request)
   }
 
@@ -390,8 +400,8 @@ export class OwnServer {
     if (record.handling === Handling.Transaction) this.#transactionReplied(record, bytes, at, type)
     else if (record.handling === Handling.Unknown) {
       const isUnknownThere = at >= 0 && bytes.toString('latin1', at, at + 12) === '-ERR unknown'
-      if (!isUnknownThere && this.#sticky === '') this.#sticky = 'unknown command'
-    } else this.#setupReplied(record, type)
+      if (!isUnknownThere) this.#traces.stick('unknown command')
+    } else this.#traces.replied(record, type)
     // What was sent ahead of a blocking command answers first; behind it nothing is sent.
     if (this.#session.outstanding > 0) return
     this.#blocking.end()
@@ -399,19 +409,11 @@ export class OwnServer {
     this.#transaction.rest()
   }
 
-  #setupReplied(record: CommandRecord, type: number): void {
-    const isRefused = type === marker.error
-    if (!this.setup.answered(record.name, isRefused)) this.#sticky ||= `error of ${record.name}`
-    if (record !== this.#onSuccess?.of) return
-    if (!isRefused) this.#onSuccess.run()
-    this.#onSuccess = null
-  }
-
   #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
     const { name } = record
     const isRefused = this.#transaction.replied(name, bytes, at, type)
     // Whatever state it is in now, nobody else gets it.
-    if (isRefused && this.#sticky === '') this.#sticky = `error of ${name}`
+    if (isRefused) this.#traces.stick(`error of ${name}`)
     if (name !== 'exec' && name !== 'discard') return
     this.#session.context.reads.noteExec()
     this.#isSubscribing = false

@@ -38,6 +38,7 @@ import { CommandLearning } from './command-learning.ts'
 import { CommandWatch } from './command-watch.ts'
 import type { RedisContext } from './context.ts'
 import { holdsUpOthersMsMax } from './limits.ts'
+import type { RedisLoginOptions } from '../../net/redis/login.ts'
 import { LoginRenewal } from './login-renewal.ts'
 import { ProvenSecrets } from '../proven-secrets.ts'
 import { ReadRouter } from './read-router.ts'
@@ -170,10 +171,14 @@ class RedisService implements Service, RedisContext {
         log.debug({ service: name, side, code }, `its commands are not known: ${message}`)
       },
     })
-    this.#renewal = new LoginRenewal(this, (kind) => this.#sides.loginOptions(kind))
-    this.#silent = new SilentServers(this, (kind) => this.#sides.loginOptions(kind))
+    this.#renewal = new LoginRenewal(this)
+    this.#silent = new SilentServers(this)
     this.#names = new RedisSideNames(this, lookup)
     this.groups = new GroupSet(this, (kind, use) => this.#pools.make(kind, use))
+  }
+
+  loginOptions(kind: ServerKind): RedisLoginOptions {
+    return this.#sides.loginOptions(kind)
   }
 
   async listen(): Promise<void> {

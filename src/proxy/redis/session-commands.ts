@@ -4,6 +4,7 @@
  * server to know (does the database exist, does it speak RESP3) is found out by opening one. They
  * run when nothing is owed to the client, so that the answer comes in order.
  */
+import type { RedisLoginOptions } from '../../net/redis/login.ts'
 import { isMiscounted } from '../../routing/redis/command-facts.ts'
 import { assert } from '../../shared/assert.ts'
 import { toPontoonError } from '../../shared/errors.ts'
@@ -14,6 +15,7 @@ import { ClientCommands, isClientName, wrongName } from './client-commands.ts'
 import type { CommandRecord } from './command-book.ts'
 import { defaultUser, isRightPassword, redisUser } from './credentials.ts'
 import { readHello, type Hello } from './hello.ts'
+import { loginOf, type Login } from './login-renewal.ts'
 import type { Session } from './session.ts'
 
 const noAuth = errorReply('NOAUTH Authentication required.')
@@ -37,6 +39,17 @@ interface Proof {
   readonly refusal: Buffer
 }
 
+/** What tells a server of the client's own that its client is `user` now. */
+interface Introduction {
+  readonly user: string
+  /** Null where no password is configured. */
+  readonly login: Login | null
+  readonly refusal: Buffer | null
+}
+
+/** Null: no server has to be told. */
+type Told = Introduction & { readonly login: Login }
+
 type Identity = Pick<Session, 'user' | 'database' | 'version' | 'name'>
 
 export class SessionCommands {
@@ -46,6 +59,9 @@ export class SessionCommands {
   #before: Identity | null = null
   /** The password that the command at hand has waited for was refused. */
   #refused: Proof | null = null
+
+  /** The command at hand has waited for it. */
+  #introduction: Introduction | null = null
 
   constructor(session: Session) {
     this.#session = session
@@ -81,7 +97,7 @@ export class SessionCommands {
     if (isMiscounted(record.facts, words.length)) return this.#refuse(record, words)
     switch (record.name) {
       case 'auth':
-        return this.#auth(words)
+        return this.#auth(record, words)
       case 'hello':
         return this.#hello(record, words)
       case 'quit':
@@ -107,17 +123,27 @@ export class SessionCommands {
     return this.#answer(errorReply(`ERR wrong number of arguments for '${record.name}' command`))
   }
 
-  #auth(words: readonly Buffer[]): boolean {
+  #auth(record: CommandRecord, words: readonly Buffer[]): boolean {
     const [, first, second] = words
     assert(first !== undefined, 'AUTH has a password')
     if (words.length > 3) return this.#answer(errorReply('ERR syntax error'))
     const [user, password] =
       second === undefined ? [Buffer.from(defaultUser), first] : [first, second]
-    return this.#login(user, password, () => this.#answer(okReply))
+    return this.#login(user, password, (told) => {
+      const { own } = this.#session
+      if (told === null || own === null) return this.#answer(okReply)
+      const { login } = told
+      const request = login.user === null ? ['AUTH'] : ['AUTH', login.user]
+      own.sendFor(record, command(...request, login.password), () => this.#become(told.user), null)
+      return true
+    })
   }
 
-  /** Goes on with `then`, or says why not; false while the primary side is asked. */
-  #login(user: Buffer, password: Buffer, then: () => boolean): boolean {
+  /**
+   * Goes on with `then`, or says why not; false while something is waited for. `then` is given what
+   * a server of the client's own has to be told ahead of all else.
+   */
+  #login(user: Buffer, password: Buffer, then: (told: Told | null) => boolean): boolean {
     const session = this.#session
     const { config } = session.context
     const name = user.toString()
@@ -135,10 +161,51 @@ export class SessionCommands {
     // Nobody has to prove anything: a name that is listed goes out as configured for it.
     const isKnown = this.checksLogins || isPassedOn || redisUser(config, name) !== undefined
     const known = isKnown ? name : ''
-    if (session.user !== null && known !== session.user) session.own?.abandon()
-    session.user = known
-    session.chooseGroups()
-    return then()
+    if (session.user !== null && known !== session.user && session.own?.isKept === true)
+      return this.#loginOnOwn(session.user, known, then)
+    if (known !== session.user) session.own?.abandon()
+    this.#become(known)
+    return then(null)
+  }
+
+  /** What its server holds of the client (a WATCH, subscriptions) is not to be lost. */
+  #loginOnOwn(before: string, user: string, then: (told: Told | null) => boolean): boolean {
+    const session = this.#session
+    const introduction = this.#introduction
+    this.#introduction = null
+    if (introduction?.user !== user) {
+      session.waitFor(this.#introduce(user))
+      return false
+    }
+    const { login, refusal } = introduction
+    if (refusal !== null) return this.#answer(refusal)
+    // It stays who it is on its next command, whoever that is taken for.
+    session.own?.relay.server.spoil()
+    if (login !== null) return then({ user, login, refusal })
+    // Nobody can be told: where nobody had to be, the server is the right one.
+    if (this.#loginOptions(before).password !== null) session.own?.abandon()
+    this.#become(user)
+    return then(null)
+  }
+
+  #become(user: string): void {
+    this.#session.user = user
+    this.#session.chooseGroups()
+  }
+
+  #loginOptions(user: string): RedisLoginOptions {
+    const { own, context } = this.#session
+    const side = own?.relay.server.side ?? context.route.primary
+    return context.loginOptions({ side, user, database: 0, version: null })
+  }
+
+  async #introduce(user: string): Promise<void> {
+    try {
+      const login = await loginOf(this.#loginOptions(user))
+      this.#introduction = { user, login, refusal: null }
+    } catch (thrown) {
+      this.#introduction = { user, login: null, refusal: redisError(toPontoonError(thrown)) }
+    }
   }
 
   async #prove(user: string, password: Buffer): Promise<void> {
@@ -154,22 +221,27 @@ export class SessionCommands {
     const hello = readHello(words)
     if (hello.error !== null) return this.#answer(hello.error)
     this.#remember()
-    if (hello.login === null) return this.#greet(record, hello)
-    return this.#login(...hello.login, () => this.#greet(record, hello))
+    if (hello.login === null) return this.#greet(record, hello, null)
+    return this.#login(...hello.login, (told) => this.#greet(record, hello, told))
   }
 
-  #greet(record: CommandRecord, hello: Hello): boolean {
+  #greet(record: CommandRecord, hello: Hello, told: Told | null): boolean {
     const session = this.#session
     if (session.user === null) return this.#answer(noAuthHello)
     if (hello.name !== null && !isClientName(hello.name)) return this.#answer(wrongName)
     const version = hello.version ?? session.version
     if (session.own !== null) {
-      const name = hello.name === null ? [] : ['SETNAME', hello.name]
       const { own } = session
-      own.sendFor(record, command('HELLO', String(version), ...name), () => {
+      const name = hello.name === null ? [] : ['SETNAME', hello.name]
+      const login =
+        told === null ? [] : ['AUTH', told.login.user ?? defaultUser, told.login.password]
+      const greeted = (): void => {
+        if (told !== null) this.#become(told.user)
         own.subscriber.speaks(version)
         if (hello.name !== null) session.name = hello.name
-      })
+      }
+      const lasting = command('HELLO', String(version), ...name)
+      own.sendFor(record, command('HELLO', String(version), ...login, ...name), greeted, lasting)
       return true
     }
     if (session.isPinned) {

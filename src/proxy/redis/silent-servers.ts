@@ -14,7 +14,7 @@ import type { RedisServer } from '../../net/redis/server.ts'
 import { isUnanswered, Silences, unansweredMax, type Silence } from '../../net/silence.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import type { RedisContext } from './context.ts'
-import type { ServerGroup, ServerKind } from './server-group.ts'
+import type { ServerGroup } from './server-group.ts'
 
 type Suspect = Silence<RedisServer>
 
@@ -23,14 +23,12 @@ const checkedMax = 100
 
 export class SilentServers {
   readonly #context: RedisContext
-  readonly #loginOptions: (kind: ServerKind) => RedisLoginOptions
   readonly #silences = new Silences<RedisServer>()
   /** One check per group at a time. */
   readonly #checking = new Set<ServerGroup>()
 
-  constructor(context: RedisContext, loginOptions: (kind: ServerKind) => RedisLoginOptions) {
+  constructor(context: RedisContext) {
     this.#context = context
-    this.#loginOptions = loginOptions
   }
 
   /** Once a second. */
@@ -73,7 +71,7 @@ export class SilentServers {
     const same = suspects.filter(({ server }) => server.address === host).slice(0, checkedMax)
     for (const suspect of same) suspect.checkedAtMs = now
     const kind = { ...group.kind, database: 0, version: null }
-    const options = { ...this.#loginOptions(kind), endpoint: { host, port } }
+    const options = { ...this.#context.loginOptions(kind), endpoint: { host, port } }
     const isAnswered = await answers(options)
     for (const suspect of same) suspect.unanswered = isAnswered ? 0 : suspect.unanswered + 1
     const known = isAnswered ? await knownIds(options, same) : null
