@@ -13,6 +13,7 @@ export const longFiles: readonly string[] = [
   'test/packaging/artefacts.test.ts',
   'test/migration/pg/switch/faults.test.ts',
   'test/migration/pg/switch/faults-late.test.ts',
+  'test/migration/pg/switch/orphan-slots.test.ts',
   'test/migration/pg/copy/told.test.ts',
   'test/migration/pg/switch/forced.test.ts',
   'test/migration/pg/switch/forced-in-place.test.ts',

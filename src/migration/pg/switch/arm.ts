@@ -20,6 +20,7 @@ import {
 } from '../names.ts'
 import { ensureProbePublication, ensurePublication } from '../publication.ts'
 import type { MigrationContext } from '../side-login.ts'
+import { dropIdleSlot, findOrphanSlots } from '../orphan-slots.ts'
 import { dropSlot, readSlot } from '../slot.ts'
 import { createSubscription, dropSubscription, enableSubscription } from '../subscription.ts'
 import { readTables } from '../tables.ts'
@@ -204,18 +205,9 @@ export async function dropOrphanSlots(
   sender: SwitchSide,
   receiver: SwitchSide,
 ): Promise<void> {
-  const direction = directionFrom(sender.side)
-  const used = await findStreams(receiver.replication, service, direction)
-  const { rows } = await sender.replication.query(
-    `SELECT s.slot_name FROM pg_catalog.pg_replication_slots s
-     WHERE s.slot_type = 'logical' AND s.database = pg_catalog.current_database() AND NOT s.active
-       AND s.slot_name ~ ('^' || $1 || '(_[0-9]+)?$')`,
-    [subscriptionName(service, direction)],
-  )
-  for (const [name] of rows) {
-    if (name === null || name === undefined || used.some(({ slot }) => slot === name)) continue
-    await dropSlot(sender.replication, name)
-  }
+  const place = { service, direction: directionFrom(sender.side) }
+  for (const slot of await findOrphanSlots(sender.replication, receiver.replication, place))
+    await dropIdleSlot(sender.replication, slot)
 }
 
 async function dropProbe({ service }: MigrationContext, sides: SwitchSides): Promise<void> {

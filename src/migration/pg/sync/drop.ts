@@ -5,6 +5,7 @@ import {
   publicationName,
   subscriptionName,
 } from '../names.ts'
+import { dropIdleSlot, findSwitchLeftovers } from '../orphan-slots.ts'
 import { dropPublicationSql } from '../publication.ts'
 import { dropSlot, readSlots } from '../slot.ts'
 import { dropSubscription } from '../subscription.ts'
@@ -32,19 +33,35 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
   )
   steps.push(
     ...present.map(({ name }): SyncStep => ({
-      what: `drop the slot ${name}, and the WAL that it keeps`,
-      sql: [`SELECT pg_catalog.pg_drop_replication_slot(${literal(name)})`],
+      ...slotStep(name),
       run: async () => {
         await dropSlot(await job.senderOwner(), name)
       },
     })),
   )
+  steps.push(...(await planLeftovers(job)))
   for (const name of [
     publicationName(service, direction),
     probePublicationName(service, direction),
   ])
     steps.push(...(await publication(job, name)))
   return { steps, refusals: [] }
+}
+
+/** Slots of earlier switches whose subscriptions are gone. */
+export async function planLeftovers(job: SyncJob): Promise<readonly SyncStep[]> {
+  const leftovers = await findSwitchLeftovers(job.sender, job.receiver, job)
+  return leftovers.map((name) => ({
+    ...slotStep(name),
+    run: async () => dropIdleSlot(await job.senderOwner(), name),
+  }))
+}
+
+function slotStep(name: string): Pick<SyncStep, 'what' | 'sql'> {
+  return {
+    what: `drop the slot ${name}, and the WAL that it keeps`,
+    sql: [`SELECT pg_catalog.pg_drop_replication_slot(${literal(name)})`],
+  }
 }
 
 async function subscription(job: SyncJob, name: string): Promise<readonly SyncStep[]> {

@@ -22,6 +22,7 @@ import {
 } from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
 import { readTables, type Table } from '../tables.ts'
+import { planLeftovers } from './drop.ts'
 import { findSubscription, readHealth } from './health.ts'
 import { receivingSide, sendingSide, type SyncJob } from './job.ts'
 
@@ -82,7 +83,8 @@ export async function planSync(job: SyncJob): Promise<SyncPlan> {
       ? await planCreation(job, tables, receiver)
       : await planMending(job, name, synced)
   if (rest.refusals.length > 0) return rest
-  return { steps: [...publication, ...rest.steps], refusals: [] }
+  const leftovers = await planLeftovers(job)
+  return { steps: [...publication, ...rest.steps, ...leftovers], refusals: [] }
 }
 
 /** Tables that were synced, and whose changes nothing has carried since they were left out. */
