@@ -9,9 +9,8 @@ import type { Order } from '../migration/pg/copy/orders.ts'
 import { watchLag, type LagWatchOptions } from '../migration/pg/copy/lag-watch.ts'
 import { runCopy, type CopyReport } from '../migration/pg/copy/run.ts'
 import { Throttle } from '../migration/pg/copy/throttle.ts'
-import { subscriptionName } from '../migration/pg/names.ts'
 import { connectAs } from '../migration/pg/side-login.ts'
-import { readSubscription } from '../migration/pg/subscription-state.ts'
+import { findStreams } from '../migration/pg/switch/stream.ts'
 import { systemClock } from '../shared/clock.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { FolderLock } from '../store/folder-lock.ts'
@@ -100,8 +99,9 @@ async function endedBefore(job: ServiceJob, folder: string): Promise<CopyJob | u
   if (found?.stage !== 'done') return undefined
   const target = await connectAs(job, { side: 'target', purpose: 'control', task: 'copy' })
   try {
-    const name = subscriptionName(job.service, 'forward')
-    return (await readSubscription(target, name)) === undefined ? undefined : found
+    // A switch may have made another one since.
+    const stream = (await findStreams(target, job.service, 'forward')).at(-1)
+    return stream === undefined ? undefined : { ...found, slot: stream.name }
   } finally {
     target.close()
   }

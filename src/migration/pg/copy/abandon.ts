@@ -1,12 +1,14 @@
 /** Gives a copy up: its slot lets the source's WAL go, its keeper ends. Rows that came stay. */
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { PontoonError } from '../../../shared/errors.ts'
-import { publicationName } from '../names.ts'
+import { publicationName, subscriptionName } from '../names.ts'
+import { dropIdleSlot, findOrphanSlots } from '../orphan-slots.ts'
 import { dropPublicationSql } from '../publication.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { dropSlot } from '../slot.ts'
 import { dropSubscription } from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
+import { findStreams } from '../switch/stream.ts'
 import { assertNotOutdone } from './chunk-marks.ts'
 import { writeJob, type CopyJob } from './journal.ts'
 import { lockTarget } from './target-lock.ts'
@@ -58,9 +60,9 @@ async function reachTarget(context: MigrationContext): Promise<SqlClient | undef
 export async function startOver(
   context: MigrationContext,
   folder: string,
-  slot: string,
   job: CopyJob | undefined,
 ): Promise<void> {
+  const { service } = context
   if (job !== undefined) await writeJob(folder, { ...job, stage: 'aborted' })
   const subscriber = await connectAs(context, {
     side: 'target',
@@ -68,22 +70,41 @@ export async function startOver(
     task: 'copy: start over',
   })
   try {
-    await dropSubscription(subscriber, slot, { keepSlot: true })
+    const slots = new Set([subscriptionName(service, 'forward')])
+    // A switch gives its subscription another name than a copy does.
+    for (const { name } of await findStreams(subscriber, service, 'forward')) {
+      const { slotLeft } = await dropSubscription(subscriber, name, { keepSlot: true })
+      if (slotLeft !== null) slots.add(slotLeft)
+    }
+    await onSource(context, async (owner) => {
+      for (const slot of slots) await dropSlot(owner, slot)
+      const place = { service, direction: 'forward' } as const
+      for (const slot of await findOrphanSlots(owner, subscriber, place))
+        await dropIdleSlot(owner, slot)
+    })
   } finally {
     subscriber.close()
   }
-  await dropSourceSlot(context, slot)
+}
+
+export async function dropSourceSlot(context: MigrationContext, slot: string): Promise<void> {
+  await onSource(context, async (owner) => {
+    await dropSlot(owner, slot)
+  })
 }
 
 /** As the role that may: the control role needs neither SUPERUSER nor REPLICATION. */
-export async function dropSourceSlot(context: MigrationContext, slot: string): Promise<void> {
+async function onSource(
+  context: MigrationContext,
+  work: (owner: SqlClient) => Promise<void>,
+): Promise<void> {
   const owner = await connectAs(context, {
     side: 'source',
     purpose: 'replication',
     task: 'copy: drop slot',
   })
   try {
-    await dropSlot(owner, slot)
+    await work(owner)
   } finally {
     owner.close()
   }

@@ -9,7 +9,6 @@
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import type { Clock } from '../../../shared/clock.ts'
 import { PontoonError } from '../../../shared/errors.ts'
-import { subscriptionName } from '../names.ts'
 import { qualified, readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { readSlot } from '../slot.ts'
@@ -111,7 +110,7 @@ async function freshJob(
   job: CopyJob | undefined,
 ): Promise<CopyJob> {
   const { context, folder } = options
-  await startOver(context, folder, subscriptionName(context.service, 'forward'), job)
+  await startOver(context, folder, job)
   return startCopy({ ...options, source, target, ...startDefaults(options, true) })
 }
 

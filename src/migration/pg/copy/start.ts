@@ -11,7 +11,7 @@ import { subscriptionName } from '../names.ts'
 import { ensurePublication, heartbeatOf, planPublication } from '../publication.ts'
 import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
-import { readSubscription } from '../subscription-state.ts'
+import { findStreams } from '../switch/stream.ts'
 import { readTables, type Table } from '../tables.ts'
 import { dropSourceSlot } from './abandon.ts'
 import {
@@ -48,7 +48,7 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   const { context, source, target, folder } = options
   const { service } = context
   const name = subscriptionName(service, 'forward')
-  await refuseUnfit(source, target, name)
+  await refuseUnfit(source, target, service)
   const tables = await readTables(source, options.exclude)
   await Promise.all([ensureControlSchema(source), ensureControlSchema(target)])
   await ensureChunkMarks(target)
@@ -91,24 +91,25 @@ export async function rehearseStart(
 ): Promise<readonly QualifiedName[]> {
   const { context, source, target, exclude } = options
   await refuseIntoPrimary(source, target)
-  await refuseUnfit(source, target, subscriptionName(context.service, 'forward'))
+  await refuseUnfit(source, target, context.service)
   const tables = await readTables(source, exclude)
   const spec = { service: context.service, direction: 'forward', tables } as const
   await planPublication(source, { ...spec, receiverMajor: target.major })
   return filledOf(target, tables)
 }
 
-async function refuseUnfit(source: SqlClient, target: SqlClient, name: string): Promise<void> {
+async function refuseUnfit(source: SqlClient, target: SqlClient, service: string): Promise<void> {
   const level = await source.value("SELECT pg_catalog.current_setting('wal_level')")
   if (level !== 'logical')
     throw new PontoonError(
       'MIGRATION_REFUSED',
       `The source has wal_level = ${level}: set it to logical and restart it.`,
     )
-  if ((await readSubscription(target, name)) !== undefined)
+  const [stream] = await findStreams(target, service, 'forward')
+  if (stream !== undefined)
     throw new PontoonError(
       'MIGRATION_REFUSED',
-      `The target has the subscription ${name} already: its tables are being synced. ` +
+      `The target has the subscription ${stream.name} already: its tables are being synced. ` +
         'pontoon copy --restart drops it and copies all again.',
     )
 }

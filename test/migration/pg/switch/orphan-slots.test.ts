@@ -3,14 +3,18 @@
  * its place leaves no slot of it behind, which would keep WAL for ever, and no subscription, which
  * would apply everything twice; and touches nothing that is not surely its own.
  */
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import tap from 'tap'
 import { createLog } from '../../../../src/control/logging.ts'
 import { startRuntime } from '../../../../src/control/runtime.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
 import type { Side } from '../../../../src/shared/side.ts'
 import { pontoon, type Captured } from '../../../cli/capture.ts'
+import { programArgs } from '../../../support/program.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
+import { startWriters } from '../../../support/record-client.ts'
 
 tap.setTimeout(170_000)
 
@@ -32,6 +36,10 @@ await tap.test('a sync with an epoch in its name', async (whole) => {
     const rows = await pair[side].query('SELECT slot_name FROM pg_replication_slots ORDER BY 1')
     return rows.map(({ slot_name: name }) => name)
   }
+  const subscriptionsOf = async (side: Side): Promise<unknown[]> => {
+    const rows = await pair[side].query('SELECT subname FROM pg_subscription ORDER BY 1')
+    return rows.map(({ subname }) => subname)
+  }
   /** By an administrator, behind a fence too. */
   const onSide = (side: Side, sql: string): Promise<unknown> =>
     pair[side].query(`SET default_transaction_read_only = off; COMMIT; ${sql}`, 'shop')
@@ -41,6 +49,13 @@ await tap.test('a sync with an epoch in its name', async (whole) => {
     return onSide(
       side,
       `${alter} DISABLE; ${alter} SET (slot_name = NONE); DROP SUBSCRIPTION ${name}`,
+    )
+  }
+  const copy = async (...args: string[]): Promise<{ stdout: string; stderr: string }> => {
+    const line = [...programArgs('src/main.ts'), 'copy', 'orders', '--config', configFile, ...args]
+    // One that fails has its words as well.
+    return await promisify(execFile)(process.execPath, line, { timeout: 60_000 }).catch(
+      (error: { stdout: string; stderr: string }) => error,
     )
   }
   const move = async (t: typeof whole, kind: 'cutover' | 'rollback'): Promise<void> => {
@@ -94,10 +109,25 @@ await tap.test('a sync with an epoch in its name', async (whole) => {
     await equal(t)
   })
 
+  await whole.test('that a new copy takes the place of', async (t) => {
+    t.same(await subscriptionsOf('target'), ['pontoon_orders_forward_3'])
+    const writers = await startWriters({ url: pair.url(), writers: 2, createTable: false })
+    await writers.untilAcknowledged(20)
+    t.match(await copy(), { stderr: /has the subscription pontoon_orders_forward_3 already/ })
+    const copied = await copy('--restart')
+    t.match(copied.stdout, /the subscription pontoon_orders_forward follows/i, copied.stderr)
+    await writers.untilAcknowledged(20)
+    t.match(await writers.stop(), { lost: [], duplicated: [], errors: [] })
+    t.same(await subscriptionsOf('target'), ['pontoon_orders_forward'])
+    t.same(await slotsOf('source'), ['pontoon_orders_forward'])
+    await equal(t)
+  })
+
   await whole.test('that is taken away', async (t) => {
     await move(t, 'cutover')
     await move(t, 'rollback')
     t.same(await slotsOf('source'), ['pontoon_orders_forward_5'])
+    t.match((await copy()).stdout, /the subscription pontoon_orders_forward_5 follows/)
     await loseSubscription('target', 'pontoon_orders_forward_5')
     const dropped = await run('sync', '--drop', '--yes')
     t.equal(dropped.exit, 0, dropped.out + dropped.err)
