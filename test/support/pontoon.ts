@@ -66,7 +66,14 @@ export async function startPontoon(options: PontoonOptions): Promise<Pontoon> {
   return new Pontoon(service)
 }
 
-/** The configuration as the file would give it, with every default. */
+/** Tests that are about a limit set it; those that are not have time, on a slow machine too. */
+const patience = {
+  pool: { queueTimeoutMs: 30_000 },
+  limits: { loginTimeoutMs: 60_000 },
+  side: { connectTimeoutMs: 30_000 },
+}
+
+/** The configuration as the file would give it, with every default but those of patience. */
 export function serviceConfig(options: PontoonOptions): ServiceConfig {
   const orders = {
     protocol: 'postgres',
@@ -75,7 +82,8 @@ export function serviceConfig(options: PontoonOptions): ServiceConfig {
     source: side(options.source),
     target: side(options.target ?? options.source),
     ...options.config,
-    pool: { mode: options.mode ?? 'transaction', size: 5, ...options.pool },
+    limits: { ...patience.limits, ...Object(options.config?.['limits']) },
+    pool: { mode: options.mode ?? 'transaction', size: 5, ...patience.pool, ...options.pool },
   }
   const parsed = configSchema.parse({ services: { orders } }).services['orders']
   if (parsed?.protocol !== 'postgres') throw new Error('the schema lost the service')
@@ -84,7 +92,7 @@ export function serviceConfig(options: PontoonOptions): ServiceConfig {
 
 function side({ host, port, password }: Upstream): object {
   const credentials = password === undefined ? {} : { password }
-  return { host, port, ...credentials, tls: { mode: 'disable' } }
+  return { host, port, ...credentials, tls: { mode: 'disable' }, ...patience.side }
 }
 
 /** A raw client that is logged in. */

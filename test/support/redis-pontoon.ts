@@ -63,7 +63,8 @@ export function redisServiceConfig(options: RedisPontoonOptions): RedisServiceCo
     source: side(options.source),
     target: side(options.target ?? options.source),
     ...options.config,
-    pool: { mode: options.mode ?? 'multiplexed', ...options.pool },
+    // As in pontoon.ts.
+    pool: { mode: options.mode ?? 'multiplexed', queueTimeoutMs: 30_000, ...options.pool },
   }
   const parsed = configSchema.parse({ services: { cache } }).services['cache']
   if (parsed?.protocol !== 'redis') throw new Error('the schema lost the service')

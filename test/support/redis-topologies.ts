@@ -107,6 +107,10 @@ export interface RedisCluster {
 
 const primaryCount = 3
 const slotCount = 16_384
+/** While a cluster is made, whose nodes talk the more often the shorter it is. */
+const makingTimeoutMs = 2_000
+/** Afterwards: a machine that stands still for a moment must not cost a cluster its nodes. */
+const steadyTimeoutMs = 60_000
 
 /** Three primaries, by default with a replica each, all slots covered, every node of the same mind. */
 export async function startRedisCluster(
@@ -135,10 +139,10 @@ export async function startRedisCluster(
       await node.call('CLUSTER', 'ADDSLOTSRANGE', from, to)
       await node.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)
     }
-    for (const node of nodes.slice(1)) {
+    const meet = async (node: RedisServer): Promise<void> => {
       await node.call('CLUSTER', 'MEET', first.host, first.port, await busPort(first))
     }
-    await Promise.all(nodes.map((node) => untilKnown(node, nodes.length)))
+    await Promise.all(nodes.map((node) => untilKnown(node, nodes.length, () => meet(node))))
     for (const [index, replica] of replicas.entries()) {
       const id = await primaries[index]?.call('CLUSTER', 'MYID')
       await until(
@@ -150,11 +154,37 @@ export async function startRedisCluster(
     }
     await Promise.all(replicas.map(untilLinked))
     await Promise.all(nodes.map((node) => untilCovered(node, replicasEach)))
-    return { primaries, replicas, nodes, stop }
+    const cluster = { primaries, replicas, nodes, stop }
+    await noticeLosses(cluster, steadyTimeoutMs)
+    return cluster
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** For a test that loses a node: from now on the others notice it so soon. */
+export async function noticeLosses({ nodes }: RedisCluster, afterMs = 2_000): Promise<void> {
+  const running = nodes.filter(({ pid }) => pid !== undefined)
+  await Promise.all(
+    running.map((node) => node.call('CONFIG', 'SET', 'cluster-node-timeout', afterMs)),
+  )
+}
+
+/**
+ * An empty slot goes to another node. That one says so under the highest epoch of all, which it
+ * takes because the slot was being imported: or a word from before, late on its way, could win.
+ */
+export async function giveSlot(
+  { primaries }: RedisCluster,
+  slot: number,
+  from: RedisServer,
+  to: RedisServer,
+): Promise<void> {
+  const [fromId, toId] = [await from.call('CLUSTER', 'MYID'), await to.call('CLUSTER', 'MYID')]
+  await to.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', textOf(fromId))
+  for (const node of [to, ...primaries])
+    await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', textOf(toId))
 }
 
 /** The bus has a free port of its own: the usual one, 10000 above, may be taken. */
@@ -163,7 +193,7 @@ async function startClusterNode(options: RedisOptions): Promise<RedisServer> {
     ...options,
     config: [
       'cluster-enabled yes',
-      'cluster-node-timeout 2000',
+      `cluster-node-timeout ${makingTimeoutMs}`,
       'repl-diskless-sync-delay 0',
       `cluster-port ${await freePort()}`,
       ...(options.config ?? []),
@@ -176,11 +206,17 @@ async function busPort(node: RedisServer): Promise<number> {
   return Number(port)
 }
 
-async function untilKnown(node: RedisServer, count: number): Promise<void> {
+/** A first meeting that takes too long is forgotten, so it is asked for again. */
+async function untilKnown(
+  node: RedisServer,
+  count: number,
+  meet: () => Promise<void>,
+): Promise<void> {
   const knows = async (): Promise<boolean> => {
     const lines = textOf(await node.call('CLUSTER', 'NODES'))
       .trim()
       .split('\n')
+    if (lines.length === 1) await meet()
     return lines.length === count && lines.every((line) => / connected/.test(line))
   }
   await until(knows, 'all nodes met', settledDeadlineMs)

@@ -16,7 +16,7 @@ export interface WireOptions {
   readonly replyMs?: number
 }
 
-const replyDeadlineMs = 10_000
+const replyDeadlineMs = 30_000
 
 export async function connectRedis(options: WireOptions): Promise<RedisWire> {
   const { host = '127.0.0.1', port } = options

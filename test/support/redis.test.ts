@@ -58,7 +58,8 @@ await tap.test('a Sentinel elects the replica', async (t) => {
         .map(textOf)
         .join() === `127.0.0.1,${replica?.port}`,
     'elected',
-    20_000,
+    // A Sentinel that was held up for 2 s does nothing for 30 s.
+    120_000,
   )
   t.equal(await replica?.call('GET', 'a'), '1')
 })

@@ -52,7 +52,6 @@ const offering = await startPontoon({
   config: {
     source: { host: newest.host, port: newest.port, password: newest.password, tls: toServer },
     clientTls,
-    limits: { loginTimeoutMs: 2_000 },
   },
 })
 t.teardown(() => offering.stop())
@@ -166,6 +165,8 @@ void t.test('client leg: only the first byte of a connection may begin TLS', asy
 })
 
 void t.test('client leg: a handshake that stops half way is closed in time', async (test) => {
+  offering.tighten({ limits: { loginTimeoutMs: 1_500 } })
+  test.teardown(() => offering.tighten({ limits: { loginTimeoutMs: 30_000 } }))
   const hello = await clientHello()
   const stops = [hello.subarray(0, 1), hello.subarray(0, 50), Buffer.from([0x16, 3, 1])]
   const silent = stops.map(async (bytes) => {

@@ -36,6 +36,8 @@ const move: fc.Arbitrary<Move> = fc.oneof(
 )
 
 let nextId = 1
+/** They may still be there when Pontoon has heard of their end. */
+const killed: unknown[] = []
 
 /** What became of the rows: acknowledged, or cut off with their fate unknown. */
 interface Ledger {
@@ -95,7 +97,10 @@ class Worker {
 async function serverState(): Promise<string> {
   return JSON.stringify(
     await server.query(
-      "SELECT (SELECT count(*) FROM ledger) AS rows, (SELECT count(*) FROM pg_stat_activity WHERE state LIKE '%transaction%' AND pid <> pg_backend_pid()) AS open",
+      `SELECT (SELECT count(*) FROM ledger) AS rows, (SELECT count(*) FROM pg_stat_activity
+         WHERE state LIKE '%transaction%' AND pid <> pg_backend_pid() AND pid <> ALL ($1)) AS open`,
+      'postgres',
+      [killed],
     ),
   )
 }
@@ -131,9 +136,10 @@ async function play(pontoon: Pontoon, crew: readonly Worker[], step: Move): Prom
       service.applyConfig(resized(pontoon, step.size))
       return
     case 'kill':
-      await server.query(
-        "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1) one",
-      )
+      for (const { pid } of await server.query(
+        "SELECT pid, pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1) one",
+      ))
+        killed.push(pid)
       return
     default:
       crew[step.worker]?.do(step.kind)

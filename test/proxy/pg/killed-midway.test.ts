@@ -116,7 +116,7 @@ for (const mode of ['session', 'transaction'] as const) {
     void t.test(`${title} amid a pipeline`, async (test) => {
       const [pontoon, client, pid] = await start(test)
       const count = 300
-      const insert = 'WITH slow AS (SELECT pg_sleep(0.002)) INSERT INTO taken SELECT $1 FROM slow'
+      const insert = 'WITH slow AS (SELECT pg_sleep(0.01)) INSERT INTO taken SELECT $1 FROM slow'
       const batches = Array.from({ length: count }, (_, number) => {
         const statement = number % 2 === 0 ? '' : `s${number}`
         const values = [String(number)]

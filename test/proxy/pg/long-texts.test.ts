@@ -28,7 +28,6 @@ async function untilUnpinned(pontoon: Pontoon, client: RawClient): Promise<void>
       return Object.keys(pinned(pontoon)).length === 0
     },
     `unpinned, but ${JSON.stringify(pinned(pontoon))}`,
-    5_000,
   )
 }
 

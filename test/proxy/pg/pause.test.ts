@@ -183,10 +183,10 @@ void t.test('who waits for a server when a pause begins does not run in it', asy
 void t.test('a pause opens by itself at its deadline', async (test) => {
   const pontoon = await pontoonOf(test, 1)
   const client = await pontoon.client()
-  await pontoon.service.pause(150, 1_000, 'short')
   const begun = performance.now()
+  await pontoon.service.pause(150, 1_000, 'short')
   test.equal(await value(client, 'SELECT 1'), '1')
-  test.ok(performance.now() - begun >= 100, 'it waited')
+  test.ok(performance.now() - begun >= 149, 'it waited')
   test.equal(pontoon.service.gate.snapshot().state, 'open')
 })
 
@@ -246,7 +246,7 @@ void t.test('pauses under load lose nothing', async (test) => {
     }
   })
   for (let round = 0; round < 10; round += 1) {
-    const report = await pontoon.service.pause(longMs, 2_000, 'round')
+    const report = await pontoon.service.pause(longMs, 20_000, 'round')
     test.ok(report.drained)
     const active = "SELECT FROM pg_stat_activity WHERE state LIKE '%transaction%'"
     test.equal((await server.query(active)).length, 0, 'no transaction is open')

@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { Test } from 'tap'
 import { query } from '../../support/pg-frontend.ts'
-import { ask, rows, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
+import {
+  ask,
+  rawClient,
+  rows,
+  sqlstate,
+  startPontoon,
+  until,
+  value,
+} from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
@@ -65,13 +73,17 @@ await t.test('who uses one side finds servers on the other', async (test) => {
 await t.test('a burst opens as many servers as it needs at once', async (test) => {
   const pontoon = await pontoonOf(test, { pool: { size: 20 } })
   const clients = await Promise.all(Array.from({ length: 20 }, () => pontoon.client()))
-  const sleeping = clients.map((client) => ask(client, 'SELECT pg_sleep(1)'))
+  // They work until all are at work, however long that takes.
+  const holder = await rawClient(server.port)
+  await ask(holder, 'SELECT pg_advisory_lock(7)')
+  const working = clients.map((client) => ask(client, 'SELECT pg_advisory_xact_lock_shared(7)'))
   await until(
     () => pontoon.busyServers() === 20 && open(pontoon, 'source') === 20,
     'all at work',
     soonMs,
   )
-  await Promise.all(sleeping)
+  holder.wire.destroy()
+  for (const answer of await Promise.all(working)) test.equal(sqlstate(answer), '')
 })
 
 await t.test('caps over users and databases', async (test) => {
@@ -124,7 +136,7 @@ await t.test('kill -9 of the server: who waited is served by what comes up', asy
 await t.test('a stalled host: idle servers are found out and closed', async (test) => {
   const pontoon = await pontoonOf(test, {
     source: other,
-    pool: { size: 3, probeIntervalMs: 300 },
+    pool: { size: 3, probeIntervalMs: 300, holdMs: 30_000, queueTimeoutMs: 30_000 },
     config: {
       source: {
         host: other.host,

@@ -132,7 +132,10 @@ void t.test('pooled sessions follow, whatever they carry that can be carried', a
     return listening.wire.pending
   }, 'what it listens to comes from the target')
   test.equal(service.stats.transactions.source > 0, true)
-  test.strictSame(await backendsOf(source), [], 'nothing is left on the old side')
+  await until(
+    async () => (await backendsOf(source)).length === 0,
+    'nothing is left on the old side',
+  )
   test.strictSame([...service.stats.ownErrors], [])
 })
 

@@ -5,7 +5,7 @@ import { ClusterSide } from '../../../src/proxy/redis/cluster-side.ts'
 import { commandTable, factsOf } from '../../../src/routing/redis/command-table.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
-import { startRedisCluster } from '../../support/redis-topologies.ts'
+import { giveSlot, startRedisCluster } from '../../support/redis-topologies.ts'
 import type { RedisServer } from '../../support/redis.ts'
 import { connectRedis, RedisWire } from '../../support/redis-wire.ts'
 import { encodeCommand, RespError, textOf } from '../../support/resp.ts'
@@ -206,9 +206,5 @@ async function move(name: string): Promise<void> {
   const from = cluster.primaries[owns.indexOf(true)]
   const to = cluster.primaries[owns.indexOf(false)]
   if (from === undefined || to === undefined) throw new Error('nobody has the slot')
-  const slot = Number(await from.call('CLUSTER', 'KEYSLOT', name))
-  const [fromId, toId] = [await from.call('CLUSTER', 'MYID'), await to.call('CLUSTER', 'MYID')]
-  await to.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', textOf(fromId))
-  for (const node of [to, ...cluster.primaries])
-    await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', textOf(toId))
+  await giveSlot(cluster, Number(await from.call('CLUSTER', 'KEYSLOT', name)), from, to)
 }

@@ -2,8 +2,7 @@
 import t from 'tap'
 import { createAuthority } from '../../support/certificates.ts'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
-import { startRedisCluster } from '../../support/redis-topologies.ts'
-import { textOf } from '../../support/resp.ts'
+import { giveSlot, startRedisCluster } from '../../support/redis-topologies.ts'
 import { until } from '../../support/until.ts'
 
 const authority = await createAuthority()
@@ -60,14 +59,12 @@ for (const { how, shown, host } of announced) {
     if (from === undefined || to === undefined) throw new Error('no primaries')
     const key = await keyOn(from, names)
     const slot = Number(await from.call('CLUSTER', 'KEYSLOT', key))
-    const toId = textOf(await to.call('CLUSTER', 'MYID'))
     await from.call('DEL', key)
-    for (const node of [to, from]) await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', toId)
+    await giveSlot(cluster, slot, from, to)
     test.equal(await client.call('SET', key, 'moved'), 'OK', 'by MOVED')
     test.equal(await to.call('GET', key), 'moved')
-    const fromId = textOf(await from.call('CLUSTER', 'MYID'))
     await to.call('DEL', key)
-    for (const node of [from, to]) await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', fromId)
+    await giveSlot(cluster, slot, to, from)
     await until(async () => (await client.ask('SET', key, 'back')) === 'OK', 'it is found again')
     client.destroy()
   })

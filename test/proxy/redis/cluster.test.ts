@@ -7,7 +7,7 @@ import { ClusterSide } from '../../../src/proxy/redis/cluster-side.ts'
 import { commandTable, factsOf } from '../../../src/routing/redis/command-table.ts'
 import { hashSlot } from '../../../src/routing/redis/hash-slot.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
-import { startRedisCluster } from '../../support/redis-topologies.ts'
+import { noticeLosses, startRedisCluster } from '../../support/redis-topologies.ts'
 import type { RedisServer } from '../../support/redis.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { RedisWire } from '../../support/redis-wire.ts'
@@ -330,6 +330,7 @@ await tap.test('a failover: reads and what was not sent wait for the new primary
   const [lost] = await nodesFor('fo')
   await wire.call('SET', 'fo', '1')
   await lost.call('WAIT', 1, 5_000)
+  await noticeLosses(cluster)
   await lost.kill9()
   t.equal(await wire.ask('GET', 'fo'), '1')
   t.equal(await wire.call('SET', 'fo', '2'), 'OK')
@@ -354,7 +355,7 @@ function sideOf(splitMset: boolean): ClusterSide {
     seed: { host: seed.host, port: seed.port },
     clock: systemClock,
     splitMset,
-    retryMs: 15_000,
+    retryMs: 30_000,
     factsOf: (request) => factsOf(table, request),
   })
 }

@@ -112,7 +112,7 @@ async function greet(port: number, version: Version): Promise<RedisWire> {
 async function take(wire: RedisWire, count: number): Promise<(Buffer | 'closed')[]> {
   const replies: (Buffer | 'closed')[] = []
   while (replies.length < count) {
-    const reply = await wire.next(3_000).catch((error: unknown) => {
+    const reply = await wire.next().catch((error: unknown) => {
       if (wire.isClosed) return undefined
       throw new Error(`reply ${replies.length + 1} of ${count} is missing`, { cause: error })
     })

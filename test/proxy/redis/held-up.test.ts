@@ -37,14 +37,15 @@ function onlySession({ service }: RedisPontoon): Session {
 
 /** Gives the count when it has stopped to rise. */
 async function untilStill(count: () => number): Promise<number> {
-  let seen = -1
+  let [seen, looks] = [-1, 0]
   const isStill = async (): Promise<boolean> => {
-    const before = seen
-    seen = count()
     await new Promise((resolve) => setTimeout(resolve, 50))
-    return seen > 1_000_000 && seen === before && seen === count()
+    const now = count()
+    looks = now === seen ? looks + 1 : 0
+    seen = now
+    return seen > 1_000_000 && looks >= 10
   }
-  await until(isStill, 'nothing more comes', 30_000)
+  await until(isStill, 'nothing more comes', 60_000)
   return seen
 }
 

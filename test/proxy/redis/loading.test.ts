@@ -3,7 +3,7 @@
  * again, within pool.holdMs; after it the client is told clearly.
  */
 import tap from 'tap'
-import { startRedisCluster } from '../../support/redis-topologies.ts'
+import { noticeLosses, startRedisCluster } from '../../support/redis-topologies.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { connectRedis, type RedisWire } from '../../support/redis-wire.ts'
 import { startRedis, type RedisServer } from '../../support/redis.ts'
@@ -108,7 +108,7 @@ await tap.test('a server that loads while connections last', async (t) => {
 })
 
 await tap.test('a cluster', async (t) => {
-  const config = [...slowToLoad, 'cluster-node-timeout 500', 'appendonly yes']
+  const config = [...slowToLoad, 'appendonly yes']
   const cluster = await startRedisCluster({ config }, 0)
   t.teardown(() => cluster.stop())
   const [lost, seed] = cluster.primaries
@@ -145,6 +145,7 @@ await tap.test('a cluster', async (t) => {
   })
 
   await t.test('a primary without a replica is lost, and comes back', async (test) => {
+    await noticeLosses(cluster, 500)
     await lost.kill9()
     const isDown = async (): Promise<boolean> =>
       wordsOf(await seed.call('CLUSTER', 'INFO')).includes('cluster_state:fail')

@@ -1,5 +1,6 @@
 /** The primary side moves: subscribers are subscribed there, and miss, see twice or reorder nothing. */
 import tap from 'tap'
+import { connectingMax } from '../../../src/net/pool-rules.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRelay } from '../../support/relay.ts'
 import type { RedisWire } from '../../support/redis-wire.ts'
@@ -324,14 +325,19 @@ await tap.test('moved back from a side that does not answer, a subscriber stays'
 await tap.test('a crowd of subscribers moves to a side that is far away', async (t) => {
   const relay = await startRelay({ to: target })
   t.teardown(() => relay.close())
-  // With ten connections at a time most of them would come too late.
   relay.delay(50)
   const pontoon = await serve(t, { target: relay })
-  const listeners = await Promise.all(Array.from({ length: 120 }, () => pontoon.client()))
+  const listeners = await Promise.all(Array.from({ length: 40 }, () => pontoon.client()))
   const publisher = await pontoon.client()
   await Promise.all(listeners.map((one) => one.call('SUBSCRIBE', 'news')))
   await publisher.call('PUBLISH', 'news', 'before')
+  let most = 0
+  const looking = setInterval(() => {
+    for (const { connecting } of pontoon.service.snapshot().pools) most = Math.max(most, connecting)
+  }, 5)
+  t.teardown(() => clearInterval(looking))
   await switchTo(t, pontoon, 'target')
+  t.ok(most > connectingMax, `${most} connections at a time: a larger crowd would come too late`)
   t.equal(await publisher.call('PUBLISH', 'news', 'after'), listeners.length)
   const seen = await Promise.all(
     listeners.map(async (one) => [await one.value(), await one.value()]),
