@@ -39,7 +39,7 @@ async function main(): Promise<number> {
   const results = new TapResults(print)
   const options = {
     jobs: Number(values.jobs ?? (values.soak ? 1 : 3)),
-    timeoutSeconds: Number(values.timeout ?? (values.soak ? 3_600 : 180)),
+    timeoutSeconds: Number(values.timeout ?? (values.soak ? 3_600 : 300)),
     grep: values.grep,
     bundles: await bundle(root, files),
   }

@@ -13,6 +13,7 @@ import * as frontend from './pg-frontend.ts'
 import { connect, errorFields, rowValues, summary } from './pg-wire.ts'
 import { sweepAbandonedClusters } from './postgres-cluster.ts'
 import { startPostgres } from './postgres.ts'
+import { until } from './until.ts'
 import { programArgs } from './program.ts'
 
 const authority = await createAuthority()
@@ -164,10 +165,12 @@ for (const how of ['throw', 'SIGTERM', 'SIGKILL', 'hang'] as const) {
     )
     const [pid, folder] = (await ended).trim().split(' ')
     t.ok(Number(pid) > 0, `the server had the pid ${pid}`)
-    await waitUntilGone([Number(pid)], 10_000)
-    // Nobody could tidy up after SIGKILL; the next start of any server does.
-    if (how === 'SIGKILL') sweepAbandonedClusters()
-    t.notOk(existsSync(folder ?? ''), 'its folder is gone')
+    await waitUntilGone([Number(pid)], 30_000)
+    // Nobody could tidy up after SIGKILL; the next start of any server does, once all are gone.
+    await until(() => {
+      if (how === 'SIGKILL') sweepAbandonedClusters()
+      return !existsSync(folder ?? '')
+    }, 'its folder is gone')
   })
 }
 

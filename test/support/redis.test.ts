@@ -92,7 +92,7 @@ for (const how of ['SIGTERM', 'SIGKILL']) {
       encoding: 'utf8',
     })
     const [pid, folder = ''] = stdout.trim().split(' ')
-    await waitUntilGone([Number(pid)], 10_000)
+    await waitUntilGone([Number(pid)], 30_000)
     if (how === 'SIGTERM') t.notOk(existsSync(folder), 'with its folder')
   })
 }

@@ -1,5 +1,6 @@
 /**
- * Polls until it holds; fails with what was awaited when the deadline has passed. A question that
+ * Polls until it holds; fails with what was awaited when the deadline has passed, `untilMs` from now
+ * at the earliest: how quick something is cannot be tested with it. A question that
  * costs something, such as a connection to a server, is followed by a rest as long as it took, so
  * that whoever waits does not slow down what it waits for.
  */
@@ -8,19 +9,20 @@ export async function until(
   what: string,
   deadlineMs = untilMs,
 ): Promise<void> {
-  const deadline = performance.now() + deadlineMs
+  const forMs = Math.max(deadlineMs, untilMs)
+  const deadline = performance.now() + forMs
   for (;;) {
     const askedMs = performance.now()
     if (await holds()) return
     const nowMs = performance.now()
-    if (nowMs > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`)
+    if (nowMs > deadline) throw new Error(`not within ${forMs} ms: ${what}`)
     const restMs = Math.min(Math.max(nowMs - askedMs, restMsMin), restMsMax)
     await new Promise((resolve) => setTimeout(resolve, restMs))
   }
 }
 
 /** Far beyond what anything takes, so that a machine that is slow just then does not fail a test. */
-export const untilMs = 15_000
+export const untilMs = 30_000
 
 const restMsMin = 5
 const restMsMax = 100

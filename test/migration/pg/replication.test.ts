@@ -45,7 +45,7 @@ const published = [
   'public.plain',
 ]
 
-tap.setTimeout(120_000)
+tap.setTimeout(170_000)
 
 const patience = { timeoutMs: 20_000 }
 

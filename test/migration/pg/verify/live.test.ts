@@ -258,7 +258,7 @@ await tap.test('verification of a live pair', async (whole) => {
       const journal = join(verifyFolder(state, 'resumed'), 'journal.jsonl')
       const compared = (): number =>
         linesOf(journal).filter((line) => line.includes('"compared"')).length
-      const slow = startVerify(config, 'resumed', ['--rate', '4000', '--chunk-rows', '1000'])
+      const slow = startVerify(config, 'resumed', ['--rate', '2000', '--chunk-rows', '1000'])
       const hasFirst = (): boolean => linesOf(journal).some((line) => line.includes('"chunk":0,'))
       await until(() => compared() >= 4 && hasFirst(), 'a few chunks are compared', 30_000)
       slow.child.kill('SIGKILL')
@@ -268,7 +268,7 @@ await tap.test('verification of a live pair', async (whole) => {
       // Torn by the crash: it counts for nothing.
       writeFileSync(journal, '{"kind":"compared","table":"public.acc', { flag: 'a' })
 
-      const stopped = startVerify(config, 'resumed', ['--rate', '4000', '--chunk-rows', '1000'])
+      const stopped = startVerify(config, 'resumed', ['--rate', '2000', '--chunk-rows', '1000'])
       await until(() => compared() > before + 1, 'it goes on', 30_000)
       stopped.child.kill('SIGINT')
       const { exit, err } = await stopped.done
