@@ -57,6 +57,8 @@ export class ClientCommands {
         return this.#kill(texts)
       case 'client|unblock':
         return this.#unblock(record, texts)
+      case 'client|reply':
+        return this.#reply(record, words, texts[2]?.toLowerCase() ?? '')
       case 'client|tracking':
         return this.#tracking(record, words, texts)
       case 'client|getredir':
@@ -70,8 +72,15 @@ export class ClientCommands {
   }
 
   #answer(reply: Buffer): boolean {
-    this.#session.client.sendOwned(reply)
+    this.#session.answer(reply)
     return true
+  }
+
+  #reply(record: CommandRecord, words: readonly Buffer[], mode: string): boolean {
+    const session = this.#session
+    // The server says itself that there is no such mode.
+    if (!session.replies.take(mode)) return session.sendShared(record, command(...words))
+    return mode === 'on' ? this.#answer(okReply) : true
   }
 
   #setName(name = ''): Buffer {

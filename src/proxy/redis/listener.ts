@@ -23,6 +23,8 @@ export class Listener {
   readonly #subscriptions: Subscriptions
   readonly #expected: Expected[] = []
   readonly #held = new HeldFrame()
+  /** What was owed last was a reply, no confirmation of a subscription. */
+  wasReply = false
 
   constructor(subscriptions: Subscriptions, isCounted: boolean) {
     this.#subscriptions = subscriptions
@@ -45,6 +47,7 @@ export class Listener {
     if (!this.isCounted && first === undefined) return false
     const kind = this.#subscriptions.take(frame)
     if (first === undefined || kind === 'message') return false
+    this.wasReply = kind === ''
     if (!this.isCounted) return frame.equals(resetReply) && this.#done()
     // What is no confirmation is a reply like any other, an error of a subscription too.
     if (kind === '') return this.#done()

@@ -13,6 +13,9 @@ export class OwedReplies {
   #sessions: (Session | null)[] = Array.from({ length: sizeAtFirst }, () => null)
   #records: (CommandRecord | null)[] = Array.from({ length: sizeAtFirst }, () => null)
   #sentAtMs = new Float64Array(sizeAtFirst)
+  /** 1: its client is not to get it. */
+  #isMuted = new Uint8Array(sizeAtFirst)
+  #mutedCount = 0
   #mask = sizeAtFirst - 1
   #head = 0
   #tail = 0
@@ -48,6 +51,22 @@ export class OwedReplies {
     return this.#sentAtMs[this.#head & this.#mask] ?? 0
   }
 
+  /** The reply to the latest command is not for its client. */
+  mute(): void {
+    this.#isMuted[(this.#tail - 1) & this.#mask] = 1
+    this.#mutedCount += 1
+  }
+
+  /** Some replies that are owed are not for their clients. */
+  get hasMuted(): boolean {
+    return this.#mutedCount > 0
+  }
+
+  /** The next one is not. */
+  get isMuted(): boolean {
+    return this.#mutedCount > 0 && this.#isMuted[this.#head & this.#mask] === 1
+  }
+
   /** The reply to the latest command is to be measured, unless another one is already. */
   measure(key: string): void {
     if (this.#beforeMeasured >= 0) return
@@ -64,6 +83,10 @@ export class OwedReplies {
     assert(this.#tail > this.#head, 'only what is owed is paid')
     if (this.#beforeMeasured >= 0) this.#beforeMeasured -= 1
     const slot = this.#head & this.#mask
+    if (this.isMuted) {
+      this.#isMuted[slot] = 0
+      this.#mutedCount -= 1
+    }
     this.#sessions[slot] = null
     this.#head += 1
     if (this.#head === this.#tail) {
@@ -77,10 +100,15 @@ export class OwedReplies {
     const order = Array.from({ length: this.length }, (_, at) => (this.#head + at) & this.#mask)
     const fill = Array.from({ length: size - order.length }, () => null)
     const sentAtMs = new Float64Array(size)
-    for (const [at, slot] of order.entries()) sentAtMs[at] = this.#sentAtMs[slot] ?? 0
+    const isMuted = new Uint8Array(size)
+    for (const [at, slot] of order.entries()) {
+      sentAtMs[at] = this.#sentAtMs[slot] ?? 0
+      isMuted[at] = this.#isMuted[slot] ?? 0
+    }
     this.#sessions = [...order.map((slot) => this.#sessions[slot] ?? null), ...fill]
     this.#records = [...order.map((slot) => this.#records[slot] ?? null), ...fill]
     this.#sentAtMs = sentAtMs
+    this.#isMuted = isMuted
     this.#tail = order.length
     this.#head = 0
     this.#mask = size - 1

@@ -8,7 +8,6 @@ import type { Pool } from '../../net/pool.ts'
 import type { RedisServer } from '../../net/redis/server.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { unreachable } from '../../shared/assert.ts'
-import { marker, minus } from '../../wire/redis/protocol.ts'
 import { command } from '../../wire/redis/write.ts'
 import { BlockingCommand } from './blocking-command.ts'
 import { Handling, type CommandRecord } from './command-book.ts'
@@ -25,6 +24,9 @@ import { TransactionState } from './transaction-state.ts'
 
 const waits = /^wait(?:aof)?$/
 
+/** Nobody but the server can tell its replies from what it says unasked. */
+const uncountable = /^(?:monitor|p?sync)$/
+
 const endsSession = /^(?:reset|quit)$/
 
 /** client-commands.ts has them. */
@@ -39,15 +41,13 @@ export class OwnServer {
   readonly #transaction = new TransactionState()
   readonly subscriber: Subscriber
   readonly #traces: Traces
-  /** With EXEC its subscriptions begin to speak. */
-  #subscribesAtExec = false
-  /** That EXEC was sent: what it says must be known before anything is sent behind it. */
-  #isSubscribing = false
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
   readonly #blocking: BlockingCommand
   /** A command is under way that the server may never answer. */
   #mayWait = false
+  /** The reply that is withheld is the null of a recall. */
+  #isRecalled = false
   /** Where the bytes begin that were taken and are not sent yet. */
   #takenFrom = 0
 
@@ -113,7 +113,8 @@ export class OwnServer {
   get #isHeld(): boolean {
     const { isOpen, isWatching } = this.#transaction
     const { subscriptions } = this.subscriber
-    const isHeld = isOpen || isWatching || this.#isPinned
+    const isMuted = this.#session.replies.isMuting || this.relay.owed.hasMuted
+    const isHeld = isOpen || isWatching || this.#isPinned || isMuted
     return isHeld || subscriptions.size > 0 || this.#traces.isAny
   }
 
@@ -162,7 +163,9 @@ export class OwnServer {
         if (taken !== null) measured = context.watch.sample(taken, bytes, at, next)
       }
       if (taken !== null && this.subscriber.isCounting) {
+        this.#session.replies.next()
         this.#session.expect(this.relay, taken, now)
+        this.#session.replies.passed()
         if (measured !== null) this.relay.owed.measure(measured)
       }
       at = next
@@ -185,12 +188,12 @@ export class OwnServer {
       return false
     }
     if (record.handling === Handling.Session) return this.#acceptSession(record, bytes, at, next)
-    const listening = this.#acceptListening(record, bytes, at, next)
+    const listening = this.subscriber.accept(record, bytes, at, next)
     if (listening !== null) return listening
     if (this.relay.isRaw) return true
     // Behind one that may be recalled nothing is sent, or its reply would come too early. Whether
     // one blocks or is only queued must be known: who leaves must not be left waiting there.
-    const isLast = this.#blocking.isUnderWay || this.#isSubscribing
+    const isLast = this.#blocking.isUnderWay || this.#transaction.isSubscribing
     const mayBlock = record.facts.blocking && this.#transaction.isInDoubt
     if ((!this.#isHeld || isLast || mayBlock) && session.outstanding > 0) {
       session.drain()
@@ -211,7 +214,6 @@ export class OwnServer {
         return true
       case Handling.Transaction:
         this.#transaction.sent(record.name)
-        this.#isSubscribing = record.name === 'exec' && this.#subscribesAtExec
         return true
       case Handling.Stream:
         return this.#acceptStream(record, bytes, at, next)
@@ -242,26 +244,22 @@ export class OwnServer {
   /** What the client is owed next is not for it: a confirmation, or the null of a recall. */
   withholds(bytes: Buffer, start: number, end: number, isBegin: boolean): boolean {
     if (this.subscriber.confirmation.isDue) return true
-    return isBegin && end >= 0 && this.#blocking.withholds(bytes, start, end)
+    const isRecalled = isBegin && end >= 0 && this.#blocking.withholds(bytes, start, end)
+    this.#isRecalled ||= isRecalled
+    // It is sent again, and muted again.
+    if (isRecalled && this.relay.owed.isMuted) this.#session.replies.take('skip')
+    return isRecalled || this.relay.owed.isMuted
   }
 
-  /** It has come whole. A blocking command waits at the gate again. */
-  withheld(): void {
-    if (this.subscriber.confirmation.isDue) {
-      this.subscriber.confirmation.end()
-      return
-    }
-    this.#mayWait = false
-    this.#blocking.putBack()
-  }
-
-  /** Null when it listens to nothing, or has shown just now that it does not any more. */
-  #acceptListening(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean | null {
-    if (this.relay.listener === null) return null
-    const { requests } = this.#session
-    const listening = this.subscriber.accept(record, requests.countArguments(bytes, at, next))
-    if (listening === 'wait') this.#session.drain()
-    return listening === 'other' ? null : listening === 'send'
+  /** It has come whole, as in replied(). A blocking command waits at the gate again. */
+  withheld(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
+    const isRecalled = this.#isRecalled
+    this.#isRecalled = false
+    if (this.subscriber.confirmation.isDue) this.subscriber.confirmation.end()
+    else if (isRecalled) {
+      this.#mayWait = false
+      this.#blocking.putBack()
+    } else this.replied(record, bytes, at, type)
   }
 
   #acceptStream(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
@@ -270,14 +268,25 @@ export class OwnServer {
       session.drain()
       return false
     }
+    const isOfReplies = record.name === 'client|reply' && this.subscriber.isCounting
+    if (isOfReplies && !this.#transaction.isOpen) return false
     // They may name other clients, by ids that are ours.
     if (namesClients.test(record.name) && !this.#isPinned && !this.#transaction.isOpen) return false
     const isSubscription = this.subscriber.isSubscription(record)
+    if (uncountable.test(record.name) && session.replies.isMuting) this.#handOver(bytes, at)
     const isTold = isSubscription && !this.#transaction.isOpen
     if (!isTold) this.#traces.stick(record.name)
-    if (this.#transaction.isOpen) this.#subscribesAtExec ||= isSubscription
-    else this.subscriber.begin(record, session.requests.countArguments(bytes, at, next))
+    if (this.#transaction.isOpen) {
+      if (isSubscription) this.#transaction.subscribes()
+    } else this.subscriber.begin(record, bytes, at, next)
     return true
+  }
+
+  /** What CLIENT REPLY has said is the server's business from now on. */
+  #handOver(bytes: Buffer, at: number): void {
+    const mode = this.#session.replies.handOver()
+    this.#forward(bytes, at)
+    this.relay.server.transport.sendOwned(command('CLIENT', 'REPLY', mode))
   }
 
   #acceptSession(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
@@ -287,7 +296,7 @@ export class OwnServer {
     if (this.#isPinned) {
       if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
       if (!session.commands.isOurs(record)) {
-        if (this.#acceptListening(record, bytes, at, next) === false) return false
+        if (this.subscriber.accept(record, bytes, at, next) === false) return false
         if (record.name === 'reset') {
           if (!isWrong) this.#noteReset(record)
           return true
@@ -303,7 +312,7 @@ export class OwnServer {
       return true
     } else if (!ends && this.relay.listener?.isCounted === true) {
       // The server says itself what a subscriber of RESP2 may not ask for.
-      const listening = this.#acceptListening(record, bytes, at, next)
+      const listening = this.subscriber.accept(record, bytes, at, next)
       if (listening !== null) return listening
     }
     if (session.outstanding > 0) session.drain()
@@ -320,6 +329,7 @@ export class OwnServer {
 
   #noteReset(record: CommandRecord): void {
     if (this.relay.isRaw) return
+    this.#session.replies.reset()
     if (!this.subscriber.isCounting) this.subscriber.expect(record)
     this.#traces.whenTaken(record, () => {
       this.subscriber.end()
@@ -411,17 +421,11 @@ export class OwnServer {
 
   #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
     const { name } = record
-    const isRefused = this.#transaction.replied(name, bytes, at, type)
+    const outcome = this.#transaction.replied(name, bytes, at, type)
     // Whatever state it is in now, nobody else gets it.
-    if (isRefused) this.#traces.stick(`error of ${name}`)
-    if (name !== 'exec' && name !== 'discard') return
-    this.#session.context.reads.noteExec()
-    this.#isSubscribing = false
-    if (isRefused) return
-    const isNull = at >= 0 && bytes[at + 1] === minus
-    const hasRun = name === 'exec' && type === marker.array && !isNull
-    if (hasRun && this.#subscribesAtExec) this.#subscribed(record)
-    this.#subscribesAtExec = false
+    if (outcome === 'refused') this.#traces.stick(`error of ${name}`)
+    if (name === 'exec' || name === 'discard') this.#session.context.reads.noteExec()
+    if (outcome === 'subscribed') this.#subscribed(record)
   }
 
   /** An EXEC has subscribed. */

@@ -116,6 +116,10 @@ export class Requests {
       }
       return session.own.step(bytes, offset, end)
     }
+    if (session.replies.isMuting) {
+      session.takeOwn('client|reply')
+      return offset
+    }
     if (session.user === null || session.isPinned) return this.#single(bytes, offset, end)
     return this.#run(bytes, offset, end)
   }
@@ -225,7 +229,7 @@ export class Requests {
   #single(bytes: Buffer, offset: number, end: number): number {
     const session = this.#session
     if (session.user !== null) {
-      session.takeOwn(null)
+      session.takeOwn('pinned')
       return offset
     }
     const { framer } = this
@@ -253,7 +257,7 @@ export class Requests {
     const isNamed = nameLength >= 0 && seenBytes >= nameStart + nameLength
     if (!isNamed && nameLength <= heldCommandBytesMax) return offset
     if (session.outstanding > 0) session.drain()
-    else session.takeOwn(null)
+    else session.takeOwn('large command')
     return offset
   }
 
@@ -275,7 +279,7 @@ export class Requests {
     )
       return this.sendOne(record, bytes, offset, next)
     if (session.outstanding > 0) session.drain()
-    else session.takeOwn(record)
+    else session.takeOwn(record.name)
     return offset
   }
 

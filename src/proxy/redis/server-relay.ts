@@ -60,6 +60,9 @@ export class ServerRelay implements TransportHandler {
   /** What is under way is owed to nobody: a push, or the error of a subscription. */
   #isUnasked = false
   readonly #push = new HeldFrame()
+  /** The frame under way may be a reply that is muted. */
+  #isHolding = false
+  readonly #holding: Buffer[] = []
   /** What has come of the reply that is measured. */
   #measuredBytes = 0
   /** Its client goes elsewhere: how many replies are still to come, and who waits for that. */
@@ -141,9 +144,21 @@ export class ServerRelay implements TransportHandler {
     let offset = 0
     while (offset < end) {
       const isBegin = !this.#framer.isInside
+      // Only its end shows whether such a frame is that reply.
+      if (isBegin && owed.isMuted) this.#isHolding = true
+      if (this.#isHolding) {
+        owner?.deliver(bytes, from, offset)
+        from = offset
+      }
       const next = this.#framer.next(bytes, offset, end)
       const stop = next < 0 ? end : next
-      if (listener.hears(bytes, offset, stop, next >= 0)) {
+      const isPaid = listener.hears(bytes, offset, stop, next >= 0)
+      if (this.#isHolding) {
+        this.#holding.push(Buffer.from(bytes.subarray(offset, stop)))
+        from = stop
+        if (next >= 0) this.#judge(isPaid && listener.wasReply)
+      }
+      if (isPaid) {
         const { record, sentAtMs } = owed
         const tookMs = this.#context.clock.nowMs() - sentAtMs
         owed.shift()
@@ -162,6 +177,13 @@ export class ServerRelay implements TransportHandler {
       offset = stop
     }
     owner?.deliver(bytes, from, end)
+  }
+
+  /** Of what was held: a reply that is muted goes to nobody, what is heard goes to its client. */
+  #judge(isMuted: boolean): void {
+    this.#isHolding = false
+    const frame = Buffer.concat(this.#holding.splice(0))
+    if (!isMuted) this.owner?.deliver(frame, 0, frame.length)
   }
 
   /** It has another use since its client was told, so the rest is not for this one. */
@@ -216,12 +238,11 @@ export class ServerRelay implements TransportHandler {
         if (isBegin && this.#framer.type === marker.error && saysUnable(bytes, offset))
           this.#context.groups.unable(this.server.side, now)
         if (waiting !== null && isWithheld) {
-          own?.withheld()
           waiting.outstanding -= 1
-          if (waiting.outstanding === 0) waiting.settled(record, 0)
-          if (this.server.transport.handler !== this) {
-            if (next < end) this.server.transport.destroy(unaskedReply())
-            return
+          own?.withheld(record, bytes, isBegin ? offset : -1, this.#framer.type)
+          if (waiting.outstanding === 0) {
+            waiting.settled(record, 0)
+            if (this.#isOver(null, bytes, next, end)) return
           }
         } else if (receiver !== null) {
           receiver.outstanding -= 1
@@ -280,8 +301,10 @@ export class ServerRelay implements TransportHandler {
     const isPush = type === marker.push
     if (isPush) this.#isDropping = this.owner === null
     const isOwed = own !== null && this.owed.session !== null
-    this.#isUnasked =
-      isPush || (isOwed && own.subscriber.confirmation.isBehind(type, bytes, start, end))
+    const isBehind =
+      !isPush && isOwed && own.subscriber.confirmation.isBehind(type, bytes, start, end)
+    if (isBehind) this.#isDropping = this.owed.isMuted
+    this.#isUnasked = isPush || isBehind
   }
 
   #receiver(): Session | null {

@@ -1,7 +1,6 @@
 /** How a session waits: for the gate, for a shared server, or for one of its own. */
 import type { PoolWaiter } from '../../net/pool-rules.ts'
 import type { RedisServer } from '../../net/redis/server.ts'
-import type { CommandRecord } from './command-book.ts'
 import { OwnServer } from './own-server.ts'
 import type { ServerGroup } from './server-group.ts'
 import type { Session } from './session.ts'
@@ -64,11 +63,10 @@ export class ServerWait {
   }
 
   /** True when there is one now; otherwise the session waits. */
-  forOwn(record: CommandRecord | null): boolean {
+  forOwn(reason: string): boolean {
     const session = this.#session
     const group = session.groups[session.context.route.primary]
     const pool = group.ownPool
-    const reason = session.isPinned ? 'pinned' : (record?.name ?? 'large command')
     const taken = pool.take()
     if (taken !== null) {
       session.own = new OwnServer(session, taken, pool, reason)

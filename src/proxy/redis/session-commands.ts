@@ -57,6 +57,8 @@ export class SessionCommands {
   readonly #client: ClientCommands
   /** What to go back to when the server that a change needs cannot be had. */
   #before: Identity | null = null
+  /** The command at hand was looked at before. */
+  #isBegun = false
   /** The password that the command at hand has waited for was refused. */
   #refused: Proof | null = null
 
@@ -84,13 +86,26 @@ export class SessionCommands {
   run(record: CommandRecord, bytes: Buffer, offset: number, next: number): number {
     const session = this.#session
     const words = readArguments(bytes, offset, next)
+    this.begin()
     const isDone = this.#run(record, words)
     if (!isDone) return offset
-    this.#before = null
+    this.#end()
     record.calls += 1
     session.lastRecord = record
     session.lastCommandMs = session.context.clock.nowMs()
     return next
+  }
+
+  /** Once for each command, however often that has to wait. */
+  begin(): void {
+    if (!this.#isBegun) this.#session.replies.next()
+    this.#isBegun = true
+  }
+
+  #end(): void {
+    this.#before = null
+    this.#isBegun = false
+    this.#session.replies.passed()
   }
 
   #run(record: CommandRecord, words: readonly Buffer[]): boolean {
@@ -101,7 +116,7 @@ export class SessionCommands {
       case 'hello':
         return this.#hello(record, words)
       case 'quit':
-        this.#session.client.sendOwned(okReply)
+        this.#answer(okReply)
         this.#session.close()
         return true
       case 'reset':
@@ -113,7 +128,7 @@ export class SessionCommands {
   }
 
   #answer(reply: Buffer): boolean {
-    this.#session.client.sendOwned(reply)
+    this.#session.answer(reply)
     return true
   }
 
@@ -245,7 +260,7 @@ export class SessionCommands {
       return true
     }
     if (session.isPinned) {
-      session.takeOwn(null)
+      session.takeOwn('pinned')
       return false
     }
     session.version = version
@@ -285,7 +300,8 @@ export class SessionCommands {
 
   /** A server of its own answers behind all that it has to say, and is closed then. */
   #reset(record: CommandRecord): boolean {
-    const { own } = this.#session
+    const { own, replies } = this.#session
+    replies.reset()
     if (own === null || own.relay.isRaw) {
       this.#forget()
       return this.#answer(resetReply)
@@ -312,9 +328,10 @@ export class SessionCommands {
 
   /** The server that a change needed cannot be had: as if it had not been asked for. */
   undo(): void {
-    if (this.#before === null) return
-    Object.assign(this.#session, this.#before)
-    this.#before = null
+    const before = this.#before
+    this.#end()
+    if (before === null) return
+    Object.assign(this.#session, before)
     this.#session.chooseGroups()
   }
 }

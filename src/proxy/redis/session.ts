@@ -23,6 +23,7 @@ import type { OwnServer } from './own-server.ts'
 import { Relocation } from './relocation.ts'
 import type { SideGroups } from './server-group.ts'
 import type { ServerRelay } from './server-relay.ts'
+import { ReplyMode } from './reply-mode.ts'
 import { Requests } from './requests.ts'
 import { ServerWait } from './server-wait.ts'
 import { SessionCommands } from './session-commands.ts'
@@ -48,6 +49,7 @@ export class Session implements TransportHandler {
   client: Transport
   readonly requests: Requests
   readonly commands: SessionCommands
+  readonly replies = new ReplyMode()
   /** Null until the client has said who it is, where it has to. */
   user: string | null
   database = 0
@@ -259,14 +261,16 @@ export class Session implements TransportHandler {
     this.#wait.forShared(this.groups[this.context.route.primary])
   }
 
-  takeOwn(record: CommandRecord | null): void {
-    if (this.#wait.forOwn(record)) this.requests.goOn()
+  /** `reason` is what status shows. */
+  takeOwn(reason: string): void {
+    if (this.#wait.forOwn(this.isPinned ? 'pinned' : reason)) this.requests.goOn()
   }
 
   /** A reply is owed to it from now on. */
   expect(relay: ServerRelay, record: CommandRecord, nowMs: number): void {
     record.calls += 1
     relay.owed.push(this, record, nowMs)
+    if (this.replies.isMute) relay.owed.mute()
     if (this.outstanding === 0) this.context.activeCount += 1
     this.outstanding += 1
     this.lastRecord = record
@@ -281,11 +285,17 @@ export class Session implements TransportHandler {
   refuseNext(error: PontoonError): void {
     if (this.isClosed) return
     countIn(this.context.stats.ownErrors, error.code)
+    this.commands.begin()
+    this.answer(redisError(error, this.#isKnownToSide))
     this.commands.undo()
-    this.client.sendOwned(redisError(error, this.#isKnownToSide))
     if (this.isPinned || error.code === 'SHUTTING_DOWN' || !this.requests.skipFirst()) this.close()
     else this.resume()
     this.#leaveIfDone()
+  }
+
+  /** The reply to the command at hand comes from Pontoon. */
+  answer(reply: Buffer): void {
+    if (!this.replies.isMute) this.client.sendOwned(reply)
   }
 
   /** A slice of replies for the client. */

@@ -20,9 +20,6 @@ const uncounted = /^(?:monitor|client\|reply)$/
 /** After these nothing is framed. */
 const raw = /^p?sync$/
 
-/** `other`: it listens to nothing any more, so it is looked at like every command. */
-export type Listening = 'send' | 'wait' | 'other'
-
 export class Subscriber {
   readonly subscriptions: Subscriptions
   readonly confirmation = new Confirmation()
@@ -52,12 +49,16 @@ export class Subscriber {
   }
 
   /** A command that begins it, with everything before it answered. */
-  begin(record: CommandRecord, argumentCount: number): void {
+  begin(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
     if (raw.test(record.name)) this.#relay.isRaw = true
     else if (uncounted.test(record.name)) this.#listen(false)
     else if (!this.isSubscription(record)) return
     else if (this.#session.version === 3) this.confirmation.begin(record)
-    else this.#listen(true).sent(record.name, argumentCount)
+    else this.#listen(true).sent(record.name, this.#countArguments(bytes, at, next))
+  }
+
+  #countArguments(bytes: Buffer, at: number, next: number): number {
+    return this.#session.requests.countArguments(bytes, at, next)
   }
 
   /** An EXEC has begun it. A subscription to several channels says more than one thing in there. */
@@ -65,22 +66,29 @@ export class Subscriber {
     this.#listen(false)
   }
 
-  /** A command while it listens in RESP2, or to what cannot be counted. */
-  accept(record: CommandRecord, argumentCount: number): Listening {
+  /**
+   * A command while it listens in RESP2, or to what cannot be counted: whether it may be sent now.
+   * Null when it listens to nothing, or has shown just now that it does not any more.
+   */
+  accept(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean | null {
     const { listener } = this.#relay
+    if (listener === null) return null
     const { outstanding } = this.#session
     const isSubscription = this.isSubscription(record)
-    const isCounted = listener?.isCounted === true
+    const { isCounted } = listener
     // A subscriber may do nothing else, and whether he still is one the replies will tell.
     const mayFollow = isCounted && (isSubscription || record.name === 'ping')
-    if (!mayFollow && outstanding > 0) return 'wait'
-    if (!isCounted) return 'send'
+    if (!mayFollow && outstanding > 0) {
+      this.#session.drain()
+      return false
+    }
+    if (!isCounted) return true
     if (!isSubscription && outstanding === 0 && this.subscriptions.size === 0) {
       this.#relay.listener = null
-      return 'other'
+      return null
     }
-    listener.sent(record.name, isSubscription ? argumentCount : 1)
-    return 'send'
+    listener.sent(record.name, isSubscription ? this.#countArguments(bytes, at, next) : 1)
+    return true
   }
 
   /** From now on. Subscribers of RESP2 get no pushes. */

@@ -3,7 +3,10 @@
  * followed as they are sent, because what is sent behind them depends on it; a server may refuse
  * one, so whenever nothing is owed the replies have the last word.
  */
-import { marker } from '../../wire/redis/protocol.ts'
+import { marker, minus } from '../../wire/redis/protocol.ts'
+
+/** `subscribed`: by an EXEC. */
+export type Outcome = 'taken' | 'refused' | 'subscribed'
 
 export class TransactionState {
   /** A MULTI was sent and not ended. */
@@ -11,6 +14,10 @@ export class TransactionState {
   isWatching = false
   /** A MULTI was sent that may be refused: what is sent behind it need not be queued. */
   isInDoubt = false
+  /** With EXEC its subscriptions begin to speak. */
+  #subscribes = false
+  /** That EXEC was sent: what it says must be known before anything is sent behind it. */
+  isSubscribing = false
   /** A MULTI was taken, and no EXEC or DISCARD since. */
   #isOpenThere = false
 
@@ -30,17 +37,31 @@ export class TransactionState {
         // EXEC and DISCARD end both.
         this.isOpen = false
         this.isWatching = false
+        this.isSubscribing = name === 'exec' && this.#subscribes
     }
   }
 
-  /** The reply to one of them begins at `at`, or in an earlier chunk (-1). True when it was refused. */
-  replied(name: string, bytes: Buffer, at: number, type: number): boolean {
+  /** A subscription was sent inside MULTI. */
+  subscribes(): void {
+    this.#subscribes = true
+  }
+
+  /** The reply to one of them begins at `at`, or in an earlier chunk (-1). */
+  replied(name: string, bytes: Buffer, at: number, type: number): Outcome {
     const isError = type === marker.error
     const isAborted = isError && at >= 0 && bytes.toString('latin1', at, at + 10) === '-EXECABORT'
     const isTaken = !isError || isAborted
     if (isTaken && name === 'multi') this.#isOpenThere = true
-    if (isTaken && (name === 'exec' || name === 'discard')) this.#isOpenThere = false
-    return !isTaken
+    const ends = name === 'exec' || name === 'discard'
+    if (ends) this.isSubscribing = false
+    if (!isTaken) return 'refused'
+    if (!ends) return 'taken'
+    this.#isOpenThere = false
+    const isNull = at >= 0 && bytes[at + 1] === minus
+    const hasRun = name === 'exec' && type === marker.array && !isNull
+    const hasSubscribed = hasRun && this.#subscribes
+    this.#subscribes = false
+    return hasSubscribed ? 'subscribed' : 'taken'
   }
 
   /** A RESET has ended it. */

@@ -134,6 +134,39 @@ await tap.test('pinned: CLIENT REPLY holds on every node', async (t) => {
   t.equal(await repliesTo(pontoon.port, 2, pipeline), await repliesTo(single.port, 2, pipeline))
 })
 
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await tap.test(
+    `${mode}: what is sent without replies arrives though who sent it leaves`,
+    async (t) => {
+      const pontoon = await startRedisPontoon({
+        source: node,
+        target: { port: 1 },
+        mode,
+        config: { source },
+      })
+      t.teardown(() => pontoon.stop())
+      const keys = Array.from({ length: 200 }, (_, index) => `left:${mode}:${index}`)
+      for (const how of ['end', 'destroy'] as const) {
+        const lines = keys.map((key) => encodeCommand('SET', `${key}:${how}`, '1'))
+        const bytes = Buffer.concat([encodeCommand('CLIENT', 'REPLY', 'OFF'), ...lines])
+        const { service } = pontoon
+        const hasCome = service.stats.bytesFromClients + bytes.length
+        const client = await pontoon.client()
+        client.raw(bytes)
+        await new Promise<void>((resolve) => {
+          client.socket.end(resolve)
+        })
+        if (how === 'destroy') client.destroy()
+        await until(() => service.stats.bytesFromClients >= hasCome, 'all has come')
+        await until(() => service.clients(1).length === 0, 'it has left')
+        const reader = await pontoon.client()
+        const found = await reader.call('EXISTS', ...keys.map((key) => `${key}:${how}`))
+        t.equal(found, keys.length, how)
+        reader.destroy()
+      }
+    },
+  )
+
 await tap.test('pinned: a RESET with too many words ends no transaction', async (t) => {
   const pontoon = await startRedisPontoon({
     source: node,

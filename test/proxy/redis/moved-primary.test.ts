@@ -38,6 +38,26 @@ await t.test('a blocked client goes on waiting on the new primary', async (test)
   client.destroy()
 })
 
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await t.test(`${mode}: replies that are off stay off on the new primary`, async (test) => {
+    const pontoon = await serve(test, { mode })
+    const client = await pontoon.client()
+    const [here, there] = [`here ${mode}`, `there ${mode}`]
+    client.send('CLIENT', 'REPLY', 'OFF')
+    client.send('SET', here, '1')
+    await until(async () => (await source.call('EXISTS', here)) === 1, 'it is set')
+    const hold = pontoon.service.beginSwitch('a test')
+    test.equal((await hold.drained(5_000)).drained, true)
+    moveTo(pontoon, 'target')
+    hold.release({ gradually: true })
+    client.send('SET', there, '1')
+    client.send('CLIENT', 'REPLY', 'ON')
+    test.equal(await client.value(), 'OK', 'of the last command only')
+    test.equal(await client.call('GET', there), '1')
+    test.equal(await target.call('GET', there), '1')
+    client.destroy()
+  })
+
 await t.test(
   'what is kept on the old primary is listed, and closed with the move',
   async (test) => {

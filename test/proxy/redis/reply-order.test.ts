@@ -1,0 +1,69 @@
+/**
+ * Pipelines at random of commands that Pontoon answers itself and commands that the server answers,
+ * with CLIENT REPLY between them: what comes is what comes of a direct connection, byte for byte.
+ */
+import t from 'tap'
+import { repliesTo } from '../../support/redis-replies.ts'
+import { startRedisPontoon } from '../../support/redis-pontoon.ts'
+import { startRedis } from '../../support/redis.ts'
+
+const pipelineCount = 60
+const linesMax = 14
+
+const redis = await startRedis()
+t.teardown(() => redis.stop())
+
+const replyModes = ['CLIENT REPLY ON', 'CLIENT REPLY OFF', 'CLIENT REPLY SKIP']
+
+const others = (
+  'CLIENT GETNAME|CLIENT SETNAME me|CLIENT UNBLOCK 999999|CLIENT KILL ID 999999|SELECT 0|SELECT 1|' +
+  'SELECT 99|HELLO 2|HELLO 3|RESET|CLIENT ID x|CLIENT REPLY|CLIENT REPLY maybe|NOSUCH|GET|' +
+  'CLIENT TRACKING off|INCR n|GET n|HGETALL h|PING|ECHO x|BLPOP none 0.001|MULTI|EXEC|DISCARD|' +
+  'WATCH n|UNWATCH|SUBSCRIBE x y|UNSUBSCRIBE|PUBLISH x 1'
+).split('|')
+
+/** The same numbers for the same seed. */
+function sequence(seed: number): (end: number) => number {
+  let state = seed
+  return (end) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * end)
+  }
+}
+
+/** What takes effect in the middle of an EXEC leaves half a reply behind, and nothing to compare. */
+function randomPipeline(below: (end: number) => number): string {
+  const lines: string[] = []
+  let isInMulti = false
+  for (let left = 2 + below(linesMax); left > 0; left -= 1) {
+    const modes = isInMulti || below(3) > 0 ? others : replyModes
+    const line = modes[below(modes.length)] ?? 'PING'
+    if (isInMulti && /^(?:CLIENT|HELLO|SELECT|(?:UN)?SUBSCRIBE)/.test(line)) continue
+    if (line === 'MULTI') isInMulti = true
+    if (/^(?:EXEC|DISCARD|RESET)$/.test(line)) isInMulti = false
+    lines.push(line)
+  }
+  // Also where nothing is answered any more.
+  return [...lines, 'RESET'].join('|')
+}
+
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await t.test(`${mode}: replies come in the order of a direct connection`, async (test) => {
+    const pontoon = await startRedisPontoon({ source: redis, mode })
+    test.teardown(() => pontoon.stop())
+    const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
+    test.comment(`SEED=${seed}`)
+    const below = sequence(seed)
+    for (let count = 0; count < pipelineCount; count += 1) {
+      const pipeline = randomPipeline(below)
+      const said: string[] = []
+      for (const port of [redis.port, pontoon.port]) {
+        await redis.call('FLUSHALL')
+        await redis.call('HSET', 'h', 'f', 'v')
+        const text = await repliesTo(port, 2, pipeline)
+        // HELLO tells the id of the client.
+        said.push(text.replaceAll(/(\$2\r\nid\r\n:)\d+/g, '$1'))
+      }
+      test.equal(said[1], said[0], pipeline)
+    }
+  })
