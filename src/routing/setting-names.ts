@@ -11,8 +11,9 @@ const callTokensMax = 256
 
 /**
  * The names, lower-cased, without repetition; an empty list when the text changes none (SET
- * LOCAL, set_config(…, true)). Null when they cannot be told: a computed name, RESET ALL, DISCARD
- * ALL, a DO block that runs computed text, a string that could be read in two ways.
+ * LOCAL, set_config(…, true)), or only takes back what others set (RESET ALL, DISCARD ALL). Null
+ * when they cannot be told: a computed name, a DO block that runs computed text, a string that
+ * could be read in two ways.
  */
 export function settingNames(sql: string): string[] | null {
   if (sql.length > textLengthMax) return null
@@ -49,7 +50,6 @@ const blockOpeners = new Set(['begin', 'then', 'else', 'loop'])
 /** Adds what one statement sets. False when that cannot be told. */
 function collect(statement: readonly Token[], names: Set<string>): boolean {
   const first = word(statement[0])
-  if (first === 'discard') return word(statement[1]) !== 'all'
   if (first === 'do')
     return statement.every(({ kind, text }) => kind !== 'string' || collectAll(text, names, true))
   if (first === 'set' && word(statement[1]) === 'session' && !isAssigned(statement, 2)) {
@@ -109,8 +109,9 @@ function isAssigned(statement: readonly Token[], at: number): boolean {
   return text === '.' || text === '=' || text === 'to'
 }
 
+/** Empty for ALL. */
 function resetName(statement: readonly Token[]): string | null {
-  if (word(statement[1]) === 'all' && statement.length === 2) return null
+  if (word(statement[1]) === 'all' && statement.length === 2) return ''
   return settingAt(statement, 1)
 }
 

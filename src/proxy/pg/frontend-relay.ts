@@ -286,13 +286,14 @@ export class FrontendRelay implements TransportHandler {
 
   /**
    * A new request may have to wait until all replies have come: to the settings it needs; to the
-   * question what the last one left behind, which may call for other settings; while the gate is
+   * question what the last one left behind, which may call for other settings; to a reset, behind
+   * which it would be unclear who has set what; while the gate is
    * paused, so that a pipeline cannot keep it from draining; on the side that is not primary, so
    * that what follows a read is routed anew; and when too much is owed.
    */
   #mustSettleFirst(): boolean {
-    const { server, onPrimary, context, errands } = this.#session
-    if (errands.isUnderWay) return true
+    const { server, onPrimary, context, errands, reset } = this.#session
+    if (errands.isUnderWay || reset !== '') return true
     if (server === null || server.replies.length === 0 || server.batchOpen || server.copyIn)
       return false
     return !context.gate.isOpen || !onPrimary || server.replies.length >= owedRepliesMax

@@ -5,6 +5,7 @@
 import type { StatementTag } from '../../net/pg/prepared.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import { effect, sessionEffects } from '../../routing/session-effects.ts'
+import { resetOf } from '../../routing/session-reset.ts'
 import { frontend, headerBytes, txStatus } from '../../wire/pg/protocol.ts'
 import { owed } from '../../wire/pg/reply-queue.ts'
 import { message } from '../../wire/pg/write.ts'
@@ -51,7 +52,12 @@ export class QueryRelay {
     session.statements.unnamed = null
     if (longNames.size > 0) longNames.delete('')
     if (!isWhole) session.frontend.scanLongText(bytes, offset + headerBytes, end)
-    if (effects !== 0) session.noteEffects(effects, textOf(bytes, offset, end))
+    if (effects !== 0) {
+      const sql = textOf(bytes, offset, end)
+      const isAlone = session.effects === 0 && server.isAtRest
+      if (isAlone && (effects & effect.settings) !== 0) session.reset = resetOf(sql)
+      session.noteEffects(effects, sql)
+    }
     if (rewritten !== null) {
       session.frontend.forwardTo(bytes, offset)
       this.#sqlNames.prepareForQuery(server, rewritten.uses)

@@ -14,7 +14,14 @@ import { owed } from '../../wire/pg/reply-queue.ts'
 import { queryMessage } from '../../wire/pg/write.ts'
 import type { Session } from './session.ts'
 import { isLasting, needsTruth, SessionTruth, truthAgeMaxMs } from './session-truth.ts'
-import { isOfPast, noSettings, settingsKey, settingsSql, withoutPast } from './settings.ts'
+import {
+  identityOf,
+  isOfPast,
+  noSettings,
+  settingsKey,
+  settingsSql,
+  withoutPast,
+} from './settings.ts'
 import type { Settings } from './settings.ts'
 
 /**
@@ -98,6 +105,7 @@ export class SessionErrands {
   /** What is to be done before a server at rest may be given back; false when nothing is. */
   runNext(server: PgServer, nowMs: number): boolean {
     if (this.isUnderWay) return false
+    if (this.#session.reset !== '') this.#takeReset(server)
     if (this.#mustAskTruth(nowMs)) this.#askTruth(server)
     else if (this.#session.listening?.mayMove === true) this.#moveListens(server)
     else return false
@@ -114,6 +122,17 @@ export class SessionErrands {
     }
     // A query would drop the unnamed statement, which nobody could parse again.
     return !statements.longNames.has('')
+  }
+
+  /** Nothing but a reset has run: there is nothing to ask if it was not refused. */
+  #takeReset(server: PgServer): void {
+    const session = this.#session
+    const { reset, pinReason, listening } = session
+    session.reset = ''
+    if (server.hasRefused || pinReason !== '' || listening !== null) return
+    session.effects = 0
+    session.settingTexts = []
+    session.takeSettings(server, reset === 'identity' ? noSettings : identityOf(server.settings))
   }
 
   /** A text runs that may make temporary tables. */

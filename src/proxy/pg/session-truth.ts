@@ -107,7 +107,7 @@ export class SessionTruth {
     const names = new Set([...before.keys()].filter(isHidden))
     for (const text of texts) {
       const found = settingNames(text)
-      if (found === null && !/^\s*(reset|discard)\s+all\s*;?\s*$/i.test(text)) this.#blind = true
+      if (found === null) this.#blind = true
       for (const name of found ?? []) if (isHidden(name)) names.add(name)
     }
     this.#names = [...names]

@@ -13,6 +13,7 @@ import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Transport } from '../../net/transport.ts'
 import { effect } from '../../routing/session-effects.ts'
+import type { Reset } from '../../routing/session-reset.ts'
 import { assert } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
 import { txStatus } from '../../wire/pg/protocol.ts'
@@ -70,6 +71,8 @@ export class Session {
   pinReason = ''
   /** Effects (routing/session-effects.ts) of what ran since the server was last known clean. */
   effects = 0
+  /** The request at hand is nothing but a reset, of a session with no effects before. */
+  reset: Reset = ''
   /** Texts behind a `settings` effect, to learn the names of custom settings. */
   settingTexts: string[] = []
   settings: Settings

@@ -12,6 +12,11 @@ export const noSettings: Settings = new Map()
 /** Applied after all others, since they change what may be set. */
 const identityNames = new Set(['session_authorization', 'role'])
 
+/** What RESET ALL leaves. */
+export function identityOf(settings: Settings): Settings {
+  return new Map([...settings].filter(([name]) => identityNames.has(name)))
+}
+
 /** Same text for the same settings, whatever the order; '' for none. */
 export function settingsKey(settings: Settings): string {
   if (settings.size === 0) return ''
