@@ -15,7 +15,7 @@ import { freePort } from '../support/free-port.ts'
 import { until } from '../support/pontoon.ts'
 import { startPostgres } from '../support/postgres.ts'
 
-const deadlineMs = 60_000
+const deadlineMs = 90_000
 const answer = z.object({
   data: z.object({
     alerts: z.array(z.object({ state: z.string(), labels: z.record(z.string(), z.string()) })),
@@ -57,11 +57,11 @@ async function startPrometheus(
   teardown: (end: () => void) => void,
 ): Promise<() => Promise<readonly Labels[] | undefined>> {
   const rules = readFileSync(join(projectRoot, 'deploy/prometheus/alerts.yml'), 'utf8')
-  const quick = rules.replaceAll(/for: \w+/g, 'for: 1s').replaceAll('[2m]', '[6s]')
+  const quick = rules.replaceAll(/for: \w+/g, 'for: 1s').replaceAll('[2m]', '[10s]')
   writeFileSync(join(folder, 'alerts.yml'), quick)
   writeFileSync(
     join(folder, 'prometheus.yml'),
-    `global: { scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms }
+    `global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms }
 rule_files: [alerts.yml]
 scrape_configs:
   - { job_name: pontoon, static_configs: [{ targets: ['127.0.0.1:${probe}'] }] }

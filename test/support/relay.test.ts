@@ -43,7 +43,7 @@ function dial(relay: Relay): Peer {
   return { socket, received: () => text, closed }
 }
 
-async function until(condition: () => boolean, deadlineMs = 5_000): Promise<void> {
+async function until(condition: () => boolean, deadlineMs = 30_000): Promise<void> {
   const deadline = performance.now() + deadlineMs
   while (!condition()) {
     if (performance.now() > deadline) throw new Error('deadline passed')
