@@ -17,6 +17,7 @@ export const longFiles: readonly string[] = [
   'test/migration/pg/copy/told.test.ts',
   'test/migration/pg/switch/forced.test.ts',
   'test/migration/pg/switch/forced-in-place.test.ts',
+  'test/migration/pg/switch/forced-hindered.test.ts',
   'test/migration/pg/verify/corruption.test.ts',
   'test/deploy/migrator-job.test.ts',
   'test/terraform/elasticache-redis.test.ts',

@@ -80,12 +80,20 @@ export function writeMarkSql({ epoch, primary }: Mark): string {
 }
 
 /**
- * For a mark of an earlier version. Not part of controlSchemaSql(): it waits for whoever has the
- * table open, such as a dump, and every new server would wait behind it.
+ * For a mark of an earlier version. Where it is there, nothing is altered: that waits for whoever
+ * has the table open, such as a dump for hours, and every new server would wait behind it.
  */
-export const partedColumnSql = `ALTER TABLE pontoon.mark ADD COLUMN IF NOT EXISTS ${partedColumn}`
+export async function ensurePartedColumn(client: SqlClient): Promise<void> {
+  const found = await client.query(
+    `SELECT FROM pg_catalog.pg_attribute a
+     WHERE a.attrelid = 'pontoon.mark'::pg_catalog.regclass AND a.attname = 'parted'
+       AND NOT a.attisdropped`,
+  )
+  if (found.rows.length === 0)
+    await client.query(`ALTER TABLE pontoon.mark ADD COLUMN IF NOT EXISTS ${partedColumn}`)
+}
 
-/** Behind writeMarkSql() and partedColumnSql. */
+/** Behind writeMarkSql() and ensurePartedColumn(). */
 export function writePartedSql(parted: Side): string {
   return `UPDATE pontoon.mark SET parted = '${parted}'`
 }

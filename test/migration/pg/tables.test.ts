@@ -5,8 +5,8 @@ import { SqlError } from '../../../src/net/pg/sql-error.ts'
 import { PontoonError } from '../../../src/shared/errors.ts'
 import {
   clearParted,
+  ensurePartedColumn,
   controlSchemaSql,
-  partedColumnSql,
   readMark,
   writeMarkSql,
   writePartedSql,
@@ -103,7 +103,8 @@ await tap.test('migration connections and the catalogue', async (whole) => {
     await client.run('ALTER TABLE pontoon.mark DROP COLUMN parted')
     t.same(await readMark(client), { epoch: 4, primary: 'target' }, 'made by an earlier version')
     await clearParted(client)
-    await client.run([partedColumnSql, writePartedSql('source')].join(';'))
+    await ensurePartedColumn(client)
+    await client.run(writePartedSql('source'))
     await client.query(writeMarkSql({ epoch: 5, primary: 'target' }))
     t.same(await readMark(client), { epoch: 5, primary: 'target', parted: 'source' })
     await clearParted(client)

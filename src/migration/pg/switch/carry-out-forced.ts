@@ -6,7 +6,7 @@
 import type { Route } from '../../../routing/route.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
 import { otherSide } from '../../../shared/side.ts'
-import { partedColumnSql, writePartedSql } from '../control-schema.ts'
+import { ensurePartedColumn, writePartedSql } from '../control-schema.ts'
 import { raiseSequences } from '../lost-sequences.ts'
 import { directionFrom, probeSubscriptionName, subscriptionName } from '../names.ts'
 import { ensurePublication } from '../publication.ts'
@@ -43,7 +43,7 @@ export async function carryOutForced(
   await steps.run('detach', () => held((side) => detach(service, side)))
   await steps.run('sequences', () =>
     held(async ({ control }) => {
-      await control.run(partedColumnSql)
+      await ensurePartedColumn(control)
       await raiseSequences(control, config.migration.exclude)
     }),
   )

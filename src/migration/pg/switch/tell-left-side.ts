@@ -7,7 +7,7 @@ import type { Route } from '../../../routing/route.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { otherSide } from '../../../shared/side.ts'
 import type { RouteStore } from '../../../store/route-store.ts'
-import { partedColumnSql, readMark, writeMarkSql, writePartedSql } from '../control-schema.ts'
+import { ensurePartedColumn, readMark, writeMarkSql, writePartedSql } from '../control-schema.ts'
 import { endOthers, fenceSql, readPrior } from '../fence.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { detach } from './carry-out-forced.ts'
@@ -61,12 +61,12 @@ async function tell(context: MigrationContext, side: SwitchSide, route: Route): 
   const { control, watch, replication } = side
   const ours = [control.pid, watch.pid, replication.pid]
   for (const client of [control, replication]) await endEarlier(client, ours)
-  await control.run(partedColumnSql)
   const spec = fenceSpec(context, side.side)
   // With the fence goes the mark of the primary, so that no server of ours is opened there for it.
   const fence = fenceSql(spec, await readPrior(control, spec))
   await control.run([fence, writeMarkSql(route)].join(';\n'))
   await endOthers(control, spec)
   await detach(context.service, side)
+  await ensurePartedColumn(control)
   await control.run(writePartedSql(side.side))
 }
