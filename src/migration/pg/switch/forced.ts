@@ -70,6 +70,8 @@ class ForcedSwitch {
   readonly #before: Route
   readonly #pending: SwitchRecord | null
   #guards: readonly Guard[] = []
+  /** The guards have said that nothing is lost because of it. */
+  #neverOpened = false
   #gate: HeldGate | null = null
   #shutAtMs: number | null = null
   #pauseMs: number | null = null
@@ -138,12 +140,13 @@ class ForcedSwitch {
     assert(side !== null, 'the guards ask the side that is there')
     // A pending switch of this process has it still; it is taken with the gate.
     if (this.#pending === null) await lockSide(side, this.#signal)
+    this.#neverOpened = this.#parts.neverOpened()
     this.#guards = await checkForced({
       context: this.#parts,
       side,
       route: this.#before,
       pending: this.#pending,
-      neverOpened: this.#parts.neverOpened(),
+      neverOpened: this.#neverOpened,
       signal: this.#signal,
     })
     const failed = this.#guards.filter(({ ok, severity }) => !ok && severity === 'blocker')
@@ -191,6 +194,11 @@ class ForcedSwitch {
       const answer = await answerOf(this.#parts, primary)
       if (answer !== null)
         throw new PontoonError('SWITCH_ABORTED', `the ${primary} is back (${answer})`)
+      if (this.#neverOpened && !this.#parts.neverOpened())
+        throw new PontoonError(
+          'SWITCH_ABORTED',
+          `the ${primary} has opened meanwhile, and may have acknowledged writes: ask again`,
+        )
       signal.throwIfAborted()
       await store.commitSwitch(service, this.#request.id, routeAfter(this.#before, this.#to))
     })

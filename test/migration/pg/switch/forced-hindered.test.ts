@@ -1,8 +1,10 @@
 /** What stands in the way of a forced switch on the side that is there; see forced.test.ts. */
 import { Client } from 'pg'
 import tap from 'tap'
-import { forced, startForcedSwitches } from '../../../support/forced-switches.ts'
+import { forced, lossOf, startForcedSwitches, stateOf } from '../../../support/forced-switches.ts'
 import type { PostgresServer } from '../../../support/postgres.ts'
+import { runSwitch } from '../../../support/switch-operation.ts'
+import type { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
 tap.setTimeout(170_000)
@@ -28,6 +30,44 @@ await tap.test('a forced switch while a dump runs', async (t) => {
   await dumpOfSource.end()
 })
 
+await tap.test('whose pending switch opens its new side for a moment', async (t) => {
+  const made = await startForcedSwitches(t)
+  const { pair } = made
+  const { target } = pair
+  let isDead = false
+  let isForcing = false
+  let letEnd = nothing
+  const toEnd = new Promise<void>((resolve) => (letEnd = resolve))
+  made.before = async (step) => {
+    if (step === 'unfence' && !isDead) {
+      await target.kill9()
+      isDead = true
+    }
+    // That of the cutover, which would be over otherwise.
+    if (step === 'cleanup') await toEnd
+    if (step === 'start' && isDead && !isForcing) {
+      isForcing = true
+      await target.restart()
+      await write(pair)
+      await target.kill9()
+    }
+    if (step === 'gate' && isForcing) letEnd()
+  }
+  const stuck = runSwitch(pair.adminUrl, 'cutover', {}, 120_000)
+  await until(() => isDead, 'the target is dead', 30_000)
+  const first = await forced(pair, 'rollback')
+  t.match(lossOf(first), /nothing is lost/, 'it had never opened when that was looked at')
+  t.match(first, { state: 'aborted', report: { reason: /target has opened meanwhile/ } })
+  t.match(await stuck, { state: 'failed' })
+  t.equal(stateOf(pair).routes.get('orders')?.primary, 'target')
+  const second = await forced(pair, 'rollback', { dryRun: true })
+  t.match(lossOf(second), /may be missing/)
+})
+
+function nothing(): void {
+  return undefined
+}
+
 /** As pg_dump holds every table that it is to read. */
 async function dump(server: PostgresServer): Promise<Client> {
   const client = new Client(server.url('shop', 'reader', 'reader'))
@@ -35,4 +75,24 @@ async function dump(server: PostgresServer): Promise<Client> {
   await client.connect()
   await client.query('BEGIN; LOCK TABLE pontoon.mark IN ACCESS SHARE MODE')
   return client
+}
+
+async function write(pair: SwitchPair): Promise<void> {
+  await until(
+    async () => {
+      const client = new Client({ connectionString: pair.url(), query_timeout: 5_000 })
+      client.on('error', () => undefined)
+      try {
+        await client.connect()
+        await client.query('INSERT INTO records (writer, number) VALUES (77, 1)')
+        return true
+      } catch {
+        return false
+      } finally {
+        await client.end().catch(() => undefined)
+      }
+    },
+    'a write is acknowledged',
+    30_000,
+  )
 }
