@@ -2,6 +2,9 @@
 import type { Operation } from '../../src/control/switches.ts'
 import { until } from './until.ts'
 
+/** Tests that are about the deadline set it; a forced switch has none. */
+const patience = { deadlineMs: 30_000 }
+
 export async function runSwitch(
   adminUrl: string,
   kind: 'cutover' | 'rollback',
@@ -12,7 +15,7 @@ export async function runSwitch(
   const answer = await fetch(`${adminUrl}/v1/services/${service}/${kind}`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify(body),
+    body: JSON.stringify('primaryLost' in body ? body : { ...patience, ...body }),
   })
   let operation: Operation = JSON.parse(await answer.text())
   if (answer.status !== 202) throw new Error(JSON.stringify(operation))

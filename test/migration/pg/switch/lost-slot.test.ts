@@ -26,6 +26,8 @@ await tap.test('a replication slot that is lost', async (whole) => {
     pontoon([name, 'orders', '--config', configFile, ...args])
   const ask = (name: string, ...args: string[]): Promise<Captured> =>
     pontoon([name, 'orders', '--admin', pair.adminUrl, ...args])
+  const patiently = (name: 'cutover' | 'rollback'): Promise<Captured> =>
+    ask(name, '--deadline', '30s')
   const application = async (sql: string): Promise<unknown[]> => {
     const client = new Client(pair.url())
     await client.connect()
@@ -100,7 +102,7 @@ await tap.test('a replication slot that is lost', async (whole) => {
     const line = [...programArgs('src/main.ts'), 'copy', 'orders', '--config', configFile]
     await promisify(execFile)(process.execPath, [...line, '--restart'])
     t.same(await target.query(rows, 'shop'), await source.query(rows, 'shop'))
-    const cutover = await ask('cutover')
+    const cutover = await patiently('cutover')
     t.equal(cutover.exit, 0, cutover.out + cutover.err)
   })
 
@@ -138,11 +140,11 @@ await tap.test('a replication slot that is lost', async (whole) => {
     await onSide('target', 'ALTER SUBSCRIPTION pontoon_orders_forward DISABLE')
     await source.query("SELECT pg_drop_replication_slot('pontoon_orders_forward')")
     await application('UPDATE accounts SET balance = 3 WHERE id = 1')
-    const rollback = await ask('rollback')
+    const rollback = await patiently('rollback')
     t.equal(rollback.exit, 0, rollback.out + rollback.err)
     t.same(await source.query(rows, 'shop'), await target.query(rows, 'shop'))
     await application('UPDATE accounts SET balance = 4 WHERE id = 1')
-    const again = await ask('cutover')
+    const again = await patiently('cutover')
     t.equal(again.exit, 0, again.out + again.err)
     t.same(await application('SELECT balance FROM accounts WHERE id < 3 ORDER BY id'), [
       { balance: 4 },
@@ -171,7 +173,7 @@ await tap.test('a replication slot that is lost', async (whole) => {
     const verify = await run('verify', '--repair')
     t.equal(verify.exit, 0, verify.out + verify.err)
     await told(/rollback ready +yes/)
-    t.equal((await ask('rollback')).exit, 0)
+    t.equal((await patiently('rollback')).exit, 0)
     t.same(await source.query(rows, 'shop'), await target.query(rows, 'shop'))
   })
 })

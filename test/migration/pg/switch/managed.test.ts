@@ -48,6 +48,7 @@ await tap.test('15 to 18 without superuser', async (t) => {
       listen: `127.0.0.1:${ports.port}`,
       clientAuth: { mode: 'scram' },
       pool: { mode: 'transaction', size: 10 },
+      migration: { lagMaxMs: 2_000 },
       users: {
         'Shop "App': {
           verifier: 'secret-app',
