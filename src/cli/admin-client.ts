@@ -5,7 +5,7 @@ import type { GateSnapshot } from '../net/gate.ts'
 import type { ClientSnapshot, DrainReport } from '../proxy/service.ts'
 import type { RoutePatch } from '../routing/route.ts'
 import type { HealthReport } from '../control/health.ts'
-import type { RouteChange } from '../control/operator.ts'
+import type { RouteAnswer } from '../control/operator.ts'
 import type { ServiceView } from '../control/service-view.ts'
 import type { Operation, SwitchOptions } from '../control/switches.ts'
 import type { SwitchKind } from '../store/switch-record.ts'
@@ -51,7 +51,7 @@ export class AdminClient {
     patch: RoutePatch,
     epoch: number,
     dryRun: boolean,
-  ): Promise<RouteChange> {
+  ): Promise<RouteAnswer> {
     const path = `${servicePath(name)}/route${dryRun ? '?dryRun=true' : ''}`
     return await this.#request('PATCH', path, patch, { 'If-Match': `"${epoch}"` })
   }

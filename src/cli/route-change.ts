@@ -1,5 +1,5 @@
 /** What shift and phase share: read the epoch, ask for the change, print before and after. */
-import type { RouteChange } from '../control/operator.ts'
+import type { RouteAnswer } from '../control/operator.ts'
 import { PontoonError } from '../shared/errors.ts'
 import type { Route, RoutePatch } from '../routing/route.ts'
 import { AdminClient } from './admin-client.ts'
@@ -34,7 +34,7 @@ async function changeLatest(
   service: string,
   patch: RoutePatch,
   dryRun: boolean,
-): Promise<RouteChange> {
+): Promise<RouteAnswer> {
   const { route } = await client.service(service)
   try {
     return await client.changeRoute(service, patch, route.epoch, dryRun)
@@ -59,11 +59,17 @@ const words: readonly (readonly [name: keyof Route, words: string, unit: string]
   ['epoch', 'epoch', ''],
 ]
 
-function describeChange(service: string, { before, after }: RouteChange, dryRun: boolean): string {
+function describeChange(
+  service: string,
+  { before, after, warning }: RouteAnswer,
+  dryRun: boolean,
+): string {
   const changes = words
     .filter(([name]) => before[name] !== after[name])
     .map(([name, text, unit]) => `  ${text}: ${before[name]}${unit} → ${after[name]}${unit}`)
-  if (changes.length === 0) return `${service}: nothing to change (epoch ${before.epoch}).`
-  const lead = dryRun ? `${service} would change:` : `${service} changed:`
-  return [lead, ...changes].join('\n')
+  const lead =
+    changes.length === 0
+      ? `${service}: nothing to change (epoch ${before.epoch}).`
+      : `${service} ${dryRun ? 'would change' : 'changed'}:`
+  return [lead, ...changes, ...(warning === null ? [] : [`Warning: ${warning}`])].join('\n')
 }

@@ -33,6 +33,12 @@ export interface RouteChange {
   readonly applied: boolean
 }
 
+/** As the admin API tells it. */
+export interface RouteAnswer extends RouteChange {
+  /** What speaks against the new route; null when nothing is known to. */
+  readonly warning: string | null
+}
+
 export interface RouteRequest {
   readonly patch: RoutePatch
   /** The epoch that the caller looked at. */

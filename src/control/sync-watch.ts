@@ -4,6 +4,7 @@
  * nobody but the next look.
  */
 import type { Explanation } from '../migration/pg/sync/explain.ts'
+import type { SyncState } from '../migration/pg/sync/health.ts'
 import { SyncSupervisor, type SyncView } from '../migration/pg/sync/supervisor.ts'
 import type { Secrets } from '../net/secrets/secrets.ts'
 import type { Service } from '../proxy/service.ts'
@@ -33,6 +34,8 @@ const switching: Explanation = {
 export class SyncWatch {
   readonly #parts: SyncWatchParts
   readonly #views = new Map<string, SyncView>()
+  /** Services that were looked at, be it in vain. */
+  readonly #looked = new Set<string>()
   readonly #told = new Map<string, string>()
   readonly #loops = new WatchLoops()
 
@@ -53,6 +56,13 @@ export class SyncWatch {
     return this.#views.get(service) ?? null
   }
 
+  /** Of the direction from the primary side to the other; null where nothing can be known. */
+  stateOf(service: string): SyncState | null {
+    const view = this.view(service)
+    if (view === null) return this.#looked.has(service) ? 'absent' : null
+    return view.health.find(({ direction }) => direction === view.direction)?.state ?? 'absent'
+  }
+
   async #follow(service: Service): Promise<void> {
     const { signal } = this.#loops
     const { name } = service
@@ -62,6 +72,8 @@ export class SyncWatch {
       const quiet = this.#parts.isSwitching(name)
       const view = await this.#loops.orStopped(this.#look(name, supervisor))
       if (signal.aborted) break
+      if (supervisor === null) this.#looked.delete(name)
+      else this.#looked.add(name)
       if (view === null) this.#views.delete(name)
       else if (quiet || this.#parts.isSwitching(name)) this.#views.set(name, duringSwitch(view))
       else this.#show(name, view)

@@ -65,6 +65,7 @@ await tap.test('supervision', async (whole) => {
     await pair.stop()
     rmSync(folder, { recursive: true })
   })
+  const toAdmin = { PONTOON_ADMIN: runtime.adminAddress }
   const view = async (): Promise<SyncView | undefined> => {
     const answer = await fetch(`${runtime.adminAddress}/v1/services/shop`)
     const { sync }: { sync?: SyncView } = JSON.parse(await answer.text())
@@ -77,6 +78,10 @@ await tap.test('supervision', async (whole) => {
 
   await whole.test('shown once there is sync', async (t) => {
     t.equal(await view(), undefined)
+    const shift = async (reads: number): Promise<string> =>
+      (await pontoon(['shift', 'shop', '--reads', `${reads}`], toAdmin)).out
+    t.match(await shift(5), /reads on the target: 0% → 5%[^]*Warning: 5% of .* \(sync: absent\)/)
+    t.notMatch(await shift(0), 'Warning')
     t.notMatch(await metrics(), /pontoon_sync_up\{/)
     t.equal((await pontoon(['sync', 'shop', '--config', file], {})).exit, 0)
     await until(
@@ -103,7 +108,8 @@ await tap.test('supervision', async (whole) => {
       /slot_retained_bytes\{service="shop",side="source",slot="pontoon_shop_forward"\} \d/,
     )
     t.match(text, 'pontoon_rollback_ready{service="shop"} 0')
-    const status = await pontoon(['status', 'shop'], { PONTOON_ADMIN: runtime.adminAddress })
+    t.notMatch(await shift(5), 'Warning', 'it is kept like the source')
+    const status = await pontoon(['status', 'shop'], toAdmin)
     t.match(status.out, /sync +forward: streaming/)
     t.match(status.out, /fence +NO +application writers may write/)
     t.match(status.out, /WAL kept +pontoon_shop_forward on the source/)

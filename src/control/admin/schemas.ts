@@ -186,7 +186,12 @@ export const answers = {
   routeChange: {
     200: {
       type: 'object',
-      properties: { before: route, after: route, applied: { type: 'boolean' } },
+      properties: {
+        before: route,
+        after: route,
+        applied: { type: 'boolean' },
+        warning: { type: ['string', 'null'], description: 'What speaks against the new route.' },
+      },
     },
     '4xx': problem,
   },

@@ -1,7 +1,8 @@
 /** PATCH /v1/services/{service}/route: the one way a route changes over HTTP. */
 import type { FastifyInstance } from 'fastify'
 import type { RoutePatch } from '../../../routing/route.ts'
-import type { RouteChange } from '../../operator.ts'
+import type { RouteAnswer } from '../../operator.ts'
+import { staleReads } from '../../stale-reads.ts'
 import type { AdminContext, ServiceParams } from '../context.ts'
 import { actorOf } from '../context.ts'
 import { epochOfIfMatch, etagOf } from '../epoch.ts'
@@ -14,7 +15,7 @@ interface RouteRequest {
   Headers: { 'if-match'?: string }
 }
 
-export function addRouteRoutes(app: FastifyInstance, { operator }: AdminContext): void {
+export function addRouteRoutes(app: FastifyInstance, { operator, sync }: AdminContext): void {
   app.patch<RouteRequest>(
     '/v1/services/:service/route',
     {
@@ -32,7 +33,7 @@ export function addRouteRoutes(app: FastifyInstance, { operator }: AdminContext)
         response: answers.routeChange,
       },
     },
-    async (request, reply): Promise<RouteChange> => {
+    async (request, reply): Promise<RouteAnswer> => {
       const { service } = request.params
       operator.service(service)
       const asked = {
@@ -42,7 +43,7 @@ export function addRouteRoutes(app: FastifyInstance, { operator }: AdminContext)
       }
       const change = await operator.changeRoute(service, asked, actorOf(request))
       void reply.header('ETag', etagOf(change.applied ? change.after : change.before))
-      return change
+      return { ...change, warning: staleReads(service, change.after, sync.stateOf(service)) }
     },
   )
 }
