@@ -1,10 +1,11 @@
 /**
  * Sequences of a side whose other one is lost, so that theirs cannot be read any more: each goes on
- * from what was carried over last or from the highest value in its column, whichever is further,
- * and leaves out what the lost side may have given out since. Neighbour: sequences.ts.
+ * from what was carried over last or from the highest value in the columns that draw from it,
+ * whichever is further, and leaves out what the lost side may have given out since. Neighbour:
+ * sequences.ts.
  */
 import type { SqlClient } from '../../net/pg/sql-client.ts'
-import { identifier, qualified, readable } from './quote.ts'
+import { identifier, literal, qualified, readable } from './quote.ts'
 import { readSequenceStates, setSequencesSql, type SequenceState } from './sequences.ts'
 import { readSequences, type Sequence } from './tables.ts'
 
@@ -17,8 +18,11 @@ const statementMsDefault = 60_000
 /** Without an index the whole table is read. To give up would be to begin again, without end. */
 const searchMs = 24 * 3_600_000
 const gibibyte = 1_073_741_824
+/** As the server writes a default that is the next value of a sequence and nothing else. */
+const nextValuePattern = "^nextval\\('([^']|'')*'::regclass\\)$"
 
-interface Owner {
+/** A column that owns a sequence, or whose default is its next value. */
+interface Drawer {
   readonly sequence: string
   readonly table: string
   /** Table and column, for people. */
@@ -28,14 +32,14 @@ interface Owner {
   readonly bytes: number
 }
 
-/** Gives the names of those that no column of integers owns: nothing tells how far they were. */
+/** Gives the names of those that no column of integers draws from: nothing tells how far they were. */
 export async function freeSequences(
   client: SqlClient,
   exclude: readonly string[],
 ): Promise<readonly string[]> {
-  const owned = new Set((await readOwners(client)).map(({ sequence }) => sequence))
+  const drawn = new Set((await readDrawers(client)).map(({ sequence }) => sequence))
   const sequences = await readSequences(client, exclude)
-  return sequences.filter((one) => !owned.has(qualified(one))).map(readable)
+  return sequences.filter((one) => !drawn.has(qualified(one))).map(readable)
 }
 
 /**
@@ -47,7 +51,7 @@ export async function unindexedColumns(
   bytesMin = gibibyte,
 ): Promise<readonly string[]> {
   const counted = new Set((await readSequences(client, exclude)).map(qualified))
-  return (await readOwners(client))
+  return (await readDrawers(client))
     .filter(({ sequence, isIndexed }) => counted.has(sequence) && !isIndexed)
     .filter(({ bytes }) => bytes >= bytesMin)
     .map(({ name, bytes }) => `${name} (${(bytes / gibibyte).toFixed(1)} GB)`)
@@ -63,12 +67,14 @@ export async function raiseSequences(
 ): Promise<void> {
   const options = { timeoutMs }
   const sequences = await readSequences(client, exclude)
-  const owners = new Map((await readOwners(client)).map((owner) => [owner.sequence, owner]))
+  const drawers = await readDrawers(client)
   for (let at = 0; at < sequences.length; at += perStatement) {
     const some = sequences.slice(at, at + perStatement)
-    const furthest = await readFurthest(client, some, owners)
+    const furthest = await readFurthest(client, some, drawers)
     const states = await readSequenceStates(client, some, options)
-    const raised = states.map((state) => ahead(state, furthest.get(state.sequence) ?? null))
+    const raised = states.map((state) =>
+      ahead(state, furthest.get(qualified(state.sequence)) ?? null),
+    )
     const sql = setSequencesSql(raised)
     if (sql !== null) await client.query(sql, undefined, options)
   }
@@ -93,47 +99,75 @@ export function ahead(
 async function readFurthest(
   client: SqlClient,
   sequences: readonly Sequence[],
-  owners: ReadonlyMap<string, Owner>,
-): Promise<ReadonlyMap<Sequence, bigint>> {
-  const selects = sequences.flatMap((sequence, index) => {
-    const owner = owners.get(qualified(sequence))
-    if (owner === undefined) return []
+  drawers: readonly Drawer[],
+): Promise<ReadonlyMap<string, bigint>> {
+  const byName = new Map(sequences.map((sequence) => [qualified(sequence), sequence]))
+  const selects = drawers.flatMap(({ sequence: name, table, column }) => {
+    const sequence = byName.get(name)
+    if (sequence === undefined) return []
     const furthest = sequence.increment > 0n ? 'max' : 'min'
-    return [`SELECT ${index}, ${furthest}(t.${identifier(owner.column)}) FROM ${owner.table} t`]
+    return [`SELECT ${literal(name)}, ${furthest}(t.${identifier(column)}) FROM ${table} t`]
   })
-  if (selects.length === 0) return new Map()
-  const all = selects.join(' UNION ALL ')
-  const { rows } = await client.query(all, undefined, { timeoutMs: searchMs })
-  return new Map(
-    rows.flatMap(([index, value]): [Sequence, bigint][] => {
-      const sequence = sequences[Number(index)]
-      return sequence === undefined || value === null || value === undefined
-        ? []
-        : [[sequence, BigInt(value)]]
-    }),
-  )
+  const found = new Map<string, bigint>()
+  for (let at = 0; at < selects.length; at += perStatement) {
+    const all = selects.slice(at, at + perStatement).join(' UNION ALL ')
+    const { rows } = await client.query(all, undefined, { timeoutMs: searchMs })
+    for (const [name, value] of rows) {
+      if (name === null || name === undefined || value === null || value === undefined) continue
+      const sequence = byName.get(name)
+      const known = found.get(name)
+      if (sequence !== undefined) found.set(name, further(sequence, BigInt(value), known))
+    }
+  }
+  return found
 }
 
-/** Of columns of integers: one of another type may make anything of what it draws. */
-async function readOwners(client: SqlClient): Promise<readonly Owner[]> {
+/** Of the values that a sequence can have given; one that it cannot says nothing. */
+function further(
+  { increment, min, max }: Sequence,
+  value: bigint,
+  known: bigint | undefined,
+): bigint {
+  if (known === undefined || known < min || known > max) return value
+  if (value < min || value > max) return known
+  return increment > 0n === value > known ? value : known
+}
+
+/**
+ * Of columns of integers: one of another type may make anything of what it draws, and so may any
+ * default but the next value itself. Defaults of partitions are those of their table.
+ */
+async function readDrawers(client: SqlClient): Promise<readonly Drawer[]> {
   const { rows } = await client.query(
-    `SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname,
+    `WITH drawn AS (
+       SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS number
+       FROM pg_catalog.pg_depend d
+       WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+         AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+       UNION
+       SELECT d.refobjid, e.adrelid, e.adnum
+       FROM pg_catalog.pg_depend d
+       JOIN pg_catalog.pg_attrdef e ON e.oid = d.objid
+       JOIN pg_catalog.pg_class p ON p.oid = e.adrelid AND NOT p.relispartition
+       WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+         AND pg_catalog.pg_get_expr(e.adbin, e.adrelid) ~ ${literal(nextValuePattern)})
+     SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname,
        t.relpages::int8 * pg_catalog.current_setting('block_size')::int8,
        EXISTS (SELECT FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
          JOIN pg_catalog.pg_am am ON am.oid = ic.relam AND am.amname = 'btree'
          WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL
            AND i.indkey[0] = a.attnum)
-     FROM pg_catalog.pg_depend d
-     JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+     FROM drawn d
+     JOIN pg_catalog.pg_class s ON s.oid = d.sequence AND s.relkind = 'S'
      JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
-     JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
+     JOIN pg_catalog.pg_class t ON t.oid = d.relation
+       AND t.relkind IN ('r', 'p')
      JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-       AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-       AND a.atttypid IN (20, 21, 23)`,
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.number
+     WHERE a.atttypid IN (20, 21, 23)`,
   )
   return rows.map(([schema, sequence, tableSchema, tableName, column, bytes, isIndexed]) => {
     const table = { schema: tableSchema ?? '', name: tableName ?? '' }

@@ -48,7 +48,13 @@ await tap.test('they are raised in the database', async (t) => {
   await server.query('CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY, n smallserial)')
   await server.query(`CREATE SEQUENCE free; CREATE TABLE words (word text);
     CREATE SEQUENCE of_words OWNED BY words.word;
-    INSERT INTO a OVERRIDING SYSTEM VALUE VALUES (500, 32000)`)
+    INSERT INTO a OVERRIDING SYSTEM VALUE VALUES (500, 32000);
+    CREATE SEQUENCE "sha'red"; CREATE SEQUENCE many; CREATE SEQUENCE sharded;
+    CREATE TABLE b (id bigint DEFAULT nextval('"sha''red"'), n int DEFAULT nextval('many'));
+    CREATE TABLE c (id int DEFAULT nextval('"sha''red"'),
+      sharded bigint DEFAULT nextval('sharded') * 1000 + 7) PARTITION BY RANGE (id);
+    CREATE TABLE c_all PARTITION OF c DEFAULT;
+    INSERT INTO b VALUES (300000, 70000); INSERT INTO c VALUES (800000, 900007)`)
   const { host, port } = server
   const client = await SqlClient.connect({
     endpoint: { host, port },
@@ -61,14 +67,18 @@ await tap.test('they are raised in the database', async (t) => {
     timeoutMs: 5_000,
   })
   t.teardown(() => client.close())
-  t.same(await freeSequences(client, []), ['public.free', 'public.of_words'])
+  t.same(await freeSequences(client, []), ['public.free', 'public.of_words', 'public.sharded'])
   await raiseSequences(client, [])
   const next = async (name: string): Promise<number> =>
-    Number(await client.value(`SELECT nextval('public.${name}')`))
+    Number(await client.value('SELECT nextval($1)', [`public.${name}`]))
   t.ok((await next('a_id_seq')) > 10_500)
   const small = await next('a_n_seq')
   t.ok(small > 32_000 && small < 32_767, `${small}`)
   t.ok((await next('free')) > 10_000)
+  // No column owns them, but columns draw from them.
+  t.ok((await next('"sha\'red"')) > 810_000, 'from the highest of all its columns')
+  t.ok((await next('many')) > 80_000)
+  t.ok((await next('sharded')) < 20_000, 'a value that is made of one says nothing')
   await t.test('however long it takes to find the highest value', async (whole) => {
     const locked = server.query('BEGIN; LOCK TABLE a; SELECT pg_sleep(0.5); COMMIT')
     await until(
@@ -79,9 +89,13 @@ await tap.test('they are raised in the database', async (t) => {
     await locked
     whole.ok((await next('a_id_seq')) > 20_500)
   })
-  t.same(await unindexedColumns(client, [], 0), ['public.a.id (0.0 GB)', 'public.a.n (0.0 GB)'])
+  t.same(
+    await unindexedColumns(client, [], 0),
+    ['a.id', 'a.n', 'b.id', 'b.n', 'c.id'].map((column) => `public.${column} (0.0 GB)`),
+  )
   await server.query(
-    'CREATE INDEX ON a (id); CREATE INDEX ON a (id, n); CREATE INDEX ON a (n DESC)',
+    `CREATE INDEX ON a (id); CREATE INDEX ON a (id, n); CREATE INDEX ON a (n DESC);
+     CREATE INDEX ON b (id); CREATE INDEX ON b (n); CREATE INDEX ON c (id)`,
   )
   t.same(await unindexedColumns(client, [], 0), [])
   const before = await next('of_words')

@@ -247,11 +247,12 @@ async function appliedLsn(
 async function sequencesGuard({ context, side }: ForcedGuardParts): Promise<Guard> {
   const free = await freeSequences(side.watch, context.config.migration.exclude)
   return free.length === 0
-    ? ok('sequences', 'every sequence belongs to a column that tells how far it was')
+    ? ok('sequences', 'a column draws from every sequence, and tells how far it was')
     : warning(
         'sequences',
         `no column tells how far these were on the ${otherSide(side.side)}, they go on from what ` +
-          `was carried over last, with a margin: ${free.join(', ')}`,
+          `was carried over last, if anything was, with a margin, and may give values again: ` +
+          free.join(', '),
       )
 }
 
