@@ -13,7 +13,7 @@ export interface PgBouncer {
   stop(): Promise<void>
 }
 
-const startDeadlineMs = 10_000
+const startDeadlineMs = 40_000
 
 /** Trusts `admin`, who may do everything, `stats`, who may look, and `postgres`. */
 export async function startPgBouncer(postgresPort: number): Promise<PgBouncer> {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureTools } from '../../scripts/lib/requirements.ts'
 import type { Certificate } from './certificates.ts'
-import { signalAll, startChild, waitUntilGone } from './child-processes.ts'
+import { processTree, signalAll, startChild, waitUntilGone } from './child-processes.ts'
 import type { Child } from './child-processes.ts'
 import { freePort } from './free-port.ts'
 import { connectRedis } from './redis-wire.ts'
@@ -207,12 +207,14 @@ export class RedisServer {
     if (pid === undefined) return
     // A stopped server acts on SIGTERM only once it goes on; SIGKILL ends it before it can answer.
     if (signal !== 'SIGKILL') signalAll([pid], 'SIGCONT')
-    signalAll([pid], signal)
+    // What it has forked to save or rewrite a file would write on.
+    const tree = processTree(pid)
+    signalAll(signal === 'SIGKILL' ? tree : [pid], signal)
     try {
-      await waitUntilGone([pid], stopDeadlineMs)
+      await waitUntilGone(tree, stopDeadlineMs)
     } catch {
-      signalAll([pid], 'SIGKILL')
-      await waitUntilGone([pid], stopDeadlineMs)
+      signalAll(tree, 'SIGKILL')
+      await waitUntilGone(tree, stopDeadlineMs)
     }
     await this.#child?.exited
   }
