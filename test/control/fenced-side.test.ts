@@ -15,7 +15,7 @@ import { runSwitch } from '../support/switch-operation.ts'
 import { SwitchPair } from '../support/switch-pair.ts'
 import { until } from '../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 interface ServiceAnswer {
   readonly sides: Readonly<Record<'source' | 'target', SideView>>

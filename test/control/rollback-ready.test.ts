@@ -14,7 +14,7 @@ import { SwitchPair } from '../support/switch-pair.ts'
 import { until } from '../support/until.ts'
 import { subscribe } from './event-stream.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const allNames = [
   'stream lag slot marks parted fence bypass schema tables publication identity sequences unlogged',

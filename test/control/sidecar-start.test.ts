@@ -5,7 +5,7 @@ import { freePort } from '../support/free-port.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { connect, runPontoon, Sidecar } from './sidecar.ts'
 
-t.setTimeout(170_000)
+t.setTimeout(280_000)
 const source = await startPostgres({ major: 15 })
 const target = await startPostgres({ major: 17 })
 t.teardown(() => Promise.all([source.stop(), target.stop()]))

@@ -5,7 +5,7 @@ import { startPostgres } from '../support/postgres.ts'
 import { recordTableSql, startWriters } from '../support/record-client.ts'
 import { Sidecar } from './sidecar.ts'
 
-t.setTimeout(170_000)
+t.setTimeout(280_000)
 const source = await startPostgres({ major: 15 })
 const target = await startPostgres({ major: 17 })
 t.teardown(() => Promise.all([source.stop(), target.stop()]))

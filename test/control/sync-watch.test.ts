@@ -15,7 +15,7 @@ import { freePort } from '../support/free-port.ts'
 import { startPair } from '../support/migration-pair.ts'
 import { until } from '../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('supervision', async (whole) => {
   const folder = mkdtempSync(join(tmpdir(), 'pontoon-watch-'))

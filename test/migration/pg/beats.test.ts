@@ -6,7 +6,7 @@ import { SqlClient } from '../../../src/net/pg/sql-client.ts'
 import { serverTls } from '../../../src/net/tls.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('markers', async (whole) => {
   const server = await startPostgres({ major: 15 })

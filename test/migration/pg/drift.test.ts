@@ -4,7 +4,7 @@ import { findDrift } from '../../../src/migration/pg/drift.ts'
 import { readSequences, readTables } from '../../../src/migration/pg/tables.ts'
 import { startPair } from '../../support/migration-pair.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('drift, 15 and 17', async (whole) => {
   const pair = await startPair({ source: 15, target: 17 })

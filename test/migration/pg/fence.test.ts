@@ -14,7 +14,7 @@ import type { Sequence } from '../../../src/migration/pg/tables.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import type { PostgresServer } from '../../support/postgres.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const spec: FenceSpec = {
   database: 'shop',

@@ -5,7 +5,7 @@ import { SqlClient } from '../../../src/net/pg/sql-client.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import type { PostgresServer } from '../../support/postgres.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const unsound = `
 CREATE TABLE "No Key" (v text);

@@ -14,7 +14,7 @@ import {
 } from '../../support/pg-backend.ts'
 import { migrateThereAndBack } from '../../support/there-and-back.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('10 to 15, back, and there again', (t) =>
   migrateThereAndBack(t, { source: 10, target: 15 }, false),

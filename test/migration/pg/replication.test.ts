@@ -45,7 +45,7 @@ const published = [
   'public.plain',
 ]
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const patience = { timeoutMs: 20_000 }
 

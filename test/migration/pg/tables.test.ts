@@ -41,7 +41,7 @@ ALTER TABLE full_json REPLICA IDENTITY FULL;
 CREATE TABLE full_key (id int PRIMARY KEY, a json); ALTER TABLE full_key REPLICA IDENTITY FULL;
 `
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('migration connections and the catalogue', async (whole) => {
   const server = await startPostgres({ major: 15 })

@@ -11,7 +11,7 @@ import { CopyCommand, hasChunks } from '../../../support/copy-command.ts'
 import { startPair } from '../../../support/migration-pair.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const schema = `
 CREATE SCHEMA "Odd Name";

@@ -6,7 +6,7 @@ import { startPair } from '../../../support/migration-pair.ts'
 import { startStandby } from '../../../support/postgres-standby.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const pair = await startPair({ source: 15, target: 15 })
 tap.teardown(() => pair.stop())

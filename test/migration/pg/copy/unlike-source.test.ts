@@ -4,7 +4,7 @@ import { CopyCommand } from '../../../support/copy-command.ts'
 import { startPair } from '../../../support/migration-pair.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const pair = await startPair({ source: 15, target: 15 })
 tap.teardown(() => pair.stop())

@@ -14,7 +14,7 @@ import { programArgs } from '../../../support/program.ts'
 import { startPostgres } from '../../../support/postgres.ts'
 import { ServiceFiles } from './sides.ts'
 
-tap.setTimeout(180_000)
+tap.setTimeout(280_000)
 
 const sourceSql = `
 CREATE TABLE secrets (id int PRIMARY KEY, owner text); ALTER TABLE secrets OWNER TO "Shop App";

@@ -20,7 +20,7 @@ DROP EVENT TRIGGER watch;
 ALTER DEFAULT PRIVILEGES FOR ROLE shop_owner IN SCHEMA app REVOKE SELECT ON TABLES FROM readers;
 `
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const script = 'scripts/db-migration/export-schema.sql'
 

@@ -9,7 +9,7 @@ import { until } from '../../../support/until.ts'
 import { richRoles, richSchema } from './rich-schema.ts'
 import { definitionsOf, differences, ServiceFiles } from './sides.ts'
 
-tap.setTimeout(180_000)
+tap.setTimeout(280_000)
 
 await tap.test('definitions go to the target', async (whole) => {
   const [source, target] = await Promise.all([

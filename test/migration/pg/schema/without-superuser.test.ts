@@ -7,7 +7,7 @@ import { pontoon, type Captured } from '../../../cli/capture.ts'
 import { startPostgres } from '../../../support/postgres.ts'
 import { ServiceFiles } from './sides.ts'
 
-tap.setTimeout(180_000)
+tap.setTimeout(280_000)
 
 const sourceSql = `
 CREATE EXTENSION pageinspect;

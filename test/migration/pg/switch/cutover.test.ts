@@ -9,7 +9,7 @@ import { startWriters } from '../../../support/record-client.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('cutover and rollback under load, one way at a time (15 to 15)', async (t) => {
   const pair = await SwitchPair.start()

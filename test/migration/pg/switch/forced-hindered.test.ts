@@ -7,7 +7,7 @@ import { runSwitch } from '../../../support/switch-operation.ts'
 import type { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('a forced switch while a dump runs', async (t) => {
   const { pair, logged } = await startForcedSwitches(t)

@@ -13,7 +13,7 @@ import { startWriters } from '../../../support/record-client.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('in the place of a switch', async (whole) => {
   await whole.test('that was committed, and whose new side never opened', async (t) => {

@@ -17,7 +17,7 @@ import { signalAll } from '../../../support/child-processes.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 function nothing(): void {
   return undefined

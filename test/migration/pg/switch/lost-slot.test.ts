@@ -12,7 +12,7 @@ import { programArgs } from '../../../support/program.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('a replication slot that is lost', async (whole) => {
   const pair = await SwitchPair.start({ source: 18, target: 18 })

@@ -14,7 +14,7 @@ import { runSwitch } from '../../../support/switch-operation.ts'
 import { until } from '../../../support/until.ts'
 import { ServiceFiles } from '../schema/sides.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const settings = { wal_level: 'logical' }
 const database = 'My "Shop"'

@@ -16,7 +16,7 @@ import { SwitchPair } from '../../../support/switch-pair.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
 import { startWriters } from '../../../support/record-client.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 function slot(name: string): string {
   return `SELECT pg_create_logical_replication_slot('${name}', 'pgoutput')`

@@ -20,7 +20,7 @@ import { makeTargetTls } from '../../../support/switch-tls.ts'
 import { TransferClients } from '../../../support/transfer-clients.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('17 to 18 and back, verify-full to the target', async (t) => {
   const [authority, stranger] = await Promise.all([createAuthority(), createAuthority()])

@@ -19,7 +19,7 @@ import { runSwitch } from '../../../support/switch-operation.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const fences = 'SELECT count(*)::int AS fences FROM pontoon.fence'
 const marks = 'SELECT epoch::int, primary_side FROM pontoon.mark'

@@ -19,7 +19,7 @@ const name = 'pontoon_shop_forward'
 const readLog = 'pg_read_binary_file(text, bigint, bigint)'
 const health = z.object({ state: z.string() })
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('pontoon sync', async (whole) => {
   const folder = mkdtempSync(join(tmpdir(), 'pontoon-sync-'))

@@ -8,7 +8,7 @@ import type { VerifyTablesOptions } from '../../../../src/migration/pg/verify/ve
 import type { TableReport } from '../../../../src/migration/pg/verify/report.ts'
 import { startVerifyPair, type VerifiedDatabase } from '../../../support/verify-pair.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 /** Two values of each type, as close as two values can be. */
 const types: readonly (readonly [type: string, one: string, two: string])[] = [

@@ -6,7 +6,7 @@ import tap from 'tap'
 import { verifyService } from '../../../../src/migration/pg/verify/verify-service.ts'
 import { startVerifyPair } from '../../../support/verify-pair.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('grants on all kinds of objects, and on those made later', async (t) => {
   const pair = await startVerifyPair(15, 18)

@@ -18,7 +18,7 @@ import { switchLockKeys } from '../../../../src/migration/pg/switch/lock.ts'
 import { until } from '../../../support/until.ts'
 import { startVerifyPair, type VerifyPair } from '../../../support/verify-pair.ts'
 
-tap.setTimeout(180_000)
+tap.setTimeout(280_000)
 
 const accountsSql = `
 CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL, note text DEFAULT repeat('n', 80));

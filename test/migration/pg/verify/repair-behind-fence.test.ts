@@ -17,7 +17,7 @@ import type { PostgresServer } from '../../../support/postgres.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 await tap.test('rows of the fenced source are repaired', async (t) => {
   // Roles as a managed service has them, and both directions of sync at once.

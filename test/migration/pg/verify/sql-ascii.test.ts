@@ -9,7 +9,7 @@ import {
   type VerifyPair,
 } from '../../../support/verify-pair.ts'
 
-tap.setTimeout(170_000)
+tap.setTimeout(280_000)
 
 const schema = `
 CREATE TABLE keyed (k text PRIMARY KEY, v text, c char(6), a text[]);
