@@ -17,6 +17,16 @@ import { directions, heartbeatTable } from './names.ts'
 
 const partedColumn = "parted text CHECK (parted IN ('source', 'target'))"
 
+const tables = ['mark', 'fence', 'table_file', 'missed']
+
+/**
+ * Whoever opens a connection reads the mark; and who dumps a database, as the role of an
+ * application may do every night, has to read every table in it.
+ */
+export function readableSql(table: string): string {
+  return `GRANT SELECT ON pontoon.${table} TO PUBLIC;`
+}
+
 /** Idempotent; to be run by the control role, which owns the schema. */
 export function controlSchemaSql(): string {
   return [
@@ -29,7 +39,6 @@ export function controlSchemaSql(): string {
     '  changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),',
     `  ${partedColumn}`,
     ');',
-    'GRANT SELECT ON pontoon.mark TO PUBLIC;',
     'CREATE TABLE IF NOT EXISTS pontoon.fence (',
     '  singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),',
     '  prior json NOT NULL,',
@@ -47,6 +56,7 @@ export function controlSchemaSql(): string {
       '  at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()',
       ');',
     ]),
+    ...[...tables, ...directions.map(heartbeatTable)].map(readableSql),
   ].join('\n')
 }
 

@@ -11,7 +11,7 @@ import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { literal, qualified, type QualifiedName } from '../quote.ts'
-import { controlSchemaSql } from '../control-schema.ts'
+import { controlSchemaSql, readableSql } from '../control-schema.ts'
 import { copyLimits } from './limits.ts'
 
 export interface ChunkName extends QualifiedName {
@@ -41,7 +41,7 @@ export async function ensureControlSchema(client: SqlClient): Promise<void> {
 
 export async function ensureChunkMarks(client: SqlClient): Promise<void> {
   const found = await client.value("SELECT pg_catalog.to_regclass('pontoon.copy_chunk')")
-  if (found === null) await client.run(tableSql)
+  if (found === null) await client.run(`${tableSql}; ${readableSql('copy_chunk')}`)
 }
 
 /** The chunk of the row that says whose the target is. */
