@@ -10,7 +10,7 @@ import type { StepName } from '../../src/migration/pg/switch/model.ts'
 import { systemClock } from '../../src/shared/clock.ts'
 import { parseState } from '../../src/store/state-format.ts'
 import { runSwitch } from './switch-operation.ts'
-import { SwitchPair } from './switch-pair.ts'
+import { SwitchPair, type PairOptions } from './switch-pair.ts'
 
 export interface ForcedSwitches {
   readonly pair: SwitchPair
@@ -19,8 +19,11 @@ export interface ForcedSwitches {
   before: (step: StepName) => Promise<void> | void
 }
 
-export async function startForcedSwitches(t: Test): Promise<ForcedSwitches> {
-  const pair = await SwitchPair.start({ source: 17, target: 17 })
+export async function startForcedSwitches(
+  t: Test,
+  options: PairOptions = {},
+): Promise<ForcedSwitches> {
+  const pair = await SwitchPair.start({ source: 17, target: 17, ...options })
   t.teardown(() => pair.stop())
   const { config } = loadConfig([pair.configFile], {})
   const logged: string[] = []

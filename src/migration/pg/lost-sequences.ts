@@ -29,6 +29,8 @@ interface Drawer {
   readonly name: string
   readonly column: string
   readonly isIndexed: boolean
+  /** Whether the role sees the column in every row. */
+  readonly isReadable: boolean
   readonly bytes: number
 }
 
@@ -40,6 +42,33 @@ export async function freeSequences(
   const drawn = new Set((await readDrawers(client)).map(({ sequence }) => sequence))
   const sequences = await readSequences(client, exclude)
   return sequences.filter((one) => !drawn.has(qualified(one))).map(readable)
+}
+
+/** What raiseSequences() would fail at, or see a part of only, with the rights of this role. */
+export async function sequencesOutOfReach(
+  client: SqlClient,
+  exclude: readonly string[],
+): Promise<{ readonly sequences: readonly string[]; readonly columns: readonly string[] }> {
+  const counted = await readSequences(client, exclude)
+  const { rows } = await client.query(
+    `SELECT n.nspname, c.relname FROM pg_catalog.pg_sequence s
+     JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+       AND pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT')
+       AND pg_catalog.has_sequence_privilege(s.seqrelid, 'UPDATE')`,
+  )
+  const inReach = new Set(
+    rows.map(([schema, name]) => qualified({ schema: schema ?? '', name: name ?? '' })),
+  )
+  const names = new Set(counted.map(qualified))
+  const columns = (await readDrawers(client))
+    .filter(({ sequence, isReadable }) => names.has(sequence) && !isReadable)
+    .map(({ name }) => name)
+  return {
+    sequences: counted.filter((one) => !inReach.has(qualified(one))).map(readable),
+    columns: [...new Set(columns)].toSorted(),
+  }
 }
 
 /**
@@ -159,7 +188,10 @@ async function readDrawers(client: SqlClient): Promise<readonly Drawer[]> {
          JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
          JOIN pg_catalog.pg_am am ON am.oid = ic.relam AND am.amname = 'btree'
          WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL
-           AND i.indkey[0] = a.attnum)
+           AND i.indkey[0] = a.attnum),
+       pg_catalog.has_schema_privilege(tn.oid, 'USAGE')
+         AND pg_catalog.has_column_privilege(t.oid, a.attnum, 'SELECT')
+         AND NOT pg_catalog.row_security_active(t.oid)
      FROM drawn d
      JOIN pg_catalog.pg_class s ON s.oid = d.sequence AND s.relkind = 'S'
      JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
@@ -169,7 +201,8 @@ async function readDrawers(client: SqlClient): Promise<readonly Drawer[]> {
      JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.number
      WHERE a.atttypid IN (20, 21, 23)`,
   )
-  return rows.map(([schema, sequence, tableSchema, tableName, column, bytes, isIndexed]) => {
+  return rows.map((row) => {
+    const [schema, sequence, tableSchema, tableName, column, bytes, isIndexed, isReadable] = row
     const table = { schema: tableSchema ?? '', name: tableName ?? '' }
     return {
       sequence: qualified({ schema: schema ?? '', name: sequence ?? '' }),
@@ -178,6 +211,7 @@ async function readDrawers(client: SqlClient): Promise<readonly Drawer[]> {
       name: `${readable(table)}.${column}`,
       bytes: Number(bytes),
       isIndexed: isIndexed === 't',
+      isReadable: isReadable === 't',
     }
   })
 }

@@ -10,7 +10,7 @@ import type { SwitchRecord } from '../../../store/switch-record.ts'
 import type { Route } from '../../../routing/route.ts'
 import { readMark } from '../control-schema.ts'
 import { afterwardsOf } from '../left-side-words.ts'
-import { freeSequences, unindexedColumns } from '../lost-sequences.ts'
+import { freeSequences, sequencesOutOfReach, unindexedColumns } from '../lost-sequences.ts'
 import { readMissed } from '../missed.ts'
 import { directionFrom, heartbeatTable } from '../names.ts'
 import { readable } from '../quote.ts'
@@ -245,7 +245,17 @@ async function appliedLsn(
 }
 
 async function sequencesGuard({ context, side }: ForcedGuardParts): Promise<Guard> {
-  const free = await freeSequences(side.watch, context.config.migration.exclude)
+  const { exclude } = context.config.migration
+  // Behind the commit it would be tried for ever, with clients in errors.
+  const { sequences, columns } = await sequencesOutOfReach(side.watch, exclude)
+  if (sequences.length > 0 || columns.length > 0)
+    return blocker(
+      'sequences',
+      `the controlUser of the ${side.side} may not read and set all sequences, as it has to behind ` +
+        `the commit (${[...sequences, ...columns].join(', ')}): grant it the roles that own them` +
+        (columns.length > 0 ? ', or BYPASSRLS where row security hides rows' : ''),
+    )
+  const free = await freeSequences(side.watch, exclude)
   return free.length === 0
     ? ok('sequences', 'a column draws from every sequence, and tells how far it was')
     : warning(

@@ -68,6 +68,26 @@ function nothing(): void {
   return undefined
 }
 
+await tap.test('a sequence that may not be set, or whose values may not be read', async (t) => {
+  const { pair } = await startForcedSwitches(t, { managed: true })
+  const made = `SET default_transaction_read_only = off; COMMIT; CREATE ROLE other;
+    CREATE TABLE theirs (id int); CREATE SEQUENCE of_others OWNED BY theirs.id;
+    CREATE SEQUENCE set_by_none;
+    ALTER TABLE theirs OWNER TO other; ALTER SEQUENCE set_by_none OWNER TO other`
+  await pair.target.query(made, 'shop')
+  // From 14 on the control role reads everything anyway.
+  await pair.target.query('REVOKE pg_read_all_data FROM control GRANTED BY administrator')
+  await pair.source.kill9()
+  const refused = await forced(pair, 'cutover')
+  t.match(refused, {
+    state: 'refused',
+    report: { reason: /may not .*\(public\.of_others, public\.set_by_none, public\.theirs\.id\)/ },
+  })
+  await pair.target.query('GRANT other TO control')
+  const done = await forced(pair, 'cutover')
+  t.equal(done.state, 'done', done.report?.reason ?? '')
+})
+
 /** As pg_dump holds every table that it is to read. */
 async function dump(server: PostgresServer): Promise<Client> {
   const client = new Client(server.url('shop', 'reader', 'reader'))
