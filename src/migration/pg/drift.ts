@@ -67,9 +67,14 @@ function apart(table: Table, other: Table | undefined, isPublished: boolean): re
   const ours = new Set(table.columns.map((column) => column.name))
   return [
     ...unloggedDrift(table, other),
-    ...table.columns.flatMap((column) =>
-      columnDrift(name, column, theirs.get(column.name), effect),
-    ),
+    ...table.columns.flatMap((column) => {
+      const same = theirs.get(column.name)
+      if (same !== undefined) return columnDrift(name, column, same, effect)
+      const renamed = other.columns.find(
+        ({ name: old, type }) => !ours.has(old) && type === column.type,
+      )
+      return missingColumn(name, column, renamed, effect)
+    }),
     ...other.columns.flatMap((column) => surplusDrift(name, column, ours, effect)),
     ...keyDrift(table, other, effect),
   ]
@@ -83,19 +88,34 @@ function unloggedDrift(table: Table, other: Table): readonly Drift[] {
   return [{ table: name, effect: 'loses', text, fix: `ALTER TABLE ${name} SET LOGGED there` }]
 }
 
+/** `renamed`: only the receiving side has it, and its type is the same. */
+function missingColumn(
+  table: string,
+  { name, type, isGenerated, hasDefault, identity }: Column,
+  renamed: Column | undefined,
+  effect: Drift['effect'],
+): readonly Drift[] {
+  if (isGenerated) return []
+  const text = `column ${name} (${type}) is missing on the receiving side`
+  const added = `ALTER TABLE ${table} ADD COLUMN ${name} ${type} there`
+  const filled =
+    hasDefault || identity !== null
+      ? `${added}, with the default that it has here; pontoon verify tells which rows got another value`
+      : added
+  const fix =
+    renamed === undefined
+      ? filled
+      : `ALTER TABLE ${table} RENAME ${renamed.name} TO ${name} there, if that was done here; otherwise ${filled}`
+  return [{ table, effect, text, fix }]
+}
+
 function columnDrift(
   table: string,
   column: Column,
-  other: Column | undefined,
+  other: Column,
   effect: Drift['effect'],
 ): readonly Drift[] {
   const { name, type } = column
-  if (other === undefined) {
-    if (column.isGenerated) return []
-    const text = `column ${name} (${type}) is missing on the receiving side`
-    const fix = `ALTER TABLE ${table} ADD COLUMN ${name} ${type} there`
-    return [{ table, effect, text, fix }]
-  }
   if (other.isGenerated && !column.isGenerated) {
     const text = `column ${name} is generated on the receiving side only`
     return [

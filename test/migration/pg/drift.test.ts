@@ -1,6 +1,6 @@
 /** Schemas that grow apart, on a real server: two databases of it are the two sides. */
 import tap from 'tap'
-import { findDrift } from '../../../src/migration/pg/drift.ts'
+import { findDrift, type Drift } from '../../../src/migration/pg/drift.ts'
 import { readSequences, readTables } from '../../../src/migration/pg/tables.ts'
 import { startPair } from '../../support/migration-pair.ts'
 
@@ -20,16 +20,18 @@ await tap.test('drift, 15 and 17', async (whole) => {
   const source = await shop.connect('source', 'control')
   const target = await shop.connect('target', 'control')
 
-  const drift = async (): Promise<readonly string[]> => {
-    const found = findDrift({
+  const found = async (): Promise<readonly Drift[]> =>
+    findDrift({
       sender: await readTables(source),
       receiver: await readTables(target),
       published: ['a', 'b', 'c'].map((name) => ({ schema: 'public', name })),
       senderSequences: await readSequences(source),
       receiverSequences: await readSequences(target),
     })
-    return found.map(({ table, effect, text }) => `${table} ${effect}: ${text}`)
-  }
+  const drift = async (): Promise<readonly string[]> =>
+    (await found()).map(({ table, effect, text }) => `${table} ${effect}: ${text}`)
+  const fixes = async (of: RegExp): Promise<readonly string[]> =>
+    (await found()).filter(({ text }) => of.test(text)).map(({ fix }) => fix)
   await whole.test('the same schema has none, on whatever majors', async (t) => {
     t.same(await drift(), [])
   })
@@ -59,6 +61,16 @@ await tap.test('drift, 15 and 17', async (whole) => {
       'public.fresh loses: is new and not synced yet',
       'public.keyless loses: is not synced: it has no primary key (a deferrable one does not count) and no replica identity',
       'public.more loses: is a sequence that the receiving side has not: a cutover could not carry it over',
+    ])
+    t.same(await fixes(/^column (added|w) /), [
+      'ALTER TABLE public.a ADD COLUMN added text there',
+      'ALTER TABLE public.b RENAME v TO w there, if that was done here; ' +
+        'otherwise ALTER TABLE public.b ADD COLUMN w character varying(9) there',
+    ])
+    await shop.query('source', 'ALTER TABLE a ALTER added SET DEFAULT $$x$$')
+    t.same(await fixes(/^column added /), [
+      'ALTER TABLE public.a ADD COLUMN added text there, with the default that it has here; ' +
+        'pontoon verify tells which rows got another value',
     ])
     await shop.query('target', 'ALTER TABLE a DROP CONSTRAINT a_pkey; DROP TABLE b')
     t.same((await drift()).slice(2, 4), [
