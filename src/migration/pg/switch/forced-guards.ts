@@ -9,6 +9,7 @@ import { wait } from '../../../shared/wait.ts'
 import type { SwitchRecord } from '../../../store/switch-record.ts'
 import type { Route } from '../../../routing/route.ts'
 import { readMark } from '../control-schema.ts'
+import { isFenced } from '../fence.ts'
 import { afterwardsOf } from '../left-side-words.ts'
 import { freeSequences, sequencesOutOfReach, unindexedColumns } from '../lost-sequences.ts'
 import { readMissed } from '../missed.ts'
@@ -102,7 +103,7 @@ async function lostGuard({ context, route, signal }: ForcedGuardParts): Promise<
   )
 }
 
-async function marksGuard({ side, route }: ForcedGuardParts): Promise<Guard> {
+async function marksGuard({ side, route, pending }: ForcedGuardParts): Promise<Guard> {
   const mark = await readMark(side.control)
   if (mark === undefined)
     return blocker('marks', `the ${side.side} has no mark: pontoon schema has not been there`)
@@ -114,9 +115,17 @@ async function marksGuard({ side, route }: ForcedGuardParts): Promise<Guard> {
       `which side takes the writes is in doubt: the ${side.side} says ${mark.primary} since epoch ` +
         `${mark.epoch}, the route says ${route.primary} in epoch ${route.epoch}`,
     )
-  return mark.parted === side.side
-    ? blocker('marks', `the ${side.side} was left by a forced switch before: it is no copy`)
-    : ok('marks', `the ${side.side} knows of no later epoch than ${route.epoch}`)
+  if (mark.parted === side.side)
+    return blocker('marks', `the ${side.side} was left by a forced switch before: it is no copy`)
+  // A switch fences before it moves the writes away, whatever has kept the mark from coming.
+  const isUntold = mark.epoch < route.epoch && mark.primary === side.side
+  if (isUntold && pending === null && !(await isFenced(side.control)))
+    return blocker(
+      'marks',
+      `the ${side.side} has no fence and does not know that the ${route.primary} takes the writes ` +
+        `since epoch ${route.epoch}: it was left by a forced switch, or is of a backup, and no copy`,
+    )
+  return ok('marks', `the ${side.side} knows of no later epoch than ${route.epoch}`)
 }
 
 /** Beside what the last heartbeat tells: it has come by the sync that was made anew. */
