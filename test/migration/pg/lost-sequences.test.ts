@@ -5,10 +5,11 @@ import {
   ahead,
   freeSequences,
   raiseSequences,
+  sequencesOutOfReach,
   unindexedColumns,
 } from '../../../src/migration/pg/lost-sequences.ts'
 import type { Sequence } from '../../../src/migration/pg/tables.ts'
-import { startPostgres } from '../../support/postgres.ts'
+import { startPostgres, type PostgresServer } from '../../support/postgres.ts'
 import { until } from '../../support/until.ts'
 
 const up: Sequence = {
@@ -55,17 +56,7 @@ await tap.test('they are raised in the database', async (t) => {
       sharded bigint DEFAULT nextval('sharded') * 1000 + 7) PARTITION BY RANGE (id);
     CREATE TABLE c_all PARTITION OF c DEFAULT;
     INSERT INTO b VALUES (300000, 70000); INSERT INTO c VALUES (800000, 900007)`)
-  const { host, port } = server
-  const client = await SqlClient.connect({
-    endpoint: { host, port },
-    tls: { mode: 'disable', negotiation: 'postgres', channelBinding: 'disable', options: {} },
-    parameters: new Map([
-      ['user', 'postgres'],
-      ['database', 'postgres'],
-    ]),
-    password: null,
-    timeoutMs: 5_000,
-  })
+  const client = await connect(server, 'postgres')
   t.teardown(() => client.close())
   t.same(await freeSequences(client, []), ['public.free', 'public.of_words', 'public.sharded'])
   await raiseSequences(client, [])
@@ -102,3 +93,41 @@ await tap.test('they are raised in the database', async (t) => {
   await raiseSequences(client, [])
   t.ok((await next('of_words')) > before, 'again, they only go further')
 })
+
+await tap.test('what a role may not do with them is known before', async (t) => {
+  const server = await startPostgres({ major: 17, auth: 'trust' })
+  t.teardown(() => server.stop())
+  await server.query(`CREATE ROLE control LOGIN; GRANT CREATE ON SCHEMA public TO control;
+    CREATE TABLE hidden (id serial); ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE closed (id serial); CREATE SEQUENCE readable;
+    GRANT SELECT ON hidden TO control; GRANT SELECT ON SEQUENCE readable TO control;
+    GRANT SELECT, UPDATE ON SEQUENCE hidden_id_seq, closed_id_seq TO control;
+    SET ROLE control; CREATE TABLE own (id serial)`)
+  const client = await connect(server, 'control')
+  t.teardown(() => client.close())
+  t.same(await sequencesOutOfReach(client, []), {
+    sequences: ['public.readable'],
+    columns: ['public.closed.id', 'public.hidden.id'],
+  })
+  t.same(await sequencesOutOfReach(client, ['public.readable', 'public.closed_id_seq']), {
+    sequences: [],
+    columns: ['public.hidden.id'],
+  })
+  await server.query(`ALTER ROLE control BYPASSRLS; GRANT UPDATE ON SEQUENCE readable TO control;
+    GRANT SELECT (id) ON closed TO control`)
+  t.same(await sequencesOutOfReach(client, []), { sequences: [], columns: [] })
+  await raiseSequences(client, [])
+})
+
+function connect({ host, port }: PostgresServer, user: string): Promise<SqlClient> {
+  return SqlClient.connect({
+    endpoint: { host, port },
+    tls: { mode: 'disable', negotiation: 'postgres', channelBinding: 'disable', options: {} },
+    parameters: new Map([
+      ['user', user],
+      ['database', 'postgres'],
+    ]),
+    password: null,
+    timeoutMs: 5_000,
+  })
+}
