@@ -97,6 +97,8 @@ export class SwitchPair {
       max_wal_senders: '20',
       // 5 s by default, which a server of 15 would make each switch wait for.
       wal_retrieve_retry_interval: '500ms',
+      // As by default: a pause must not be short only because a test has switched it off.
+      jit: 'on',
     }
     const tls = options.targetTls?.server ?? false
     const [source, target] = await Promise.all([

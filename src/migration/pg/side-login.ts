@@ -48,10 +48,15 @@ export async function connectAs(
 
 /** Logical replication came with it. */
 const majorMin = 10
-/** By the major that brought it. Older ones do not know it, so it cannot go with the login. */
-const timeouts: readonly (readonly [major: number, setting: string])[] = [
-  [14, 'idle_session_timeout'],
-  [17, 'transaction_timeout'],
+/**
+ * By the major that brought it. Older ones do not know it, so it cannot go with the login.
+ * With `jit`, which is on by default, a look into the catalogues is compiled each time: that takes
+ * longer than the look, also while the clients of a switch wait.
+ */
+const laterSettings: readonly (readonly [major: number, assignment: string])[] = [
+  [11, 'jit = off'],
+  [14, 'idle_session_timeout = 0'],
+  [17, 'transaction_timeout = 0'],
 ]
 
 /** As connectAs(), for a login of the caller's own. */
@@ -59,8 +64,9 @@ export async function connectWith(login: LoginOptions, side: Side): Promise<SqlC
   const client = await SqlClient.connect(login).catch((error: unknown) => {
     throw refusedLogin(error, login, side)
   })
-  const known = timeouts.filter(([major]) => client.major >= major)
-  if (known.length > 0) await client.run(known.map(([, name]) => `SET ${name} = 0`).join('; '))
+  const known = laterSettings.filter(([major]) => client.major >= major)
+  if (known.length > 0)
+    await client.run(known.map(([, assignment]) => `SET ${assignment}`).join('; '))
   if (!(client.major < majorMin)) return client
   client.close()
   throw new PontoonError(

@@ -12,8 +12,7 @@ import { connectAs, type MigrationContext } from '../side-login.ts'
 export const readSettings = `
 SET row_security = off;
 SET max_parallel_workers_per_gather = 0;
-SET work_mem = '32MB';
-SELECT pg_catalog.set_config(name, 'off', false) FROM pg_catalog.pg_settings WHERE name = 'jit'`
+SET work_mem = '32MB'`
 
 const attemptsMax = 5
 const firstRetryMs = 200
