@@ -5,6 +5,9 @@
  */
 import { marker, minus } from '../../wire/redis/protocol.ts'
 
+/** An EXEC so refused has ended its transaction; of a cluster also where a slot has moved. */
+const ended = /^-(?:EXECABORT|TRYAGAIN|CLUSTERDOWN|MOVED|ASK)\b/
+
 /** `subscribed`: by an EXEC. */
 export type Outcome = 'taken' | 'refused' | 'subscribed'
 
@@ -49,7 +52,9 @@ export class TransactionState {
   /** The reply to one of them begins at `at`, or in an earlier chunk (-1). */
   replied(name: string, bytes: Buffer, at: number, type: number): Outcome {
     const isError = type === marker.error
-    const isAborted = isError && at >= 0 && bytes.toString('latin1', at, at + 10) === '-EXECABORT'
+    const isExec = name === 'exec'
+    const isAborted =
+      isExec && isError && at >= 0 && ended.test(bytes.toString('latin1', at, at + 14))
     const isTaken = !isError || isAborted
     if (isTaken && name === 'multi') this.#isOpenThere = true
     const ends = name === 'exec' || name === 'discard'
@@ -58,7 +63,7 @@ export class TransactionState {
     if (!ends) return 'taken'
     this.#isOpenThere = false
     const isNull = at >= 0 && bytes[at + 1] === minus
-    const hasRun = name === 'exec' && type === marker.array && !isNull
+    const hasRun = isExec && type === marker.array && !isNull
     const hasSubscribed = hasRun && this.#subscribes
     this.#subscribes = false
     return hasSubscribed ? 'subscribed' : 'taken'
