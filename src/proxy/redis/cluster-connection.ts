@@ -26,10 +26,13 @@ import { command, errorReply, okReply } from '../../wire/redis/write.ts'
 import { Entry, Part, type EntryOwner } from './cluster-entry.ts'
 import type { ClusterLink, LinkOwner } from './cluster-link.ts'
 import { ClusterListening } from './cluster-listening.ts'
+import { ClusterRetries } from './cluster-retries.ts'
+import { ClusterRole } from './cluster-role.ts'
 import { scanEntry } from './cluster-scan.ts'
 import { ClusterSetup, ignored } from './cluster-setup.ts'
 import { splitRequests } from './cluster-split.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
+import type { CommandRecord } from './command-book.ts'
 import { versionAsked } from './hello.ts'
 import { ReplyMode } from './reply-mode.ts'
 
@@ -42,7 +45,7 @@ export interface ClusterParts {
   open(endpoint: Endpoint): Promise<RedisLoggedIn>
   /** Asks the node something over another connection; '' for an answer when there is none. */
   ask(endpoint: Endpoint, request: Buffer, answered: (answer: string) => void): void
-  factsOf(request: ArgumentPositions): CommandFacts
+  recordOf(request: ArgumentPositions): CommandRecord
 }
 
 /** Unwritten bytes of a node at which nothing more is taken. */
@@ -50,8 +53,6 @@ const congestedBytes = 256 * 1024
 
 /** Bytes of replies that wait for those before them at which nothing more is taken. */
 const heldBytesMax = 4 * 1024 * 1024
-
-const retryDelayMs = { first: 20, max: 500 } as const
 
 const nothing = Buffer.alloc(0)
 
@@ -75,12 +76,9 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   #taken: (() => void) | null = null
   #inFlight = 0
   #heldBytes = 0
-  #refused: Part[] = []
-  #isRecovering = false
   /** The next command waits until nothing is owed. */
   #isWaiting = false
-  #delayMs: number = retryDelayMs.first
-  #timer: NodeJS.Timeout | null = null
+  readonly #retries: ClusterRetries
   readonly #replies = new ReplyMode()
   #isQuit = false
   #isClosed = false
@@ -88,6 +86,17 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   constructor(link: ClusterLink, parts: ClusterParts) {
     this.#link = link
     this.parts = parts
+    this.#retries = new ClusterRetries({
+      clock: parts.clock,
+      order: (one, other) => this.#entries.indexOf(one) - this.#entries.indexOf(other),
+      readMap: () => parts.map.refresh(),
+      send: (again) => {
+        for (const part of again) this.send(part)
+        this.#uncork()
+      },
+      give: () => this.#give(),
+      over: () => this.#goOn(),
+    })
     link.owner = this
   }
 
@@ -104,7 +113,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
 
   close(): void {
     this.#isClosed = true
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#retries.end()
     for (const node of this.#nodes.values()) node.destroy()
     this.#nodes.clear()
   }
@@ -122,17 +131,17 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     this.#link.destroy(new Error(words))
   }
 
-  /** While refused commands are sent again nothing may overtake them. */
-  get #isHeldUp(): boolean {
-    return this.#refused.length > 0 || this.#isRecovering
-  }
-
   #consume(): void {
     const bytes = this.#held
     let offset = 0
     let unread: Buffer = nothing
     try {
-      while (offset < bytes.length && !this.#isHeldUp && !this.#isWaiting && !this.#isClosed) {
+      while (
+        offset < bytes.length &&
+        !this.#retries.areLeft &&
+        !this.#isWaiting &&
+        !this.#isClosed
+      ) {
         const next = this.#framer.next(bytes, offset, bytes.length)
         const part = bytes.subarray(offset, next < 0 ? bytes.length : next)
         offset += part.length
@@ -143,12 +152,16 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
       this.fail(toPontoonError(error).message)
       return
     }
-    for (const node of this.#corked) node.uncork()
-    this.#corked.clear()
+    this.#uncork()
     this.#held = bytes.subarray(offset)
     if (this.#isWaiting) this.#held = Buffer.concat([unread, this.#held])
     this.#give()
     this.#takeMore()
+  }
+
+  #uncork(): void {
+    for (const node of this.#corked) node.uncork()
+    this.#corked.clear()
   }
 
   /** Joined once, however many parts a large command has come in. */
@@ -159,7 +172,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
 
   /** More may come unless commands or replies are held up here or a node does not read. */
   #takeMore(): void {
-    if (this.#taken === null || this.#isHeldUp || this.#isWaiting) return
+    if (this.#taken === null || this.#retries.areLeft || this.#isWaiting) return
     if (this.#heldBytes > heldBytesMax) return
     for (const node of this.#nodes.values()) if (node.unwrittenBytes > congestedBytes) return
     const taken = this.#taken
@@ -171,29 +184,30 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   #command(bytes: Buffer): boolean {
     this.request.read(bytes, 0, bytes.length)
     if (this.request.count === 0 || this.#isQuit) return true
-    const facts = this.parts.factsOf(this.request)
-    if (this.#mustWait(facts)) return false
+    const { facts, clusterRole: role } = this.parts.recordOf(this.request)
+    if (this.#mustWait(facts, role)) return false
     this.#replies.next()
     const isWrong = isMiscounted(facts, this.request.count)
     if (facts.name === 'reset' && !isWrong) this.#transaction.reset()
-    if (facts.name === 'quit') this.#quit()
+    if (role === ClusterRole.Quit) this.#quit(facts, bytes)
     else if (isWrong) this.#toAny(facts, bytes)
-    else if (ClusterListening.isBegunBy(facts) && !this.#transaction.takes(facts))
-      this.#listen(facts, bytes)
+    else if (role === ClusterRole.Listen && !this.#transaction.isOpen) this.#listen(facts, bytes)
     else if (this.#listening.takesAll()) this.#toListened(facts, bytes)
-    else this.#other(facts, bytes)
+    else if (this.#transaction.isOpen) this.#transaction.command(facts, bytes)
+    else this.#other(facts, role, bytes)
     return true
   }
 
   /**
-   * Where replies are not counted (CLIENT REPLY) nobody else sees to that. What is ahead may have to
+   * Where replies are not counted (MONITOR) nobody else sees to that. What is ahead may have to
    * be sent again: it would become a part of a transaction, or be answered as to another user.
    */
-  #mustWait(facts: CommandFacts): boolean {
-    const begins = ClusterListening.isBegunBy(facts) && !this.#transaction.takes(facts)
-    if (!begins && this.#listening.mustEndAheadOf(facts)) return true
+  #mustWait(facts: CommandFacts, role: ClusterRole): boolean {
+    if (this.#transaction.isInDoubt) return true
+    const begins = role === ClusterRole.Listen && !this.#transaction.isOpen
+    if (this.#listening.mustEndAheadOf(facts, begins)) return true
     const isMulti = facts.name === 'multi' && !this.#transaction.isOpen
-    const changes = begins || isMulti || ClusterSetup.isMeant(facts.name)
+    const changes = begins || isMulti || role === ClusterRole.Setup
     return changes && this.#entries.some(({ isDone }) => !isDone)
   }
 
@@ -209,32 +223,43 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     else this.send(new Part(this.entry(facts), bytes, -1, null, this))
   }
 
-  #other(facts: CommandFacts, bytes: Buffer): void {
-    if (this.#transaction.takes(facts)) {
-      this.#transaction.command(facts, bytes)
-      return
+  #other(facts: CommandFacts, role: ClusterRole, bytes: Buffer): void {
+    switch (role) {
+      case ClusterRole.Transaction:
+        return this.#transaction.command(facts, bytes)
+      case ClusterRole.Select:
+        if (!/^[+-]?\d+$/.test(this.#word(1))) break
+        return this.answer(this.#select())
+      case ClusterRole.OfNode:
+        return this.answer(okReply)
+      case ClusterRole.Tracking:
+        return this.answer(noTracking)
+      case ClusterRole.Reply:
+        return this.#reply(facts, bytes)
+      case ClusterRole.Scan:
+        return this.#scan(facts, bytes)
+      case ClusterRole.Setup:
+        return this.#setUp(facts, Buffer.from(bytes))
+      case ClusterRole.Pairs:
+        return this.#spreadPairs(facts, bytes)
+      default:
     }
-    if (facts.name === 'select' && /^[+-]?\d+$/.test(this.#word(1))) this.answer(this.#select())
-    else if (/^(?:asking|readonly|readwrite)$/.test(facts.name)) this.answer(okReply)
-    else if (/^client\|(?:tracking|caching)$/.test(facts.name))
-      this.answer(errorReply('ERR client-side caching does not work with a cluster behind Pontoon'))
-    else if (facts.name === 'client|reply' && this.request.count === 3) this.#reply(facts, bytes)
-    else if (facts.name === 'scan') this.#scan(facts, bytes)
-    else if (ClusterSetup.isMeant(facts.name)) this.#setUp(facts, Buffer.from(bytes))
-    else this.#spread(facts, bytes, this.plan(facts))
+    this.#spread(facts, bytes, this.plan(facts))
   }
 
   plan(facts: CommandFacts): ClusterPlan {
     return clusterPlan(facts, this.request, this.keys, this.parts.splitMset)
   }
 
-  #spread(facts: CommandFacts, bytes: Buffer, plan: ClusterPlan): void {
-    // Looked at ahead of the slots of its keys, as by a server.
-    const isOdd = /^mset(?:nx)?$/.test(facts.name) && this.request.count % 2 === 0
-    if (isOdd && plan.kind !== 'slot') {
+  /** Its words are counted ahead of the slots of its keys, as by a server. */
+  #spreadPairs(facts: CommandFacts, bytes: Buffer): void {
+    const plan = this.plan(facts)
+    if (this.request.count % 2 === 0 && plan.kind !== 'slot')
       this.answer(errorReply(`ERR wrong number of arguments for '${facts.name}' command`))
-      return
-    }
+    else this.#spread(facts, bytes, plan)
+  }
+
+  #spread(facts: CommandFacts, bytes: Buffer, plan: ClusterPlan): void {
     if (plan.kind === 'refused') {
       this.answer(errorReply(plan.words))
       return
@@ -262,8 +287,10 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   }
 
   /** Behind the answer the connection ends. */
-  #quit(): void {
-    this.answer(okReply)
+  #quit(facts: CommandFacts, bytes: Buffer): void {
+    // Where all comes from one node, that node has the last word too.
+    if (this.#listening.takesAll()) this.#toListened(facts, bytes)
+    else this.answer(okReply)
     this.#isQuit = true
   }
 
@@ -310,6 +337,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
 
   #setUp(facts: CommandFacts, bytes: Buffer): void {
     if (facts.name === 'reset') this.#replies.reset()
+    this.#transaction.userChanges()
     // Where it listens: behind the answer come messages of the new version only.
     const { node: listened } = this.#listening
     const part = new Part(this.entry(facts), bytes, -1, listened?.endpoint ?? null, this)
@@ -337,6 +365,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     const { node } = this.#listening
     const slot = plan.kind === 'slot' ? plan.slot : -1
     this.#listening.begin(node ?? this.nodeAt(this.endpointOf(slot)), facts)
+    if (node === null && slot >= 0) this.#listening.mayFollow(bytes)
     this.#listening.send(bytes, facts, this.request.count)
   }
 
@@ -346,13 +375,16 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     this.#listening.send(bytes, facts, this.request.count)
     if (facts.name !== 'reset') return
     this.#replies.reset()
+    this.#transaction.userChanges()
     this.#setup.ask('reset', bytes)(okReply)
     for (const other of this.#nodes.values()) if (other !== node) other.send(bytes, ignored)
   }
 
   #heard(frame: Buffer): void {
+    const redirect = this.#listening.redirectIn(frame)
+    this.#learn(redirect)
+    if (redirect !== null && this.#listening.follow(() => this.nodeAt(redirect.node))) return
     this.#listening.hears(frame)
-    this.#learn(this.#listening.redirectIn(frame))
     if (this.#entries[0]?.isStreaming === true) this.#listening.defer(frame)
     else this.#push(frame)
     if (this.#isWaiting) this.#goOn()
@@ -387,17 +419,28 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
       onUnasked: (frame) => this.#heard(frame),
       onDrained: () => this.#takeMore(),
       onClosed: (closed) => {
-        this.parts.map.avoid(closed.endpoint)
-        if (closed === this.#listening.node || this.#transaction.isOn(closed))
-          this.fail('a node is gone')
-        // It may be what was waited for.
-        else this.#takeMore()
+        this.#nodeClosed(closed)
       },
     })
     this.#nodes.set(name, node)
     const refused = (): void => this.fail(`node ${name} is not as the others`)
     for (const [request, sink] of this.#setup.requests(refused)) node.send(request, sink)
     return node
+  }
+
+  #nodeClosed(node: ClusterNode): void {
+    if (node === this.#listening.node && this.#isQuit) this.#end()
+    else {
+      this.parts.map.avoid(node.endpoint)
+      if (node === this.#listening.node || this.#transaction.isOn(node)) this.fail('a node is gone')
+      // It may be what was waited for.
+      else this.#takeMore()
+    }
+  }
+
+  #end(): void {
+    this.#isClosed = true
+    this.#link.push(null)
   }
 
   // What its entries ask of it.
@@ -422,9 +465,8 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   settled(part: Part): void {
     this.#inFlight -= 1
     this.#learn(part.redirect)
-    if (part.verdict === 'done') this.#delayMs = retryDelayMs.first
-    else this.#refused.push(part)
-    if (this.#inFlight === 0 && this.#isHeldUp) this.#recover()
+    this.#retries.settled(part)
+    if (this.#inFlight === 0 && this.#retries.areLeft) this.#retries.recover()
     else this.#give()
     if (this.#isWaiting && this.#entries.length === 0) this.#goOn()
     this.#takeMore()
@@ -449,47 +491,10 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     if (this.#isClosed) return
     const [reply] = replies
     if (reply !== undefined) this.#push(replies.length === 1 ? reply : Buffer.concat(replies))
-    if (!this.#isQuit || this.#entries.length > 0) return
-    this.#isClosed = true
-    this.#link.push(null)
-  }
-
-  /**
-   * Nothing is under way: the refused ones are sent again, one entry after the other, because one
-   * that is refused once more must not be overtaken by those behind it.
-   */
-  #recover(): void {
-    const now = this.parts.clock.nowMs()
-    for (const part of this.#refused) if (part.entry.deadlineMs <= now) part.isDone = true
-    this.#refused = this.#refused
-      .filter((part) => !part.isDone)
-      .toSorted((a, b) => this.#entries.indexOf(a.entry) - this.#entries.indexOf(b.entry))
-    this.#give()
-    const first = this.#refused[0]?.entry
-    this.#isRecovering = first !== undefined
-    if (first === undefined) this.#goOn()
-    else if (first.parts.every((part) => part.verdict !== 'later')) this.#sendAgain()
-    else {
-      this.#timer = setTimeout(() => this.#readMapAndSendAgain(), this.#delayMs)
-      this.#delayMs = Math.min(this.#delayMs * 2, retryDelayMs.max)
-    }
-  }
-
-  #readMapAndSendAgain(): void {
-    const again = (): void => {
-      if (!this.#isClosed) this.#sendAgain()
-    }
-    this.parts.map.refresh().then(again, again)
-  }
-
-  #sendAgain(): void {
-    const first = this.#refused[0]?.entry
-    const again = this.#refused.filter((part) => part.entry === first)
-    this.#refused = this.#refused.filter((part) => part.entry !== first)
-    for (const part of again) this.send(part)
-    for (const node of this.#corked) node.uncork()
-    this.#corked.clear()
+    if (this.#isQuit && this.#entries.length === 0 && !this.#listening.takesAll()) this.#end()
   }
 }
 
 const asking = command('ASKING')
+
+const noTracking = errorReply('ERR client-side caching does not work with a cluster behind Pontoon')

@@ -12,13 +12,14 @@ import { resetReply } from '../../wire/redis/write.ts'
 import { Listener } from './listener.ts'
 import { Subscriptions } from './subscriptions.ts'
 
-const begins = /^(?:[ps]?(?:un)?subscribe|monitor|p?sync)$/
-
 /** May be sent behind a subscription: it is for the same node, whatever that answers. */
 const follows = /^(?:ping|hello|reset)$/
 
 /** After these nothing of what comes is framed. */
 const raw = /^p?sync$/
+
+/** How often the first subscription is asked for again. */
+const followsMax = 5
 
 const lateBytesMax = 4 * 1024 * 1024
 
@@ -35,18 +36,35 @@ export class ClusterListening {
   /** Messages can be told from replies. */
   #arePushes = false
 
+  /** The subscription that has made it listen, until that is answered. */
+  #first: { readonly request: Buffer; left: number } | null = null
+
   /** Heard in the middle of a reply of another node. */
   readonly #late: Buffer[] = []
   #lateBytes = 0
 
-  static isBegunBy({ name }: CommandFacts): boolean {
-    return begins.test(name)
+  /** What comes behind it might be meant for another node, or not. `begins`: it is a subscription. */
+  mustEndAheadOf({ name }: CommandFacts, begins: boolean): boolean {
+    if (this.#first !== null) return true
+    const isOwing = this.#isOnly && !this.#isForGood && this.#owedCount > 0
+    return isOwing && !begins && !follows.test(name)
   }
 
-  /** What comes behind it might be meant for another node, or not. */
-  mustEndAheadOf({ name }: CommandFacts): boolean {
-    const isOwing = this.#isOnly && !this.#isForGood && this.#owedCount > 0
-    return isOwing && !begins.test(name) && !follows.test(name)
+  /** Its first shard channel may live on another node by now: nothing is sent behind that. */
+  mayFollow(request: Buffer): void {
+    this.#first = { request: Buffer.from(request), left: followsMax }
+  }
+
+  /** The node has said where that is: the same is asked there, and nobody hears of it. */
+  follow(findNode: () => ClusterNode): boolean {
+    const first = this.#first
+    if (first === null || first.left === 0) return false
+    first.left -= 1
+    this.node?.listen('pushes')
+    this.node = findNode()
+    this.node.listen('all')
+    this.node.send(first.request, null)
+    return true
   }
 
   begin(node: ClusterNode, { name }: CommandFacts): void {
@@ -69,11 +87,12 @@ export class ClusterListening {
     this.node?.send(bytes, null)
     if (this.#isForGood) return
     this.#owedCount += 1
-    this.#listener.sent(name, begins.test(name) ? argumentCount - 1 : 1)
+    this.#listener.sent(name, name.endsWith('subscribe') ? argumentCount - 1 : 1)
   }
 
   /** It has said something unasked, as far as its node knows. */
   hears(frame: Buffer): void {
+    this.#first = null
     if (this.#isForGood) return this.#endBy(frame)
     if (frame[0] === marker.push || frame[0] === marker.map) this.#arePushes = true
     if (this.#listener.hears(frame, 0, frame.length, true)) this.#owedCount -= 1

@@ -8,17 +8,11 @@ import { marker } from '../../wire/redis/protocol.ts'
 import { command } from '../../wire/redis/write.ts'
 import { ConnectionSetup } from './connection-setup.ts'
 
-const names = /^(?:auth|hello|reset|client\|set(?:name|info))$/
-
 export class ClusterSetup {
   readonly #done = new ConnectionSetup()
   /** Not answered yet. */
   readonly #asked: Buffer[] = []
   #isReset = false
-
-  static isMeant(name: string): boolean {
-    return names.test(name)
-  }
 
   /** The result hears the answer, and gives it back. */
   ask(name: string, request: Buffer): (reply: Buffer) => Buffer {

@@ -12,7 +12,7 @@ import {
   type RedisLoggedIn,
   type RedisLoginOptions,
 } from '../../net/redis/login.ts'
-import type { CommandFacts } from '../../routing/redis/command-facts.ts'
+import type { CommandRecord } from './command-book.ts'
 import type { Arguments } from '../../routing/redis/command-keys.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { toPontoonError } from '../../shared/errors.ts'
@@ -26,7 +26,7 @@ export interface ClusterSideParts {
   readonly clock: Clock
   readonly splitMset: boolean
   readonly retryMs: number
-  factsOf(request: Arguments): CommandFacts
+  recordOf(request: Arguments): CommandRecord
 }
 
 interface Entered {
@@ -66,7 +66,7 @@ export class ClusterSide {
       clock,
       splitMset,
       retryMs,
-      factsOf: (request) => this.#parts.factsOf(request),
+      recordOf: (request) => this.#parts.recordOf(request),
       open: (node) => {
         const present = first
         if (present === null || node !== endpoint) return redisLogin(login(node))

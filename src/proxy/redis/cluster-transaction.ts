@@ -12,6 +12,7 @@ import { Part, type Entry } from './cluster-entry.ts'
 
 const multi = command('MULTI')
 const discard = command('DISCARD')
+const noPermission = /^-NOPERM/
 const watchInside = errorReply('ERR WATCH inside MULTI is not allowed')
 
 /** It would hold on one node only. */
@@ -25,6 +26,10 @@ export class ClusterTransaction {
   /** How many WATCHes were sent and not refused; null for none. */
   #watching: { left: number } | null = null
   #inMulti = false
+  /** Its user may use MULTI: a node has taken one. */
+  #isAllowed = false
+  /** A MULTI is asked for that may be refused: nobody knows what is behind it until it is answered. */
+  isInDoubt = false
   /** It was refused a command: EXEC must not carry out the others. */
   #isBroken = false
   /** Where it lives, null until its first command. */
@@ -46,8 +51,9 @@ export class ClusterTransaction {
     this.#end()
   }
 
-  takes({ name }: CommandFacts): boolean {
-    return this.#inMulti || /^(?:multi|exec|discard|watch|unwatch)$/.test(name)
+  /** Whoever it is now may not be allowed what was allowed before. */
+  userChanges(): void {
+    this.#isAllowed = false
   }
 
   isOn(node: ClusterNode): boolean {
@@ -75,9 +81,10 @@ export class ClusterTransaction {
     const connection = this.#connection
     switch (facts.name) {
       case 'multi':
-        this.#inMulti = true
-        if (this.#node === null) connection.answer(okReply)
+        if (!this.#isAllowed) this.#ask(facts, bytes)
+        else if (this.#node === null) connection.answer(okReply)
         else this.#forward(this.#node, facts, bytes)
+        this.#inMulti = this.#isAllowed
         return
       case 'watch': {
         const node = this.#nodeFor(facts)
@@ -93,6 +100,26 @@ export class ClusterTransaction {
       default:
         connection.answer(errorReply(`ERR ${facts.name.toUpperCase()} without MULTI`))
     }
+  }
+
+  /** Nobody has been asked yet whether this user may. */
+  #ask(facts: CommandFacts, bytes: Buffer): void {
+    const connection = this.#connection
+    const watched = this.#node
+    const entry = connection.entry(facts)
+    this.isInDoubt = true
+    entry.rewrite = (reply) => {
+      this.isInDoubt = false
+      if (reply[0] === marker.error) return reply
+      this.#isAllowed = true
+      this.#inMulti = true
+      const node = entry.parts[0]?.node ?? null
+      this.#mayMove = watched === null
+      this.#node = node
+      return reply
+    }
+    if (watched === null) connection.send(new Part(entry, bytes, -1, null, connection))
+    else this.#send(watched, entry, bytes)
   }
 
   /** One that is refused watches nothing, so the next may be for another node. */
@@ -164,7 +191,12 @@ export class ClusterTransaction {
   /** Sends what another node has had of it so far. */
   #begin(node: ClusterNode, facts: CommandFacts): void {
     this.#node = node
-    this.#silently(node, facts, multi)
+    this.#silently(node, facts, multi).rewrite = (reply) => {
+      // It was answered as if it had been taken, and all behind it is carried out singly.
+      if (noPermission.test(reply.toString('latin1', 0, 8)))
+        this.#connection.fail('MULTI is refused')
+      return reply
+    }
     for (const bytes of this.#kept) this.#silently(node, facts, bytes)
   }
 
@@ -199,10 +231,11 @@ export class ClusterTransaction {
     this.#send(node, this.#connection.entry(facts), bytes)
   }
 
-  #silently(node: ClusterNode, facts: CommandFacts, bytes: Buffer): void {
+  #silently(node: ClusterNode, facts: CommandFacts, bytes: Buffer): Entry {
     const entry = this.#connection.entry(facts)
     entry.isSilent = true
     this.#send(node, entry, bytes)
+    return entry
   }
 
   #send(node: ClusterNode, entry: Entry, bytes: Buffer): void {

@@ -2,6 +2,7 @@
  * The commands of a service as the relays see them: what the server told of each
  * (routing/redis/command-facts.ts), how a session handles it, and what it has cost so far.
  */
+import { clusterRoleOf, type ClusterRole } from './cluster-role.ts'
 import {
   commandFamilies,
   unknownCommand,
@@ -72,6 +73,7 @@ export class CommandRecord {
   readonly isRead: boolean
   /** What it may do to data decides whether a read may be served elsewhere afterwards. */
   readonly isWrite: boolean
+  readonly clusterRole: ClusterRole
   readonly latency: BucketHistogram
   readonly subcommands: NameTable<CommandRecord> | undefined
   calls = 0
@@ -82,6 +84,7 @@ export class CommandRecord {
     this.name = facts.name
     this.handling = handlingOf(facts)
     this.isRead = facts.effect === 'read' && this.handling === Handling.Shared
+    this.clusterRole = clusterRoleOf(facts.name)
     this.isWrite = facts.effect === 'write'
     this.latency = families.of(facts.family)
     const children = facts.subcommands?.values() ?? []
@@ -135,10 +138,10 @@ export class CommandBook {
     return !mayBlock(record.facts, this.#positions)
   }
 
-  factsOf({ bytes, starts, ends, count }: Arguments): CommandFacts {
+  recordOf({ bytes, starts, ends, count }: Arguments): CommandRecord {
     const record = this.#table.find(bytes, starts[0] ?? 0, ends[0] ?? 0)
-    if (record?.subcommands === undefined || count < 2) return (record ?? this.unknown).facts
-    return (record.subcommands.find(bytes, starts[1] ?? 0, ends[1] ?? 0) ?? this.unknown).facts
+    if (record?.subcommands === undefined || count < 2) return record ?? this.unknown
+    return record.subcommands.find(bytes, starts[1] ?? 0, ends[1] ?? 0) ?? this.unknown
   }
 
   /** Takes what the primary has told at a connect; the counters stay. */

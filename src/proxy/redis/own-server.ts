@@ -24,9 +24,8 @@ import { TransactionState } from './transaction-state.ts'
 
 const waits = /^wait(?:aof)?$/
 
-/** Nobody but the server can tell its replies from what it says unasked. */
+/** Only their server can tell replies from what it says unasked. */
 const uncountable = /^(?:monitor|p?sync)$/
-
 const endsSession = /^(?:reset|quit)$/
 
 /** client-commands.ts has them. */
@@ -284,8 +283,8 @@ export class OwnServer {
 
   /** What CLIENT REPLY has said is the server's business from now on. */
   #handOver(bytes: Buffer, at: number): void {
-    const mode = this.#session.replies.handOver()
     this.#forward(bytes, at)
+    const mode = this.#session.replies.handOver()
     this.relay.server.transport.sendOwned(command('CLIENT', 'REPLY', mode))
   }
 
@@ -293,6 +292,8 @@ export class OwnServer {
     const session = this.#session
     const isWrong = next > 0 && session.requests.isMiscounted(record, bytes, at, next)
     const ends = !isWrong && endsSession.test(record.name)
+    // Behind what cannot be counted only the server knows when it is its turn.
+    if (record.name === 'quit' && !this.subscriber.isCounting) return true
     if (this.#isPinned) {
       if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
       if (!session.commands.isOurs(record)) {

@@ -150,7 +150,7 @@ class RedisService implements Service, RedisContext {
       secrets: secrets ?? new Secrets({ clock, log }),
       proven: this.proven,
       lookup,
-      factsOf: (request) => this.book.factsOf(request),
+      recordOf: (request) => this.book.recordOf(request),
     })
     this.#pools = new RedisPoolMaker({
       name,

@@ -11,7 +11,7 @@ import { nodeTls, serverTls, type ServerTls } from '../../net/tls.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Side } from '../../shared/side.ts'
 import type { LegTlsConfig } from '../leg-tls.ts'
-import type { CommandFacts } from '../../routing/redis/command-facts.ts'
+import type { CommandRecord } from './command-book.ts'
 import type { Arguments } from '../../routing/redis/command-keys.ts'
 import { ClusterSide } from './cluster-side.ts'
 import { redisCredentials } from './credentials.ts'
@@ -78,7 +78,7 @@ export interface RedisSidesParts {
   readonly flushes: FlushQueue
   readonly secrets: Secrets
   readonly proven: ProvenSecrets<string>
-  factsOf(request: Arguments): CommandFacts
+  recordOf(request: Arguments): CommandRecord
   /** Default: that of the system. */
   readonly lookup?: LookupFunction | undefined
 }
@@ -152,7 +152,7 @@ export class RedisSides {
       clock,
       splitMset: clusterMset === 'split',
       retryMs: config.pool.holdMs,
-      factsOf: (request) => this.#parts.factsOf(request),
+      recordOf: (request) => this.#parts.recordOf(request),
     })
     return this.#clusters[side]
   }

@@ -2,9 +2,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import tap from 'tap'
 import { ClusterSide } from '../../../src/proxy/redis/cluster-side.ts'
-import { commandTable, factsOf } from '../../../src/routing/redis/command-table.ts'
+import { CommandBook } from '../../../src/proxy/redis/command-book.ts'
+import { commandTable } from '../../../src/routing/redis/command-table.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
-import { startRedisPontoon } from '../../support/redis-pontoon.ts'
+import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { giveSlot, startRedisCluster } from '../../support/redis-topologies.ts'
 import type { RedisServer } from '../../support/redis.ts'
 import { connectRedis, RedisWire } from '../../support/redis-wire.ts'
@@ -33,14 +34,19 @@ for (const mode of ['multiplexed', 'pinned'] as const)
   })
 
 for (const mode of ['multiplexed', 'pinned'] as const)
-  await tap.test(`${mode}: a subscription learns where its shard channel has moved`, async (t) => {
-    const client = await clientOf(t, mode)
-    const channel = `shard:${mode}`
-    await client.call('SET', channel, '1')
-    await client.call('DEL', channel)
-    await move(channel)
-    t.match(await words(client, 'SSUBSCRIBE', channel), /^MOVED/)
-    t.same(await client.ask('SSUBSCRIBE', channel), ['ssubscribe', channel, 1])
+  await tap.test(`${mode}: a transaction whose slot has moved is over`, async (t) => {
+    const pontoon = await serve(t, mode)
+    const client = await pontoon.client()
+    t.teardown(() => client.destroy())
+    const name = `over:${mode}`
+    for (const line of ['MULTI', `INCR ${name}`]) await client.call(...line.split(' '))
+    await move(name)
+    t.match(await words(client, 'EXEC'), /^TRYAGAIN slot/)
+    t.equal((await pontoon.service.pause(30_000, 2_000, 'a test')).drained, true)
+    pontoon.service.resume()
+    client.send('CLIENT', 'REPLY', 'SKIP')
+    client.send('ECHO', 'nobody')
+    t.equal(await words(client, 'ECHO', 'on'), 'on')
   })
 
 await tap.test('what waits for a node that is not open yet is bounded', async (t) => {
@@ -135,13 +141,14 @@ await tap.test('a node that is lost with much unwritten holds up nobody', async 
 })
 
 async function connection(test: { teardown(end: () => void): void }): Promise<RedisWire> {
-  const table = commandTable(await cluster.primaries[0]?.call('COMMAND'))
+  const book = new CommandBook()
+  book.learn(commandTable(await cluster.primaries[0]?.call('COMMAND')))
   const side = new ClusterSide({
     seed: { host: seed?.host ?? '', port: seed?.port ?? 0 },
     clock: systemClock,
     splitMset: false,
     retryMs: 300,
-    factsOf: (request) => factsOf(table, request),
+    recordOf: (request) => book.recordOf(request),
   })
   const { socket } = await side.open((endpoint) => ({
     endpoint,
@@ -157,10 +164,10 @@ async function connection(test: { teardown(end: () => void): void }): Promise<Re
   return wire
 }
 
-async function clientOf(
+async function serve(
   test: { teardown(end: () => Promise<void>): void },
   mode: 'multiplexed' | 'pinned',
-): Promise<RedisWire> {
+): Promise<RedisPontoon> {
   const [node] = cluster.primaries
   if (node === undefined) throw new Error('no primary')
   const source = { host: node.host, port: node.port, cluster: true }
@@ -170,11 +177,16 @@ async function clientOf(
     mode,
     config: { source },
   })
-  const client = await pontoon.client()
-  test.teardown(async () => {
-    client.destroy()
-    await pontoon.stop()
-  })
+  test.teardown(() => pontoon.stop())
+  return pontoon
+}
+
+async function clientOf(
+  test: { teardown(end: () => Promise<void>): void },
+  mode: 'multiplexed' | 'pinned',
+): Promise<RedisWire> {
+  const client = await (await serve(test, mode)).client()
+  test.teardown(() => Promise.resolve(client.destroy()))
   return client
 }
 

@@ -4,7 +4,8 @@ import { promisify } from 'node:util'
 import tap from 'tap'
 import type { RedisLoginOptions } from '../../../src/net/redis/login.ts'
 import { ClusterSide } from '../../../src/proxy/redis/cluster-side.ts'
-import { commandTable, factsOf } from '../../../src/routing/redis/command-table.ts'
+import { CommandBook } from '../../../src/proxy/redis/command-book.ts'
+import { commandTable } from '../../../src/routing/redis/command-table.ts'
 import { hashSlot } from '../../../src/routing/redis/hash-slot.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
 import { noticeLosses, startRedisCluster } from '../../support/redis-topologies.ts'
@@ -19,7 +20,8 @@ const cluster = await startRedisCluster()
 tap.teardown(() => cluster.stop())
 const [seed] = cluster.primaries
 if (seed === undefined) throw new Error('no primary')
-const table = commandTable(await seed.call('COMMAND'))
+const book = new CommandBook()
+book.learn(commandTable(await seed.call('COMMAND')))
 const side = sideOf(false)
 const wires: RedisWire[] = []
 tap.teardown(() => wires.forEach((wire) => wire.destroy()))
@@ -356,7 +358,7 @@ function sideOf(splitMset: boolean): ClusterSide {
     clock: systemClock,
     splitMset,
     retryMs: 30_000,
-    factsOf: (request) => factsOf(table, request),
+    recordOf: (request) => book.recordOf(request),
   })
 }
 

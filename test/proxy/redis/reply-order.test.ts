@@ -3,6 +3,7 @@
  * with CLIENT REPLY between them: what comes is what comes of a direct connection, byte for byte.
  */
 import t from 'tap'
+import { sequence } from '../../support/redis-model-client.ts'
 import { repliesTo } from '../../support/redis-replies.ts'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -21,15 +22,6 @@ const others = (
   'CLIENT TRACKING off|INCR n|GET n|HGETALL h|PING|ECHO x|BLPOP none 0.001|MULTI|EXEC|DISCARD|' +
   'WATCH n|UNWATCH|SUBSCRIBE x y|UNSUBSCRIBE|PUBLISH x 1'
 ).split('|')
-
-/** The same numbers for the same seed. */
-function sequence(seed: number): (end: number) => number {
-  let state = seed
-  return (end) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * end)
-  }
-}
 
 /** What takes effect in the middle of an EXEC leaves half a reply behind, and nothing to compare. */
 function randomPipeline(below: (end: number) => number): string {
@@ -53,7 +45,8 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     test.teardown(() => pontoon.stop())
     const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
     test.comment(`SEED=${seed}`)
-    const below = sequence(seed)
+    const random = sequence(seed)
+    const below = (end: number): number => Math.floor(random() * end)
     for (let count = 0; count < pipelineCount; count += 1) {
       const pipeline = randomPipeline(below)
       const said: string[] = []
