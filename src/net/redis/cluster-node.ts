@@ -36,6 +36,9 @@ export class ClusterNode {
   readonly #owed: ReplySink[] = []
   #waiting: Buffer[] = []
   #waitingBytes = 0
+  /** Who its client is, and what else must have been taken before anything is sent behind it. */
+  #introductions: Buffer[] = []
+  #introductionsLeft = 0
   #socket: Socket | null = null
   #endWait: EndWait | null = null
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new'
@@ -54,11 +57,18 @@ export class ClusterNode {
 
   get unwrittenBytes(): number {
     if (this.#state === 'closed') return 0
-    return this.#socket?.writableLength ?? this.#waitingBytes
+    return (this.#socket?.writableLength ?? 0) + this.#waitingBytes
   }
 
   get #name(): string {
     return `node ${endpointName(this.endpoint)}`
+  }
+
+  /** Ahead of all else; the rest waits for the answer, so `sink` can keep it from being sent. */
+  introduce(bytes: Buffer, sink: ReplySink): void {
+    this.#introductions.push(bytes)
+    this.#introductionsLeft += 1
+    this.#owed.push(sink)
   }
 
   /** The bytes are not changed any more. Without a sink nobody waits for a reply. */
@@ -68,7 +78,7 @@ export class ClusterNode {
       return
     }
     if (sink !== null) this.#owed.push(sink)
-    if (this.#socket !== null) this.#socket.write(bytes)
+    if (this.#socket !== null && this.#introductionsLeft === 0) this.#socket.write(bytes)
     else {
       this.#waiting.push(bytes)
       this.#waitingBytes += bytes.length
@@ -139,10 +149,16 @@ export class ClusterNode {
     socket.on('drain', () => this.#parts.onDrained())
     if (dialled === null) socket.on('data', (bytes: Buffer) => this.#receive(bytes, bytes.length))
     else dialled.deliverTo({ receive: (bytes, end) => this.#receive(bytes, end) })
-    socket.cork()
-    for (const bytes of this.#waiting) socket.write(bytes)
-    socket.uncork()
+    for (const bytes of this.#introductions.splice(0)) socket.write(bytes)
+    if (this.#introductionsLeft === 0) this.#sendWaiting()
+  }
+
+  #sendWaiting(): void {
+    this.#socket?.cork()
+    for (const bytes of this.#waiting) this.#socket?.write(bytes)
+    this.#socket?.uncork()
     this.#waiting = []
+    this.#waitingBytes = 0
     this.#parts.onDrained()
   }
 
@@ -175,9 +191,15 @@ export class ClusterNode {
           throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sent a reply unasked`)
         if (next >= 0) this.#owed.shift()
         sink.onPart(bytes, offset, stop, next >= 0)
+        if (next >= 0 && this.#introductionsLeft > 0) this.#introduced()
       }
       offset = stop
     }
+  }
+
+  #introduced(): void {
+    this.#introductionsLeft -= 1
+    if (this.#introductionsLeft === 0 && !this.isClosed) this.#sendWaiting()
   }
 
   #lost(error: PontoonError, wasSent: boolean): void {

@@ -424,7 +424,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     })
     this.#nodes.set(name, node)
     const refused = (): void => this.fail(`node ${name} is not as the others`)
-    for (const [request, sink] of this.#setup.requests(refused)) node.send(request, sink)
+    this.#setup.introduce(node, refused)
     return node
   }
 

@@ -3,7 +3,7 @@
  * a cluster: it has to hold on every node, also on those that are opened later. One node is asked for
  * the client, its answer decides; the others are sent the same.
  */
-import type { ReplySink } from '../../net/redis/cluster-node.ts'
+import type { ClusterNode, ReplySink } from '../../net/redis/cluster-node.ts'
 import { marker } from '../../wire/redis/protocol.ts'
 import { command } from '../../wire/redis/write.ts'
 import { ConnectionSetup } from './connection-setup.ts'
@@ -28,12 +28,12 @@ export class ClusterSetup {
     }
   }
 
-  /** To be sent to a new node ahead of all else. `refused` is called when it does not take what others took. */
-  *requests(refused: () => void): Iterable<readonly [request: Buffer, sink: ReplySink]> {
-    if (this.#isReset) yield [reset, new Demand(refused)]
-    for (const [, request] of this.#done.requests()) yield [request, new Demand(refused)]
+  /** To a new node, ahead of all else. `refused` is called when it does not take what others took. */
+  introduce(node: ClusterNode, refused: () => void): void {
+    if (this.#isReset) node.introduce(reset, new Demand(refused))
+    for (const [, request] of this.#done.requests()) node.introduce(request, new Demand(refused))
     // Whoever refuses them, all do.
-    for (const request of this.#asked) yield [request, ignored]
+    for (const request of this.#asked) node.send(request, ignored)
   }
 }
 
