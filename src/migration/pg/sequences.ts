@@ -35,6 +35,32 @@ export async function readSequenceStates(
   options?: SqlOptions,
 ): Promise<readonly SequenceState[]> {
   if (sequences.length === 0) return []
+  const { rows } = await client.query(
+    calledSql,
+    [JSON.stringify(sequences.map(qualified))],
+    options,
+  )
+  const called = sequences.flatMap((sequence, index): readonly SequenceState[] => {
+    const last = rows[index]?.[0] ?? null
+    return last === null ? [] : [{ sequence, last: BigInt(last), isCalled: true }]
+  })
+  const seen = new Set(called.map(({ sequence }) => sequence))
+  const others = sequences.filter((sequence) => !seen.has(sequence))
+  return [...called, ...(await readOneByOne(client, others, options))]
+}
+
+/** Null for those that nobody has drawn from since they were made or set. */
+const calledSql = `SELECT pg_catalog.pg_sequence_last_value(s.name::pg_catalog.regclass)
+  FROM ROWS FROM (pg_catalog.json_array_elements_text($1::json)) WITH ORDINALITY s (name, i)
+  ORDER BY s.i`
+
+/** A statement for each costs the server twenty times as much as a call. */
+async function readOneByOne(
+  client: SqlClient,
+  sequences: readonly Sequence[],
+  options?: SqlOptions,
+): Promise<readonly SequenceState[]> {
+  if (sequences.length === 0) return []
   const results = await client.run(readSql(sequences), options)
   return results
     .flatMap(({ rows }) => rows)

@@ -2,8 +2,10 @@
  * The steps in the pause, each against the databases only (C3 to C8). The engine (switch.ts) runs
  * them in order; whatever rejects here leads to the undo.
  */
+import type { SqlOptions } from '../../../net/pg/sql-client.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { awaitMarker, sendMarker, type Marker } from '../beats.ts'
+import { catalogStamp } from '../catalog-stamp.ts'
 import { endOthers, fenceHoles, fenceSql, type FencePrior, type FenceSpec } from '../fence.ts'
 import { directionFrom, publicationName, subscriptionName } from '../names.ts'
 import { readable } from '../quote.ts'
@@ -26,6 +28,8 @@ export interface PausePlan {
   readonly prior: FencePrior
   readonly tables: readonly Table[]
   readonly sequences: readonly Sequence[]
+  /** Of the catalogues of the old side, from before these were read. */
+  readonly stamp: string
   readonly stream: Stream
   /** apply_error_count of the stream before; null before 15. */
   readonly errors: number | null
@@ -46,10 +50,19 @@ export async function fenceOldSide(plan: PausePlan, options: PauseOptions): Prom
 /** DDL may have slipped in since the guards looked; runs beside the other steps. */
 export async function checkAgain(plan: PausePlan, options: PauseOptions): Promise<void> {
   const { watch } = plan.sides.from
-  const { exclude } = plan.context.config.migration
   const holes = await fenceHoles(watch, plan.fence, options)
   if (holes.length > 0)
     throw new PontoonError('MIGRATION_REFUSED', `roles pass the fence: ${holes.join(', ')}`)
+  const truncated = await truncatedTables(watch, plan.sides.to.watch.major, options)
+  if (truncated.length > 0)
+    throw new PontoonError('MIGRATION_REFUSED', truncatedText(truncated, plan.context.service))
+  if ((await catalogStamp(watch, options)) !== plan.stamp) await checkTables(plan, options)
+}
+
+/** That tables and sequences are still those of the plan, and that all changes of them travel. */
+export async function checkTables(plan: PausePlan, options: SqlOptions): Promise<void> {
+  const { watch } = plan.sides.from
+  const { exclude } = plan.context.config.migration
   const tables = await readTables(watch, exclude, options)
   const sequences = await readSequences(watch, exclude, options)
   const name = publicationName(plan.context.service, plan.stream.direction)
@@ -60,9 +73,6 @@ export async function checkAgain(plan: PausePlan, options: PauseOptions): Promis
   )
   if (shapeOf(tables, sequences) !== shapeOf(plan.tables, plan.sequences))
     throw new PontoonError('MIGRATION_REFUSED', 'tables or sequences were changed since the check')
-  const truncated = await truncatedTables(watch, plan.sides.to.watch.major, options)
-  if (truncated.length > 0)
-    throw new PontoonError('MIGRATION_REFUSED', truncatedText(truncated, plan.context.service))
   if (unpublished.length > 0)
     throw new PontoonError(
       'MIGRATION_REFUSED',

@@ -10,6 +10,7 @@ import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
 import type { Clock } from '../../../shared/clock.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
 import { isPending, type SwitchRecord } from '../../../store/switch-record.ts'
+import { catalogStamp } from '../catalog-stamp.ts'
 import { readPrior } from '../fence.ts'
 import { directionFrom } from '../names.ts'
 import { readSequences, readTables } from '../tables.ts'
@@ -31,6 +32,7 @@ import {
   awaitApplied,
   carrySequences,
   checkAgain,
+  checkTables,
   fenceOldSide,
   proveBack,
   sendFenceRow,
@@ -154,6 +156,7 @@ class Switch {
     await awaitLowLag(arm, lagWaitMs)
     const fence = fenceSpec(this.#parts, from.side)
     const state = await stream.state(to.watch)
+    const stamp = await catalogStamp(from.watch)
     const plan: PausePlan = {
       context: this.#parts,
       sides,
@@ -161,9 +164,11 @@ class Switch {
       prior: await readPrior(from.control, fence),
       tables: await readTables(from.watch, exclude),
       sequences: await readSequences(from.watch, exclude),
+      stamp,
       stream,
       errors: state?.errors?.apply ?? null,
     }
+    await checkTables(plan, {})
     this.#signal.throwIfAborted()
     return { plan, mode, back }
   }
