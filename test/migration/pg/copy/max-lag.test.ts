@@ -50,7 +50,9 @@ await tap.test('a copy slows down while a standby is behind, says why, and goes 
   await standby.query('SELECT pg_wal_replay_pause()')
   const command = new CopyCommand(db.context)
   t.teardown(() => command.remove())
-  const copy = await command.start('--max-lag', '500ms', '--chunk-size', '300k', '--json')
+  // A quick machine would have read all of it before the brake takes hold.
+  const limits = ['--max-lag', '500ms', '--rate', '8MB/s']
+  const copy = await command.start(...limits, '--chunk-size', '300k', '--json')
   await said(copy, /The standby reporting is [\d.]+ s behind, more than --max-lag/)
   await said(copy, /"note":"at most 1\.0 MB\/s: standby reporting is [\d.]+ s behind"/)
   const read = (): number =>
