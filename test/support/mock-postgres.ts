@@ -46,7 +46,8 @@ const stepDeadlineMs = 10_000
 export async function startMockPostgres(
   script: readonly Step[] | ((connection: number) => readonly Step[]),
 ): Promise<MockPostgres> {
-  const server = createServer()
+  // As a real one: a client that has sent its cancel request and closed its half waits for the end.
+  const server = createServer({ allowHalfOpen: true })
   const choose = typeof script === 'function' ? script : () => script
   return new MockPostgres(server, await listenLocally(server), choose)
 }

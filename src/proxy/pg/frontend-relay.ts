@@ -153,7 +153,7 @@ export class FrontendRelay implements TransportHandler {
   }
 
   #leaveWhenDone(): void {
-    const { state, server, client, errands } = this.#session
+    const { state, server, client } = this.#session
     if (!this.#hasEnded || state === 'closed') return
     // In the middle of a message or of COPY data, or behind the last answer: nothing can follow.
     if (this.#passBytes === 0 && state === 'active' && server !== null && !server.copyIn) {
@@ -163,7 +163,7 @@ export class FrontendRelay implements TransportHandler {
       }
     }
     const isHeldUp = state === 'parked' || state === 'waiting' || client.isCongested
-    if (this.#held !== null && (isHeldUp || errands.isUnderWay)) return
+    if (this.#held !== null && (isHeldUp || this.#isServerTaken)) return
     this.#session.close()
   }
 
@@ -285,6 +285,16 @@ export class FrontendRelay implements TransportHandler {
   }
 
   /**
+   * By a question of ours, or by a cancel request of ours: PostgreSQL signals its backend twice,
+   * and the second signal would end what runs by then. When it is through, the request's own
+   * connection is closed.
+   */
+  get #isServerTaken(): boolean {
+    const { errands, isBeingCancelled, server } = this.#session
+    return errands.isUnderWay || (isBeingCancelled && server !== null)
+  }
+
+  /**
    * A new request may have to wait until all replies have come: to the settings it needs; to the
    * question what the last one left behind, which may call for other settings; to a reset, behind
    * which it would be unclear who has set what; while the gate is
@@ -292,8 +302,8 @@ export class FrontendRelay implements TransportHandler {
    * that what follows a read is routed anew; and when too much is owed.
    */
   #mustSettleFirst(): boolean {
-    const { server, onPrimary, context, errands, reset } = this.#session
-    if (errands.isUnderWay || reset !== '') return true
+    const { server, onPrimary, context, reset } = this.#session
+    if (this.#isServerTaken || reset !== '') return true
     if (server === null || server.replies.length === 0 || server.batchOpen || server.copyIn)
       return false
     return !context.gate.isOpen || !onPrimary || server.replies.length >= owedRepliesMax
@@ -302,8 +312,8 @@ export class FrontendRelay implements TransportHandler {
   /** The first message of a request. */
   #start(bytes: Buffer, offset: number, end: number, type: number, total: number): Step {
     const session = this.#session
-    if (session.client.isCongested || session.errands.isUnderWay) {
-      // Its answer would pile up behind what the client has not read yet; or its server is asked.
+    if (session.client.isCongested || this.#isServerTaken) {
+      // Its answer would pile up behind what the client has not read yet.
       session.client.pauseReading()
       return 'wait'
     }

@@ -63,7 +63,7 @@ export class SessionLimits {
     if (server === null) return
     if (transactionTimeoutMs !== undefined && now - session.requestedAtMs > transactionTimeoutMs) {
       // The server would work on for nobody.
-      if (server.replies.length > 0) this.#cancel(server)
+      if (server.replies.length > 0) void this.#cancel(server)
       session.fail(ended('TRANSACTION_TIMEOUT', 'transaction timeout', transactionTimeoutMs))
       return
     }
@@ -102,20 +102,27 @@ export class SessionLimits {
         { service: this.#context.name, client: session.identity.from.text, pid: watch.server.pid },
         'a query has reached limits.queryTimeoutMs and is cancelled',
       )
-      this.#cancel(watch.server)
+      session.isBeingCancelled = true
+      void this.#cancel(watch.server).finally(() => {
+        session.isBeingCancelled = false
+        if (session.state !== 'closed') session.frontend.resume()
+      })
     } else if (now - watch.cancelledAtMs > limits.cancelGraceMs) {
       const text = `the query ran longer than ${limits.queryTimeoutMs ?? 0} ms and could not be cancelled`
       session.fail(new PontoonError('QUERY_TIMEOUT', text))
     }
   }
 
-  #cancel(server: PgServer): void {
-    server.cancel(cancelTimeoutMs).catch((error: unknown) => {
+  /** Settles when it can hit nothing any more; never rejects. */
+  async #cancel(server: PgServer): Promise<void> {
+    try {
+      await server.cancel(cancelTimeoutMs)
+    } catch (error) {
       this.#context.log.warn(
         { service: this.#context.name, pid: server.pid, error: String(error) },
         'a cancel request could not be delivered',
       )
-    })
+    }
   }
 }
 

@@ -1,7 +1,18 @@
 /** Limits on clients and what they run: each with its SQLSTATE, its count, and its server freed. */
+import { EventEmitter, once } from 'node:events'
 import t from 'tap'
 import type { Test } from 'tap'
 import { limitHits } from '../../../src/proxy/limit-hits.ts'
+import {
+  close,
+  expect,
+  expectStartup,
+  run,
+  send,
+  silence,
+  startMockPostgres,
+} from '../../support/mock-postgres.ts'
+import * as back from '../../support/pg-backend.ts'
 import { bind, copyData, execute, parse, query, sync } from '../../support/pg-frontend.ts'
 import { connect, errorFields, summary } from '../../support/pg-wire.ts'
 import type { BackendMessage } from '../../support/pg-wire.ts'
@@ -48,14 +59,6 @@ async function whileBrief<T>(pontoon: Pontoon, work: () => Promise<T>): Promise<
   }
 }
 
-/**
- * PostgreSQL signals whom it cancels twice (its process and its group). When the second signal is
- * late it ends what runs next, on a connection without Pontoon too.
- */
-async function untilSpared(client: RawClient): Promise<void> {
-  await until(async () => sqlstate(await ask(client, 'SELECT 1')) === '', 'the session goes on')
-}
-
 /** No backend of a client of ours runs or holds anything. */
 async function untilServerIsIdle(): Promise<void> {
   await until(
@@ -82,21 +85,68 @@ for (const mode of ['session', 'transaction'] as const) {
       }
       const plain = await pontoon.client()
       await hit(() => ask(plain, 'SELECT pg_sleep(60)'), 'simple')
-      await untilSpared(plain)
+      test.equal(await value(plain, 'SELECT 1'), '1')
       const extended = await pontoon.client()
       const sleeps = [parse('SELECT pg_sleep(60)'), bind(), execute(), sync()]
       await extended.wire.send(...sleeps, query('SELECT 2'))
       await hit(() => extended.wire.until('Z', soonMs), 'extended')
       const behind = summary(await extended.wire.until('Z', soonMs))
+      // The server had it already: it may be hit by the late second signal of the cancel.
       test.match(behind, /^(?:TDC|E)Z$/, 'what was pipelined behind it is answered')
-      await untilSpared(extended)
+      test.equal(await value(extended, 'SELECT 1'), '1')
       const within = await pontoon.client()
       await ask(within, 'BEGIN')
       await hit(() => ask(within, 'SELECT pg_sleep(60)'), 'in a transaction')
       test.equal(sqlstate(await ask(within, 'SELECT 1')), '25P02', 'which is left to the client')
       await ask(within, 'ROLLBACK')
-      await untilSpared(within)
+      test.equal(await value(within, 'SELECT 1'), '1')
       for (const { wire } of [plain, extended, within]) wire.destroy()
+      await pontoon.untilIdle()
+    },
+  )
+}
+
+for (const mode of ['session', 'transaction'] as const) {
+  await t.test(
+    `${mode} mode: what follows a query that is cancelled waits for the cancel`,
+    async (test) => {
+      const cancel = new EventEmitter()
+      const [asked, over] = [once(cancel, 'asked'), once(cancel, 'over')]
+      const mock = await startMockPostgres((connection) =>
+        connection === 0
+          ? [
+              expectStartup(),
+              send(back.welcome()),
+              expect('Q'),
+              send(back.commandComplete('BEGIN'), back.readyForQuery('T')),
+              expect('Q'),
+              run(async () => void (await asked)),
+              send(back.errorResponse('57014', 'cancelled'), back.readyForQuery('E')),
+              expect('Q'),
+              send(back.commandComplete('ROLLBACK'), back.readyForQuery()),
+              silence(),
+            ]
+          : // The server's second signal may still come, until it closes this.
+            [
+              expectStartup(),
+              run(() => void cancel.emit('asked')),
+              run(async () => void (await over)),
+              close(),
+            ],
+      )
+      test.teardown(() => mock.stop())
+      const options = { source: mock, mode, pool: { size: 1 } }
+      const pontoon = await pontoonOf(test, { queryTimeoutMs: 300 }, options)
+      const client = await pontoon.client()
+      await ask(client, 'BEGIN')
+      test.equal(sqlstate(await ask(client, 'SELECT pg_sleep(60)')), '57014')
+      await client.wire.send(query('ROLLBACK'))
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      const isThere = mock.messages.some(({ body }) => body.includes('ROLLBACK'))
+      test.notOk(isThere, 'it could be hit')
+      cancel.emit('over')
+      test.equal(summary(await client.wire.until('Z', soonMs)), 'CZ')
+      client.wire.destroy()
       await pontoon.untilIdle()
     },
   )
