@@ -70,10 +70,11 @@ export class CancelRegistry {
     if (session === undefined || this.#underWay >= cancelsMax) return
     if (session.wait.cancel()) return
     const { server } = session
-    // Neither when nothing runs nor when what runs is a question of our own.
+    // Neither when nothing runs nor when what runs is a question of our own. What we put into a
+    // batch of the client is a part of that: the answer to it comes with the others, at the Sync.
     if (server === null || server.replies.length === 0) return
     if (server.cancelsInFlight >= cancelsPerSessionMax) return
-    if ((server.replies.head & owed.injected) !== 0) return
+    if (server.replies.head === (owed.query | owed.injected)) return
     this.#underWay += 1
     try {
       await server.cancel(cancelTimeoutMs)

@@ -126,6 +126,22 @@ for (const mode of ['session', 'transaction'] as const) {
   })
 }
 
+void t.test('a cancel ends a batch whose statement had to be prepared first', async (test) => {
+  const pontoon = await pontoonOf(test, { pool: { size: 2 } })
+  const client = await pontoon.client()
+  await client.wire.send(parse('SELECT pg_sleep(22)', 's'), sync())
+  test.equal(summary(await client.wire.until('Z')), '1Z')
+  const other = await pontoon.client()
+  await ask(other, 'BEGIN')
+  const { pid, secret } = client
+  // Its answer to the Parse of ours the server keeps until the Sync.
+  await client.wire.send(bind({ statement: 's' }), execute(), sync())
+  await untilRunning('SELECT pg_sleep(22)')
+  await cancel(pontoon, pid, secret)
+  test.equal(summary(await client.wire.until('Z')), '2EZ')
+  test.equal(await value(client, 'SELECT 1'), '1')
+})
+
 void t.test('a cancel after the query never hits the next client', async (test) => {
   const pontoon = await pontoonOf(test)
   const [early, next] = [await pontoon.client(), await pontoon.client()]
