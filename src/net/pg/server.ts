@@ -63,6 +63,8 @@ export class PgServer implements Poolable {
   settings: ReadonlyMap<string, string> = new Map()
   /** No client has worked on it: what it refuses is not for what ran there before. */
   isFresh = true
+  /** Which link was the last, in the count of its database. */
+  lastLink = 0
   /** Transaction status of the last ReadyForQuery. */
   status: number = txStatus.idle
   /** An extended batch was begun and its Sync has not been sent. */

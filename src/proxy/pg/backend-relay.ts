@@ -283,6 +283,7 @@ export class BackendRelay implements TransportHandler {
       return
     }
     if (tag === 'DEALLOCATE') this.#deallocated(server)
+    if (tag === 'DISCARD SEQUENCES' && !this.#isSwallowing) this.#session.sequences.discarded()
     if (tag === 'DISCARD ALL') this.#session.discarded()
     if (tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL')
       this.#session.statements.discarded(server)

@@ -281,7 +281,9 @@ export class FrontendRelay implements TransportHandler {
     }
     const { server } = session
     assert(server !== null, 'an active session has a server')
-    return this.#relay(server, bytes, offset, end, type, total)
+    const step = this.#relay(server, bytes, offset, end, type, total)
+    if (step === 'forward' || step === 'replaced') session.sequences.used()
+    return step
   }
 
   /**

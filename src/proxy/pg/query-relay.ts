@@ -54,8 +54,9 @@ export class QueryRelay {
     if (!isWhole) session.frontend.scanLongText(bytes, offset + headerBytes, end)
     if (effects !== 0) {
       const sql = textOf(bytes, offset, end)
-      const isAlone = session.effects === 0 && server.isAtRest
+      const isAlone = session.effects === 0 && session.pinReason === '' && server.isAtRest
       if (isAlone && (effects & effect.settings) !== 0) session.reset = resetOf(sql)
+      session.sequences.forgetOthers(server, effects, sql)
       session.noteEffects(effects, sql)
     }
     if (rewritten !== null) {

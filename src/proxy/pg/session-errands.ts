@@ -227,6 +227,9 @@ export class SessionErrands {
     )
     // It listens on; nextOfMove() finds that the mark has not come.
     if (this.#underWay === 'move') return
+    // A BEGIN, say: what the client has sent behind it must not count without.
+    if (this.#underWay === 'none')
+      throw new PontoonError('SERVER_LOST', `what goes ahead of the request was refused: ${text}`)
     if (this.#truth !== null) {
       this.#truth.refused()
       if (this.#truth.failed) server.spoil()

@@ -16,7 +16,6 @@ import { effect } from '../../routing/session-effects.ts'
 import type { Reset } from '../../routing/session-reset.ts'
 import { assert } from '../../shared/assert.ts'
 import type { PontoonError } from '../../shared/errors.ts'
-import { txStatus } from '../../wire/pg/protocol.ts'
 import { countIn, type ClientSnapshot, type DatabaseTotals } from '../service.ts'
 import { BackendRelay } from './backend-relay.ts'
 import type { SideChoice } from './choose-side.ts'
@@ -31,6 +30,7 @@ import { assertMove, type SessionState } from './session-state.ts'
 import { SessionErrands } from './session-errands.ts'
 import { SessionListening } from './session-listening.ts'
 import { mayLoseServer, sideLeft } from './session-move.ts'
+import { SessionSequences } from './session-sequences.ts'
 import { undoneByDiscard } from './session-truth.ts'
 import { snapshotOf } from './session-view.ts'
 import { SessionWait } from './session-wait.ts'
@@ -96,6 +96,7 @@ export class Session {
   lastWriteMs = Number.NEGATIVE_INFINITY
   readonly errands: SessionErrands
   readonly wait: SessionWait
+  readonly sequences: SessionSequences
   /** Its LISTENs, from the first one on. */
   listening: SessionListening | null = null
   #parseKey = ''
@@ -126,6 +127,7 @@ export class Session {
     this.#linkedAtMs = this.openedAtMs
     this.errands = new SessionErrands(this)
     this.wait = new SessionWait(this)
+    this.sequences = new SessionSequences(this)
     this.frontend = new FrontendRelay(this)
     this.backend = new BackendRelay(this)
     client.handler = this.frontend
@@ -202,6 +204,7 @@ export class Session {
     server.transport.handler = this.backend
     this.context.stats.clientWait.observe(waitedMs / 1_000)
     this.totals.serverLinks += 1
+    this.sequences.linked(server, this.totals.serverLinks)
     this.totals.waitedMs += waitedMs
     this.#start(this.context.clock.nowMs())
     if (server.settingsKey !== this.settingsKey) this.errands.applySettings(server)
@@ -275,14 +278,7 @@ export class Session {
     if ((effects & (effect.settings | effect.opaque)) !== 0) this.settingTexts.push(sql)
     if ((effects & (effect.tempTable | effect.opaque)) !== 0) this.errands.noteTempTables()
     if ((effects & effect.unlisten) !== 0) this.listening?.noteUnlisten(sql)
-    if ((effects & effect.sequenceState) !== 0 && this.#readsOlderSequences(sql))
-      this.pinReason = 'sequence'
-  }
-
-  /** currval or lastval of what a transaction before this one has drawn, not of the same text. */
-  #readsOlderSequences(sql: string): boolean {
-    const isFirst = this.server?.status === txStatus.idle
-    return isFirst && this.pinReason === '' && !/\b(insert|nextval|setval)\b/i.test(sql)
+    if ((effects & effect.sequenceState) !== 0) this.sequences.asked(sql)
   }
 
   /** A setting is another one: if no text told so, a function did it; or the server reloads. */

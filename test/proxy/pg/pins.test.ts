@@ -17,8 +17,8 @@ import {
   query,
   sync,
 } from '../../support/pg-frontend.ts'
-import { summary } from '../../support/pg-wire.ts'
-import { ask, rows, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
+import { rowValues, summary } from '../../support/pg-wire.ts'
+import { ask, present, rows, sqlstate, startPontoon, until, value } from '../../support/pontoon.ts'
 import type { Pontoon, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import { startRelay } from '../../support/relay.ts'
@@ -231,6 +231,36 @@ void t.test(
     await untilUnpinned(pontoon, client)
   },
 )
+
+/** As drivers ask: by a simple Query, the unnamed statement, and a named one. */
+const lastvalAsked = {
+  'a simple Query': (): Buffer => query('SELECT lastval()'),
+  'the unnamed statement': (): Buffer =>
+    Buffer.concat([parse('SELECT lastval()'), bind(), execute(), sync()]),
+  'a named statement': (): Buffer =>
+    Buffer.concat([parse('SELECT lastval()', 's'), bind({ statement: 's' }), execute(), sync()]),
+} as const
+
+for (const [way, asked] of Object.entries(lastvalAsked)) {
+  void t.test(`lastval by ${way} never gives what another client drew`, async (test) => {
+    await server.query('CREATE SEQUENCE IF NOT EXISTS given')
+    const pontoon = await pontoonOf(test, 1)
+    const [client, other] = [await pontoon.client(), await pontoon.client()]
+    await rows(client, 'SELECT 1')
+    await rows(other, "SELECT nextval('given')")
+    await client.wire.send(asked())
+    test.equal(sqlstate(await client.wire.until('Z')), '55000', 'as on a connection of its own')
+    client.wire.destroy()
+    await pontoon.untilIdle()
+    const drawn = await value(other, "SELECT nextval('given')")
+    await other.wire.send(asked())
+    const [row] = (await other.wire.until('Z')).filter(({ type }) => type === 'D')
+    test.strictSame(rowValues(present(row)), [drawn], 'its own where nobody came between')
+    test.equal(pinned(pontoon)['sequence'], 1)
+    await rows(other, 'DISCARD SEQUENCES')
+    await untilUnpinned(pontoon, other)
+  })
+}
 
 void t.test('a setting that a called function changed, where it is reported', async (test) => {
   await server.query(`CREATE FUNCTION moves() RETURNS text LANGUAGE sql AS
