@@ -87,7 +87,9 @@ async function startSidecar(
   const sidecar = new Sidecar(databases, { service, admin })
   started.push(sidecar)
   await sidecar.start(signal)
-  view.say(`  pontoon serve: localhost:${service}, console and admin API on ${sidecar.adminUrl}`)
+  view.say(
+    `  pontoon serve: localhost:${service}, status page and admin API on ${sidecar.adminUrl}`,
+  )
   return sidecar
 }
 
@@ -138,7 +140,7 @@ async function keep({ sidecar, databases, view, signal }: Stage): Promise<void> 
     view.say(`  node ${program} status orders`)
     view.say(`  node ${program} rollback orders`)
     view.say(`  psql ${sidecar.url}`)
-    view.say(`  console ${sidecar.adminUrl} (token ${sidecar.token})`)
+    view.say(`  status page ${sidecar.adminUrl} (token ${sidecar.token})`)
     view.say(`  source ${databases.source.url(databaseName)}`)
     view.say(`  target ${databases.target.url(databaseName)}?sslmode=require`)
     await new Promise<void>((resolve) => {

@@ -13,7 +13,7 @@ export function renderInitFile(plan: InitPlan | null, redis: RedisInitPlan | nul
 # \${NAME} is put in from the environment. Set before starting:
 ${environment.map(({ name, meaning }) => `#   ${name}: ${meaning}`).join('\n')}
 
-# The admin API and console. On loopback, without tokens, everyone is an operator.
+# The admin API and status page. On loopback, without tokens, everyone is an operator.
 admin:
   listen: 127.0.0.1:7070
 

@@ -371,7 +371,9 @@ const adminToken = z.strictObject({
 const admin = z.strictObject({
   listen: text
     .default('127.0.0.1:7070')
-    .describe('`address:port` of the admin API and console; beyond loopback needs tokens and TLS.'),
+    .describe(
+      '`address:port` of the admin API and status page; beyond loopback needs tokens and TLS.',
+    ),
   tokens: z
     .array(adminToken)
     .default([])
@@ -393,7 +395,7 @@ export const configSchema = z.strictObject({
     .strictObject({ listen: text.describe('`address:port` of the probe listener.') })
     .optional()
     .describe('Health and metrics only, for kubelet and Prometheus.'),
-  admin: admin.prefault({}).describe('The admin API and console.'),
+  admin: admin.prefault({}).describe('The admin API and status page.'),
   state: z
     .strictObject({ file: path.default('./state').describe('Folder of both.') })
     .prefault({})

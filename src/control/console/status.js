@@ -8,6 +8,8 @@ const tokenKey = 'pontoon-token'
 const connection = document.getElementById('connection')
 const services = document.getElementById('services')
 const events = document.getElementById('events')
+const happened = document.getElementById('happened')
+const metrics = document.getElementById('metrics')
 const form = document.getElementById('token-form')
 let lastEventId = '0'
 
@@ -32,9 +34,13 @@ async function follow() {
 async function readStream() {
   const headers = { 'Last-Event-ID': lastEventId, ...authorization() }
   const first = await fetch('/v1/services', { headers })
-  if (first.status === 401 || first.status === 429) {
-    say(first.status === 401 ? 'a token is needed' : 'too many wrong tokens, wait a minute', 'warn')
-    form.hidden = false
+  const isRefused = first.status === 401 || first.status === 429
+  form.hidden = !isRefused
+  happened.hidden = isRefused
+  // A link cannot send the token, so this one would lead to a refusal.
+  metrics.hidden = isRefused || headers.Authorization !== undefined
+  if (isRefused) {
+    say(refusal(first.status, headers), 'warn')
     return false
   }
   drawServices((await first.json()).services)
@@ -50,6 +56,11 @@ async function readStream() {
     rest = blocks.pop()
     for (const block of blocks) takeEvent(block)
   }
+}
+
+function refusal(status, { Authorization }) {
+  if (status === 429) return 'too many wrong tokens; wait a minute'
+  return Authorization === undefined ? 'a token is needed' : 'this token is not valid'
 }
 
 function authorization() {
@@ -72,7 +83,7 @@ function takeEvent(block) {
 }
 
 function logEvent(kind, { atMs, ...data }) {
-  const time = new Date(atMs).toLocaleTimeString()
+  const time = new Date(atMs).toLocaleString()
   events.prepend(element('li', `${time}  ${kind}  ${describe(kind, data)}`))
   while (events.childElementCount > eventsShown) events.lastElementChild.remove()
 }
@@ -88,10 +99,23 @@ function describe(kind, data) {
   if (kind === 'sync')
     return `${data.service}: ${data.direction} sync ${data.state}${data.cause ? `: ${data.cause}` : ''}`
   if (kind === 'operation') {
-    const text = data.stepText && `${data.state === 'running' ? ', next' : ''}: ${data.stepText}`
-    return `${data.service}: ${data.kind} ${data.state}${text}${pauseWords(data.report)}`
+    const now = data.state === 'running' ? atStep(data) : data.stepText && `: ${data.stepText}`
+    return `${data.service}: ${data.kind} ${data.state}${now}${pauseWords(data.report)}`
   }
+  if (kind === 'errors') return `${data.service}: ${counts(data.counts)}`
+  if (kind === 'config')
+    return `taken again; in force: ${list(data.applied)}; after a restart: ${list(data.needRestart)}`
+  if (kind === 'stopping') return `${data.reason}; running transactions have ${data.drainMs} ms`
   return JSON.stringify(data)
+}
+
+function list(names) {
+  return names.join(', ') || 'nothing'
+}
+
+/** A step has the name that docs/cutover.md gives it, and words for what is true at its end. */
+function atStep({ step, stepText }) {
+  return step === null ? '' : `, at step ${step} (${stepText})`
 }
 
 function pauseWords(report) {
@@ -111,13 +135,14 @@ function drawService(view) {
   bar.className = 'bar'
   bar.max = 100
   bar.value = route.reads
-  bar.title = `reads on the target: ${route.reads}%`
+  bar.ariaLabel = 'percentage of reads that go to the target'
   box.append(
     element('h2', `${view.name} · ${view.protocol} · ${view.listening.join(', ')}`),
     element(
       'p',
-      `phase ${route.phase} · writes on ${route.primary} · reads on target ${route.reads}% · epoch ${route.epoch}`,
+      `phase ${route.phase} · writes go to the ${route.primary} · route at epoch ${route.epoch}`,
     ),
+    element('p', `reads that go to the target: ${route.reads}%`),
     bar,
     element('p', gateWords(gate), gate.state === 'paused' ? 'warn' : 'good'),
     ...operationLines(view.operation),
@@ -129,21 +154,21 @@ function drawService(view) {
 }
 
 function gateWords(gate) {
-  if (gate.state === 'open') return 'gate open'
+  if (gate.state === 'open') return 'gate open: transactions run'
   const opens =
     gate.opensInMs === null
       ? 'does not open by itself'
       : `opens in ${(gate.opensInMs / 1000).toFixed(1)} s`
-  return `gate paused (${gate.reason}), ${gate.parked} parked, ${opens}`
+  return `gate shut (${gate.reason}): ${gate.parked} clients wait; ${opens}`
 }
 
 /** A cutover or rollback under way, step by step. */
 function operationLines(operation) {
   if (operation === null) return []
-  const { kind, stepText, steps } = operation
+  const { kind, steps } = operation
   const done = steps.map(({ step, tookMs }) => `${step} ${tookMs.toFixed(0)} ms`)
   return [
-    element('p', `${kind} under way${stepText ? `, next: ${stepText}` : ''}`, 'warn'),
+    element('p', `${kind} under way${atStep(operation)}`, 'warn'),
     ...(done.length === 0 ? [] : [element('p', `done: ${done.join(', ')}`)]),
   ]
 }
@@ -174,7 +199,7 @@ function syncLines({ sync, route, operation }) {
 function healthWords({ direction, state, lagMs, lagBytes, problem }) {
   const behind = [
     ...(lagMs === null ? [] : [`${Math.round(lagMs)} ms`]),
-    ...(lagBytes === null ? [] : [`${lagBytes} bytes of WAL`]),
+    ...(lagBytes === null ? [] : [`${number(lagBytes)} bytes of WAL`]),
   ]
   const words = behind.length === 0 ? '' : `, behind ${behind.join(', ')}`
   return `${direction} sync ${state}${words}${problem === null ? '' : `: ${problem.cause}`}`
@@ -182,7 +207,7 @@ function healthWords({ direction, state, lagMs, lagBytes, problem }) {
 
 function counts(numbers) {
   const parts = Object.entries(numbers).filter(([, value]) => value > 0)
-  return parts.map(([name, value]) => `${value} ${name}`).join(', ') || 'none'
+  return parts.map(([name, value]) => `${number(value)} ${name}`).join(', ') || 'none'
 }
 
 function sidesTable(view) {
@@ -191,11 +216,11 @@ function sidesTable(view) {
     'side',
     'server',
     'state',
-    'active',
-    'idle',
-    'waiting',
+    'servers busy',
+    'servers idle',
+    'clients waiting',
     'transactions',
-    'p99 ms',
+    'p99 of their time',
   ]
   const head = element('tr')
   head.append(...headings.map((text) => element('th', text)))
@@ -206,7 +231,7 @@ function sidesTable(view) {
 function sideRow(view, side) {
   const facts = view.sides[side]
   const pools = view.pools.filter((pool) => pool.side === side)
-  const sum = (name) => String(pools.reduce((total, pool) => total + pool[name], 0))
+  const sum = (name) => number(pools.reduce((total, pool) => total + pool[name], 0))
   const tones = { reachable: 'good', unreachable: 'bad', unknown: '' }
   const row = element('tr')
   row.append(
@@ -216,10 +241,14 @@ function sideRow(view, side) {
     element('td', sum('active')),
     element('td', sum('idle')),
     element('td', sum('waiting')),
-    element('td', String(facts.transactions)),
-    element('td', String(Math.max(facts.readP99Ms, facts.writeP99Ms))),
+    element('td', number(facts.transactions)),
+    element('td', `${number(Math.max(facts.readP99Ms, facts.writeP99Ms))} ms`),
   )
   return row
+}
+
+function number(value) {
+  return value.toLocaleString('en')
 }
 
 function element(name, text = '', className = '') {

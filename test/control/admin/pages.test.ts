@@ -18,6 +18,10 @@ void t.test(
     test.equal(files.length, 2)
     for (const file of files) test.equal((await request(file ?? '')).status, 200, file ?? '')
     test.notMatch(page.text, /<script>|onclick|style=/, 'nothing inline')
+    const script = (await request('/console/status.js')).text
+    const asked = [...script.matchAll(/getElementById\('([^']+)'\)/g)].map(([, id]) => id)
+    test.not(asked.length, 0)
+    for (const id of asked) test.ok(page.text.includes(`id="${id}"`), `the page has ${id}`)
   },
 )
 
