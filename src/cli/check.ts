@@ -106,13 +106,23 @@ function roleWarnings({ service, side }: Place, steps: readonly ProbeStep[]): re
   if (service.protocol !== 'postgres') return []
   const { controlUser, replicationUser, readUser } = service[side]
   const own = [controlUser, replicationUser, readUser].flatMap((role) => role?.user ?? [])
-  const missing = own.filter((user) =>
-    steps.some(({ code, text }) => code === 'SERVER_AUTH_FAILED' && text.includes(`"${user}"`)),
-  )
-  return missing.length === 0
-    ? []
-    : [`pontoon schema makes the roles of Pontoon's own that are missing: ${missing.join(', ')}`]
+  const refused = steps.filter(({ code }) => code === 'SERVER_AUTH_FAILED')
+  const names = (user: string) => refused.some(({ text }) => text.includes(`"${user}"`))
+  const missing = own.filter(names)
+  const ofClients = refused.length > missing.length
+  return [
+    ...(missing.length === 0
+      ? []
+      : [
+          `pontoon schema makes the roles of Pontoon's own that are missing: ${missing.join(', ')}`,
+        ]),
+    ...(side === 'target' && ofClients ? [withoutPassword] : []),
+  ]
 }
+
+const withoutPassword =
+  'pontoon schema brings the roles of the application here, without passwords: ' +
+  'set them then, with ALTER ROLE … PASSWORD in the database postgres'
 
 /** Roles that the fence of that side has to refuse; none where there is no fence, or nobody to ask. */
 async function fencedOutOf({ name, service, side, secrets }: Place): Promise<readonly string[]> {

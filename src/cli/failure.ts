@@ -12,13 +12,14 @@ import type { Output } from './output.ts'
 const hints: Partial<Readonly<Record<ErrorCode, string>>> = {
   USAGE: 'See pontoon help, or pontoon COMMAND --help.',
   ADMIN_UNREACHABLE:
-    'Start a sidecar with: pontoon serve --config config/database.yml\n' +
+    'Start a sidecar with: pontoon serve --config FILE\n' +
     'or say where it runs (admin.listen there): --admin http://HOST:PORT, also in PONTOON_ADMIN.',
   UNAUTHENTICATED: 'Put one of admin.tokens of the configuration into PONTOON_TOKEN.',
   FORBIDDEN: 'Use a token whose role is operator (admin.tokens in the configuration).',
   STATE_LOCKED: 'Stop the other one, or give this one its own folder under state.file.',
   LISTEN_IN_USE: 'Stop the other process, or choose another address in the configuration.',
-  CONFIG_ENV_MISSING: 'Set it in the environment of this command.',
+  CONFIG_ENV_MISSING:
+    'Set what is missing in the environment of this command; ${NAME:-value} in the file gives a default.',
   EPOCH_STALE: 'Look with pontoon status SERVICE, then decide again.',
 }
 

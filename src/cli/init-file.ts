@@ -62,10 +62,13 @@ ${tls(source.tls)}
         ca: aws-rds
 
     # For the migration: roles of Pontoon's own on both sides, which pontoon schema makes. Take the
-    # comment signs away, put a copy under source, and set MIGRATION_PASSWORD.
+    # comment signs away, put a copy of the three under source, and set MIGRATION_PASSWORD.
     #  controlUser: { user: pontoon_control, password: '\${MIGRATION_PASSWORD}' }
     #  replicationUser: { user: pontoon_repl, password: '\${MIGRATION_PASSWORD}' }
     #  readUser: { user: pontoon_read, password: '\${MIGRATION_PASSWORD}' }
+    # For the way back the source connects to the target: the CA of the target, as a file on the
+    # host of the source.
+    #  tlsSeenFromOtherSide: { mode: verify-full, ca: /path/on/the/host/of/the/source/ca.pem }
 
     # Where the service starts; pontoon shift and pontoon phase move it.
     route:

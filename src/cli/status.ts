@@ -106,7 +106,7 @@ function describeService(view: ServiceView, clientList: readonly ClientSnapshot[
 }
 
 /** Both directions, what has to hold so that changing sides loses nothing, and WAL kept by slots. */
-function describeSync({ sync }: ServiceView): string {
+function describeSync({ sync, route }: ServiceView): string {
   if (sync === undefined) return ''
   const slots = sync.slots.map(
     ({ side, name, retainedBytes }) =>
@@ -116,7 +116,9 @@ function describeSync({ sync }: ServiceView): string {
     ...sync.health.map(describeHealth),
     formatFacts([
       ['loses nothing', sync.conditions.every(({ ok }) => ok) ? 'yes' : 'NO, see below'],
-      ['rollback ready', sync.rollbackReady ? 'yes' : 'no'],
+      ...(route.primary === 'target'
+        ? [['rollback ready', sync.rollbackReady ? 'yes' : 'no'] as const]
+        : []),
       ['WAL kept', slots.join(', ') || 'none'],
     ]),
     describeConditions(sync.conditions),

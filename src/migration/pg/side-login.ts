@@ -43,7 +43,9 @@ export async function connectAs(
   context: MigrationContext,
   options: ConnectOptions,
 ): Promise<SqlClient> {
-  return await connectWith(loginAs(context, options), options.side)
+  const { side } = options
+  const hasOwnRole = context.config[side].controlUser !== undefined
+  return await connectWith(loginAs(context, options), side, hasOwnRole)
 }
 
 /** Logical replication came with it. */
@@ -60,9 +62,13 @@ const laterSettings: readonly (readonly [major: number, assignment: string])[] =
 ]
 
 /** As connectAs(), for a login of the caller's own. */
-export async function connectWith(login: LoginOptions, side: Side): Promise<SqlClient> {
+export async function connectWith(
+  login: LoginOptions,
+  side: Side,
+  hasOwnRole = true,
+): Promise<SqlClient> {
   const client = await SqlClient.connect(login).catch((error: unknown) => {
-    throw refusedLogin(error, login, side)
+    throw refusedLogin(error, login, { side, hasOwnRole })
   })
   const known = laterSettings.filter(([major]) => client.major >= major)
   if (known.length > 0)
@@ -77,7 +83,11 @@ export async function connectWith(login: LoginOptions, side: Side): Promise<SqlC
 }
 
 /** What is behind a refusal that the server's words do not tell. */
-function refusedLogin(error: unknown, { parameters }: LoginOptions, side: Side): unknown {
+function refusedLogin(
+  error: unknown,
+  { parameters }: LoginOptions,
+  { side, hasOwnRole }: { readonly side: Side; readonly hasOwnRole: boolean },
+): unknown {
   if (!(error instanceof PontoonError)) return error
   if (error.message.includes('in a read-only transaction')) {
     return new PontoonError(
@@ -88,14 +98,15 @@ function refusedLogin(error: unknown, { parameters }: LoginOptions, side: Side):
     )
   }
   if (!/password authentication failed|role ".*" does not exist/.test(error.message)) return error
-  return new PontoonError(
-    error.code,
-    // The mistake that everybody makes once: the roles are not there yet.
-    `${error.message}. Where ${parameters.get('user')} is a role of Pontoon's own that is not there ` +
-      `yet, pontoon schema makes it on the ${side}, as the administrator that --${side}-admin names, ` +
-      'or prints the SQL for him (--print-sql); otherwise mend its password in the configuration',
-    { cause: error },
-  )
+  const user = parameters.get('user')
+  // The mistakes that everybody makes once: the roles are not configured, or not there yet.
+  const advice = hasOwnRole
+    ? `Where ${user} is a role of Pontoon's own that is not there yet, pontoon schema makes it on ` +
+      `the ${side}, as the administrator that --${side}-admin names, or prints the SQL for him ` +
+      '(--print-sql); otherwise mend its password in the configuration'
+    : `The ${side} has no controlUser in the configuration, so ${user} was tried: set controlUser, ` +
+      'replicationUser and readUser on both sides; pontoon schema makes these roles'
+  return new PontoonError(error.code, `${error.message}. ${advice}`, { cause: error })
 }
 
 export function loginAs(context: MigrationContext, options: ConnectOptions): LoginOptions {

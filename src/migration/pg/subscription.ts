@@ -6,7 +6,7 @@
  * log_statement is `ddl` or more. Statements run one by one: most refuse a transaction block.
  */
 import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
-import { hasSqlstate } from '../../net/pg/sql-error.ts'
+import { hasSqlstate, SqlError } from '../../net/pg/sql-error.ts'
 import { identifier, identifiers, literal } from './quote.ts'
 
 export interface SubscriptionSpec {
@@ -49,8 +49,22 @@ export async function createSubscription(
   options: SqlOptions = {},
 ): Promise<void> {
   const sql = createSubscriptionSql(subscriber.major, spec)
-  await subscriber.query(sql, undefined, { timeoutMs: createTimeoutMs, ...options })
+  await subscriber
+    .query(sql, undefined, { timeoutMs: createTimeoutMs, ...options })
+    .catch((error: unknown) => {
+      throw error instanceof SqlError && doesNotReach(error) ? error.advised(howItReaches) : error
+    })
 }
+
+/** Servers before 15 say it without a code of its own. */
+function doesNotReach(error: SqlError): boolean {
+  return hasSqlstate(error, '08') || error.message.includes('could not connect to the publisher')
+}
+
+const howItReaches =
+  'It is this server that connects to the other one, not Pontoon: hostSeenFromOtherSide, ' +
+  'portSeenFromOtherSide and tlsSeenFromOtherSide of the other side say how (by default as ' +
+  'Pontoon does itself), and a CA is a file on the host of this server'
 
 export function createSubscriptionSql(subscriberMajor: number, spec: SubscriptionSpec): string {
   const settings = Object.entries(settingsOf(subscriberMajor, spec))

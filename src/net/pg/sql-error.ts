@@ -5,10 +5,19 @@ import type { ServerError } from '../../wire/pg/read.ts'
 export class SqlError extends PontoonError {
   /** Five characters (PostgreSQL documentation, Appendix A). */
   readonly sqlstate: string
+  readonly #where: string
+  readonly #error: ServerError
 
-  constructor(where: string, { message, sqlstate }: ServerError) {
-    super('SQL_FAILED', `${where}: ${message} (SQLSTATE ${sqlstate})`)
-    this.sqlstate = sqlstate
+  constructor(where: string, error: ServerError, advice = '') {
+    super('SQL_FAILED', `${where}: ${error.message} (SQLSTATE ${error.sqlstate})${advice}`)
+    this.sqlstate = error.sqlstate
+    this.#where = where
+    this.#error = error
+  }
+
+  /** The same refusal, with what to do about it. */
+  advised(advice: string): SqlError {
+    return new SqlError(this.#where, this.#error, `. ${advice}`)
   }
 }
 

@@ -226,7 +226,7 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
     const wrongHost = text.replace("host='localhost'", "host='127.0.0.1.nip.invalid'")
     await t.rejects(
       createSubscription(repl, { ...reverseSpec, conninfo: wrongHost, createSlot: true }),
-      { code: 'SQL_FAILED', sqlstate: '08006' },
+      { code: 'SQL_FAILED', sqlstate: '08006', message: /not Pontoon: hostSeenFromOtherSide/ },
     )
     await createSubscription(repl, { ...reverseSpec, conninfo: text, createSlot: true })
     await awaitMarker(repl, await sendMarker(farControl, 'reverse', 'probe', patience), patience)

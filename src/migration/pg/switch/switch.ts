@@ -134,7 +134,7 @@ class Switch {
     const why =
       this.#before.phase === 'retired'
         ? 'the service is retired'
-        : `${this.#before.primary} takes the writes already`
+        : `the ${this.#before.primary} takes the writes already`
     throw new PontoonError('MIGRATION_REFUSED', `no ${kind}: ${why}`)
   }
 

@@ -15,8 +15,8 @@ export function refuseUnready(asked: Asked, setting: Setting, chosen: Chosen): v
   if (chosen.unknown.length > 0) {
     throw new PontoonError(
       'MIGRATION_REFUSED',
-      `no such table to compare: ${chosen.unknown.join(', ')}. Names are schema.table; excluded ` +
-        'tables are none, and partitions that are not the same on both sides go with their table',
+      `no such table to compare: ${chosen.unknown.join(', ')}. Names are schema.table. Excluded ` +
+        'tables are not compared; partitions that differ between the sides, only with their table',
     )
   }
   const { only = [], asIs = false, repair = false } = asked
