@@ -2,22 +2,31 @@
  * How fast a pool (pool.ts) opens connections: how many at once, and how soon again after a failure
  * when nobody waits.
  *
- * Few at once, so that a cold start does not storm the server. While somebody is in a hurry, because
- * everybody else is held up until he is served, each one that succeeds lets one more be under way:
- * so the server itself tells how many it can take. The first that fails ends that.
+ * Few at once, so that a cold start does not storm the server, and no more of them than it takes at
+ * the same speed as one: where logins only share its processors, the first one is there the sooner
+ * the fewer go with it, and those who wait are served by the first while the others are opened.
+ *
+ * While somebody is in a hurry, because everybody else is held up until he is served, each one that
+ * succeeds lets one more be under way, up to a far higher bound. The first that fails ends that.
  */
 import type { ErrorCode } from '../shared/errors.ts'
 import {
   backgroundRetryMs,
   connectingMax,
+  connectingMin,
   hurriedConnectingMax,
   shortLifeMs,
 } from './pool-rules.ts'
 
+/** Attempts that take so many times as long as one alone hinder each other. */
+const slowedBy = 1.25
+
 export class ConnectPace {
   #underWay = 0
-  #max = connectingMax
+  #max = connectingMin
   #hurriedCount = 0
+  /** What an attempt takes that has the server to itself, as far as is known; milliseconds. */
+  #aloneMs = Number.POSITIVE_INFINITY
   #failuresInRow = 0
   /** Servers in a row that were lost as soon as they were there. */
   #shortLives = 0
@@ -43,7 +52,7 @@ export class ConnectPace {
     this.#hurriedCount += 1
     return () => {
       this.#hurriedCount -= 1
-      if (this.#hurriedCount === 0) this.#max = connectingMax
+      if (this.#hurriedCount === 0) this.#max = Math.min(this.#max, connectingMax)
     }
   }
 
@@ -51,16 +60,20 @@ export class ConnectPace {
     this.#underWay += 1
   }
 
-  succeeded(): void {
+  succeeded(tookMs: number): void {
     this.#underWay -= 1
     this.#failuresInRow = 0
+    // A quick one is forgotten in time: it may have been another server, or another network.
+    this.#aloneMs = Math.min(this.#aloneMs * 1.02, tookMs)
     if (this.#hurriedCount > 0) this.#max = Math.min(this.#max + 1, hurriedConnectingMax)
+    else if (tookMs <= this.#aloneMs * slowedBy) this.#max = Math.min(this.#max + 1, connectingMax)
+    else this.#max = Math.max(this.#max - 1, connectingMin)
     if (this.#shortLives === 0) this.#backgroundAtMs = 0
   }
 
   failed(code: ErrorCode, nowMs: number): void {
     this.#underWay -= 1
-    this.#max = connectingMax
+    this.#max = connectingMin
     this.#failuresInRow += 1
     this.#backgroundAtMs = nowMs + backgroundRetryMs(code, this.#failuresInRow)
   }

@@ -68,7 +68,8 @@ export interface PoolOptions {
   readonly random?: () => number
 }
 
-/** Connections being opened at once, so that a cold start does not storm the server. */
+/** Connections being opened at once, at first and at most (connect-pace.ts). */
+export const connectingMin = 2
 export const connectingMax = 10
 
 /** The same while somebody is in a hurry: well within the queue in which a server listens (511). */

@@ -430,7 +430,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
       return
     }
     const now = this.#clock.nowMs()
-    this.#pace.succeeded()
+    this.#pace.succeeded(now - begunMs)
     this.#failure = null
     const random = this.#options.random ?? Math.random
     this.#members.set(server, {
