@@ -446,7 +446,9 @@ function participantOf(service: Service, onHold: (hold: SwitchHold) => void): Pa
       service.endSessions({ id })
     },
     backends: (side) => service.backends?.[side].pids() ?? [],
+    resting: (side) => service.resting?.(side) ?? [],
     applyRoute: (route) => service.applyRoute(route),
+    prepare: async (side, deadlineMs) => service.prepare?.(side, deadlineMs),
     warm: async (side, deadlineMs) => (await service.warm?.(side, deadlineMs)) ?? 0,
   }
 }

@@ -90,6 +90,9 @@ export const lifetimeJitter = 0.1
 /** A pool under a full cap gives up a server for another one once that has waited this long. */
 export const yieldAfterMs = 250
 
+/** Idle servers of a pool that nobody uses any more are closed this much later. */
+export const leftRestMs = 2_000
+
 /** Reasons that pass by themselves: a side that restarts, fails over, or is full at present. */
 export const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'CONNECT_FAILED',

@@ -11,22 +11,11 @@ import { assert } from '../shared/assert.ts'
 import type { Clock } from '../shared/clock.ts'
 import { PontoonError, toPontoonError } from '../shared/errors.ts'
 import { ConnectPace } from './connect-pace.ts'
+import { newMember, type Member } from './pool-member.ts'
 import { PoolQueue, refuseSoon } from './pool-queue.ts'
-import { lifetimeJitter, passing, probesMax, retryAfterMs, yieldAfterMs } from './pool-rules.ts'
+import { leftRestMs, passing, probesMax, retryAfterMs, yieldAfterMs } from './pool-rules.ts'
 import type { CloseReason, Poolable, PoolLimits, PoolOptions, PoolWaiter } from './pool-rules.ts'
 import type { CappedPool } from './server-cap.ts'
-
-/** A server of the pool. Out: somebody has it. Probing: it is asked for a sign of life. */
-interface Member<Server> {
-  readonly server: Server
-  state: 'out' | 'idle' | 'probing'
-  /** It serves nobody again: a reconnect was asked for. */
-  isRetired: boolean
-  /** Share of maxLifetimeMs that it gets, so that servers opened together do not end together. */
-  readonly lifetimeShare: number
-  /** When it was last known to be alive (clock milliseconds). */
-  seenAtMs: number
-}
 
 export class Pool<Server extends Poolable> implements CappedPool {
   readonly #open: () => Promise<Server>
@@ -41,6 +30,8 @@ export class Pool<Server extends Poolable> implements CappedPool {
   #probingCount = 0
   readonly #pace = new ConnectPace()
   #generation = 0
+  /** Retired servers that are idle stay until then (clock milliseconds). */
+  #closesLeftAtMs = 0
   #closed = false
   #retryTimer: NodeJS.Timeout | null = null
   /** Somebody waits until there are so many servers. */
@@ -132,6 +123,10 @@ export class Pool<Server extends Poolable> implements CappedPool {
     for (;;) {
       const member = this.#idle.pop()
       if (member === undefined) return null
+      if (member.isRetired) {
+        this.#drop(member, 'reconnect')
+        continue
+      }
       if (member.server.isUsable) {
         member.state = 'out'
         this.#outCount += 1
@@ -203,15 +198,34 @@ export class Pool<Server extends Poolable> implements CappedPool {
 
   /** Like reconnect, for those servers that `which` names; returns how many. */
   retire(which: (server: Server) => boolean): number {
+    const count = this.#retire(which)
+    this.#closeRetired()
+    this.#grow()
+    return count
+  }
+
+  /**
+   * Like reconnect, but idle servers are closed only by a sweep a moment later: the many ends of
+   * backends would hold up the logins of whoever goes elsewhere now.
+   */
+  leave(): void {
+    this.#generation += 1
+    this.#closesLeftAtMs = this.#clock.nowMs() + leftRestMs
+    this.#retire(() => true)
+  }
+
+  #retire(which: (server: Server) => boolean): number {
     let count = 0
     for (const member of this.#members.values()) {
       if (member.isRetired || !which(member.server)) continue
       member.isRetired = true
       count += 1
     }
-    if (count > 0) this.#closeIdle((member) => (member.isRetired ? 'reconnect' : null))
-    this.#grow()
     return count
+  }
+
+  #closeRetired(): void {
+    this.#closeIdle((member) => (member.isRetired ? 'reconnect' : null))
   }
 
   /** The host may be dead: every idle server has to give a sign of life now. */
@@ -222,6 +236,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
 
   /** So many are opened ahead of their use, soon again after a failure; 0 ends that. */
   keepWarm(count: number): void {
+    if (count > 0) this.#closeRetired()
     this.#warmCount = Math.min(count, this.#limits.size)
     this.#grow()
   }
@@ -231,6 +246,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
     const now = this.#clock.nowMs()
     this.#queue.refuseLate(now, () => (this.isDown ? this.#failure : null) ?? this.#timeout())
     this.#closeIdle((member, total) => {
+      if (member.isRetired && now < this.#closesLeftAtMs) return null
       const isSpare = total > this.#limits.minSize
       const isOld = now - member.server.idleSinceMs > this.#limits.idleTimeoutMs
       return isSpare && isOld ? 'idle' : this.#reasonToClose(member, now, total)
@@ -432,14 +448,8 @@ export class Pool<Server extends Poolable> implements CappedPool {
     const now = this.#clock.nowMs()
     this.#pace.succeeded(now - begunMs)
     this.#failure = null
-    const random = this.#options.random ?? Math.random
-    this.#members.set(server, {
-      server,
-      state: 'out',
-      isRetired: generation !== this.#generation,
-      lifetimeShare: 1 - lifetimeJitter * random(),
-      seenAtMs: now,
-    })
+    const isRetired = generation !== this.#generation
+    this.#members.set(server, newMember(server, now, isRetired, this.#options.random))
     this.#outCount += 1
     this.#options.observer?.opened(now - begunMs)
     this.give(server)

@@ -4,7 +4,7 @@
  */
 import type { AnyServiceConfig } from '../config/schema.ts'
 import type { Gate, GateSnapshot } from '../net/gate.ts'
-import type { HeldBackends } from '../net/pg/held-backends.ts'
+import type { HeldBackends, RestingBackend } from '../net/pg/held-backends.ts'
 import type { Route } from '../routing/route.ts'
 import type { CommandStats } from './command-stats.ts'
 import { BucketHistogram } from '../shared/histogram.ts'
@@ -50,11 +50,18 @@ export interface Service {
    */
   immovable?(): readonly ClientSnapshot[]
   /**
+   * Ahead of a switch: opens connections to `side`, up to their login, for as many servers as
+   * clients have now. Settles when they are there, at the latest after `deadlineMs`; never rejects.
+   */
+  prepare?(side: Side, deadlineMs: number): Promise<void>
+  /**
    * During a switch: opens servers on `side` for the kinds of clients that are parked or had
    * servers when it began, within the limits of the pools, and has LISTENs in force there. Settles
    * with how many servers are ready, at the latest after `deadlineMs`; never rejects.
    */
   warm?(side: Side, deadlineMs: number): Promise<number>
+  /** Servers for writes on `side` that no session has. */
+  resting?(side: Side): readonly RestingBackend[]
   /** Ends sessions at once, whatever they do; returns how many. */
   endSessions(which: SessionFilter): number
   snapshot(): ServiceSnapshot

@@ -1,6 +1,7 @@
 /** What a pool does by itself: warm minimum, ageing, probes, back-off, bounds shared with others. */
 import t from 'tap'
 import { Pool } from '../../src/net/pool.ts'
+import { leftRestMs } from '../../src/net/pool-rules.ts'
 import type { CloseReason, Poolable, PoolLimits } from '../../src/net/pool-rules.ts'
 import { ServerCap } from '../../src/net/server-cap.ts'
 import { PontoonError, type ErrorCode } from '../../src/shared/errors.ts'
@@ -272,6 +273,42 @@ void t.test('only the servers named are retired', async (test) => {
   bench.pool.give(busy)
   test.notOk(busy.isUsable)
   test.strictSame(bench.closed, ['reconnect', 'reconnect'])
+})
+
+void t.test(
+  'a pool that is left closes what rests a moment later, and gives it to nobody',
+  async (test) => {
+    const bench = new Bench({ idleTimeoutMs: 60_000 })
+    const [busy, idle] = [await bench.get(), await bench.get()]
+    bench.pool.give(idle)
+    bench.pool.leave()
+    bench.pool.give(busy)
+    test.strictSame(
+      [busy.isUsable, idle.isUsable],
+      [false, true],
+      'what comes back is closed at once',
+    )
+    bench.pool.sweep()
+    test.equal(idle.isUsable, true)
+    Bench.now += leftRestMs
+    bench.pool.sweep()
+    test.equal(idle.isUsable, false)
+    const again = await bench.get()
+    bench.pool.give(again)
+    bench.pool.leave()
+    test.not(await bench.get(), again, 'whoever comes back gets another one')
+    test.strictSame(bench.closed, ['reconnect', 'reconnect', 'reconnect'])
+  },
+)
+
+void t.test('a pool that was left is warm again only with new servers', async (test) => {
+  const bench = new Bench()
+  const old = await bench.get()
+  bench.pool.give(old)
+  bench.pool.leave()
+  bench.pool.keepWarm(1)
+  await until(() => bench.opened.length === 2, 'another server')
+  test.equal(old.isUsable, false)
 })
 
 void t.test('pools under a cap', async (test) => {

@@ -12,6 +12,7 @@
  * has a row exactly while the fence stands, so no crash can leave one without the other.
  */
 import { z } from 'zod'
+import type { RestingBackend } from '../../net/pg/held-backends.ts'
 import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { identifier, literal } from './quote.ts'
@@ -156,7 +157,9 @@ export async function unfence(
 const othersSql = `WITH ours AS (
     SELECT pid FROM pg_catalog.pg_stat_activity
     WHERE backend_type <> 'client backend' OR usename = ANY ($1::text[])
-      OR usename IN ('rdsadmin', 'rdsrepladmin'))
+      OR usename IN ('rdsadmin', 'rdsrepladmin')
+      OR (pid, client_port) IN (SELECT * FROM ROWS FROM (
+        pg_catalog.unnest($2::int[]), pg_catalog.unnest($3::int[]))))
   SELECT pid FROM pg_catalog.pg_stat_activity
   WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
     AND pid NOT IN (SELECT pid FROM ours)
@@ -169,21 +172,27 @@ const othersSql = `WITH ours AS (
 
 const endTimeoutMs = 4_000
 
-/** Ends them and looks again until none is left. Rejects with SQL_TIMEOUT when some stay. */
+/**
+ * Ends them, but for those of `spared`, and looks again until none is left. Rejects with SQL_TIMEOUT
+ * when some stay.
+ */
 export async function endOthers(
   client: SqlClient,
   { ownRoles }: FenceSpec,
   options: SqlOptions = {},
+  spared: readonly RestingBackend[] = [],
 ): Promise<void> {
-  const own = arrayLiteral(ownRoles)
+  const pids = `{${spared.map(({ pid }) => pid).join(',')}}`
+  const ports = `{${spared.map(({ port }) => port).join(',')}}`
+  const own = [arrayLiteral(ownRoles), pids, ports]
   const deadlineMs = performance.now() + (options.timeoutMs ?? endTimeoutMs)
   const endSql = `SELECT pid, pg_catalog.pg_terminate_backend(pid) FROM (${othersSql}) o`
   for (;;) {
-    const { rows } = await client.query(endSql, [own], options)
+    const { rows } = await client.query(endSql, own, options)
     if (rows.length === 0) return
     if (performance.now() < deadlineMs) continue
-    const pids = rows.map(([pid]) => pid).join(', ')
-    throw new PontoonError('SQL_TIMEOUT', `${client.where}: backends ${pids} do not end`)
+    const left = rows.map(([pid]) => pid).join(', ')
+    throw new PontoonError('SQL_TIMEOUT', `${client.where}: backends ${left} do not end`)
   }
 }
 

@@ -5,6 +5,12 @@
  */
 import type { Socket } from 'node:net'
 
+/** A backend of ours by what nobody else's can have at once: its id there and the port of our end. */
+export interface RestingBackend {
+  readonly pid: number
+  readonly port: number
+}
+
 /** A backend that was cut off without a farewell shows for a moment after its connection is gone. */
 const lingersMs = 1_000
 

@@ -27,6 +27,7 @@ import { bindingMissing, chooseMechanism, peerCertificate } from './channel-bind
 import { connectSide, type Connected } from './connect.ts'
 import type { HeldBackends } from './held-backends.ts'
 import { md5Response, md5Verifier } from './md5.ts'
+import type { SpareConnections } from './spare-connections.ts'
 import { ScramClient } from './scram-client.ts'
 import type { ScramKeyCache } from './scram-keys.ts'
 import type { ScramKeys } from './scram.ts'
@@ -44,6 +45,8 @@ export interface LoginOptions {
   readonly minor?: number
   /** Is told of the backend. */
   readonly backends?: HeldBackends
+  /** Taken before another connection is opened. */
+  readonly spares?: SpareConnections
 }
 
 /** A text (a password or md5 hash), what a client has proved, a source that is asked, or none. */
@@ -96,7 +99,26 @@ export async function login(options: LoginOptions): Promise<LoggedIn> {
 
 async function attempt(options: LoginOptions, proof: Proof): Promise<LoggedIn> {
   const deadlineMs = performance.now() + options.timeoutMs
-  const connected = await connectSide(options.endpoint, options.tls, options.timeoutMs)
+  const spare = options.spares?.take() ?? null
+  if (spare !== null) {
+    try {
+      return await begin(spare, options, proof, deadlineMs)
+    } catch (error) {
+      // The server may have given it up meanwhile.
+      if (!(error instanceof PontoonError) || error.code !== 'CONNECT_FAILED') throw error
+    }
+  }
+  const leftMs = Math.max(1, deadlineMs - performance.now())
+  const connected = await connectSide(options.endpoint, options.tls, leftMs)
+  return await begin(connected, options, proof, deadlineMs)
+}
+
+async function begin(
+  connected: Connected,
+  options: LoginOptions,
+  proof: Proof,
+  deadlineMs: number,
+): Promise<LoggedIn> {
   try {
     const channel = new LoginChannel(connected, endpointName(options.endpoint))
     return await channel.run(options, proof, Math.max(1, deadlineMs - performance.now()))

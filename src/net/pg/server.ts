@@ -42,6 +42,8 @@ export class PgServer implements Poolable {
   readonly openedAtMs: number
   /** Address of its host; null over a Unix socket. */
   readonly address: string | null
+  /** Port of our end, as the server sees it where nothing rewrites addresses; null as above. */
+  readonly localPort: number | null
   /** Which postmaster it belongs to (postmaster.ts); null until it was asked. */
   postmaster: string | null = null
   readonly transport: Transport
@@ -87,6 +89,7 @@ export class PgServer implements Poolable {
     this.reported = origin.reportedIntern.get(loggedIn.reported)
     this.loginNotices = loggedIn.notices
     this.address = loggedIn.socket.remoteAddress ?? null
+    this.localPort = loggedIn.socket.localPort ?? null
     this.openedAtMs = origin.clock.nowMs()
     this.transport = new Transport(
       loggedIn.socket,

@@ -4,6 +4,7 @@
  * on the hot path is a field access.
  */
 import type { GatePlace } from '../../net/gate-lines.ts'
+import type { RestingBackend } from '../../net/pg/held-backends.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { Pool } from '../../net/pool.ts'
 import type { Clock } from '../../shared/clock.ts'
@@ -103,12 +104,24 @@ export class PoolSet {
   }
 
   /**
-   * `primary` takes the writes from now on. Servers for writes on the other side are closed, which
-   * its fence would do as well; those for reads on this side were of use while it was the other.
+   * `primary` takes the writes from now on. Servers for writes on the other side serve nobody any
+   * more; those for reads on this side were of use while it was the other.
    */
   leaveSide(primary: Side): void {
     for (const { kind, existing } of this.slots())
-      if ((kind.side === primary) === (kind.access === 'read')) existing?.reconnect()
+      if ((kind.side === primary) === (kind.access === 'read')) existing?.leave()
+  }
+
+  /** Servers for writes on a side that nobody has; over a Unix socket none can be told apart. */
+  resting(side: Side): readonly RestingBackend[] {
+    const found: RestingBackend[] = []
+    for (const { kind, existing } of this.slots()) {
+      if (kind.side !== side || kind.access !== 'write' || isReplication(kind)) continue
+      for (const { server, isOut } of existing?.servers() ?? [])
+        if (!isOut && server.localPort !== null)
+          found.push({ pid: server.pid, port: server.localPort })
+    }
+    return found
   }
 
   all(): Iterable<ServerKinds> {

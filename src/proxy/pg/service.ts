@@ -10,8 +10,7 @@ import type { Carrier } from '../../net/carrier.ts'
 import { FlushQueue } from '../../net/flush-queue.ts'
 import { Gate } from '../../net/gate.ts'
 import { Listener } from '../../net/listener.ts'
-import type { HeldBackends } from '../../net/pg/held-backends.ts'
-import { login } from '../../net/pg/login.ts'
+import type { HeldBackends, RestingBackend } from '../../net/pg/held-backends.ts'
 import { openQueryConnection, type Rows } from '../../net/pg/query.ts'
 import { Secrets } from '../../net/secrets/secrets.ts'
 import type { ClientTls } from '../../net/tls.ts'
@@ -21,7 +20,6 @@ import { EventClock, type Clock } from '../../shared/clock.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import type { Log } from '../../shared/log.ts'
 import { otherSide, type Side } from '../../shared/side.ts'
-import { terminateMessage } from '../../wire/pg/write.ts'
 import {
   countIn,
   ServiceStats,
@@ -172,7 +170,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     })
     const maker = this.#poolMaker()
     this.#pools = new PoolSet((kind) => maker.make(kind), clock, primary)
-    this.#warming = new Warming(this, this.#pools, this.#sessions)
+    this.#warming = new Warming(this, this.#pools, this.#sides, this.#sessions)
     this.#upkeep = this.#makeUpkeep(maker, lookup)
     this.#classifiers = new ClassifierSet(
       (user, database, sql) => this.#askCatalog(user, database, sql),
@@ -254,12 +252,20 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     return hold
   }
 
+  prepare(side: Side, deadlineMs: number): Promise<void> {
+    return this.#warming.prepare(side, deadlineMs)
+  }
+
   warm(side: Side, deadlineMs: number): Promise<number> {
     return this.#warming.warm(side, deadlineMs)
   }
 
   get backends(): Readonly<Record<Side, HeldBackends>> {
     return this.#sides.backends
+  }
+
+  resting(side: Side): readonly RestingBackend[] {
+    return this.#pools.resting(side)
   }
 
   immovable(): readonly ClientSnapshot[] {
@@ -314,6 +320,7 @@ class PostgresService implements Service, ServiceContext, LoginHost {
     for (const session of this.#sessions) session.fail(stopping)
     this.#adminConsole.close(stopping)
     for (const pool of this.#pools.pools()) pool.close()
+    this.#sides.closePrepared()
     this.#authQuery.close()
     this.listeners.close()
     this.#upkeep.stop()
@@ -390,16 +397,9 @@ class PostgresService implements Service, ServiceContext, LoginHost {
       parameters: new Map(),
       access: 'write',
     }
-    try {
-      const { socket } = await login(this.#sides.loginOptions(kind, password))
-      socket.on('error', () => undefined)
-      socket.end(terminateMessage)
-    } catch (error) {
-      if (error instanceof PontoonError && error.code === 'SERVER_AUTH_FAILED') return false
-      throw error
-    }
-    this.proven.remember(user, password)
-    return true
+    const isRight = await this.#sides.takesPassword(kind, password)
+    if (isRight) this.proven.remember(user, password)
+    return isRight
   }
 
   #accept(socket: Carrier): void {

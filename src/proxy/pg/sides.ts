@@ -2,16 +2,20 @@
 import type { LookupFunction } from 'node:net'
 import type { AuthQueryConfig, ServiceConfig } from '../../config/schema.ts'
 import type { FlushQueue } from '../../net/flush-queue.ts'
+import { connectSide, type Connected } from '../../net/pg/connect.ts'
 import { HeldBackends } from '../../net/pg/held-backends.ts'
 import { login, type LoggedIn, type LoginOptions } from '../../net/pg/login.ts'
 import { ReportedIntern } from '../../net/pg/reported.ts'
 import { ScramKeyCache } from '../../net/pg/scram-keys.ts'
 import { PgServer } from '../../net/pg/server.ts'
+import { SpareConnections } from '../../net/pg/spare-connections.ts'
 import type { Secrets } from '../../net/secrets/secrets.ts'
 import type { ServerTls } from '../../net/tls.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import type { Clock } from '../../shared/clock.ts'
-import type { Side } from '../../shared/side.ts'
+import { PontoonError } from '../../shared/errors.ts'
+import { sides, type Side } from '../../shared/side.ts'
+import { terminateMessage } from '../../wire/pg/write.ts'
 import { credentialsFor, type ProvenSecret } from './credentials.ts'
 import type { ServerKind } from './pool-set.ts'
 import { ProtocolVersion } from './protocol-version.ts'
@@ -36,6 +40,11 @@ export class Sides {
   readonly backends: Readonly<Record<Side, HeldBackends>> = {
     source: new HeldBackends(),
     target: new HeldBackends(),
+  }
+  /** For the next servers of a side. */
+  readonly #spares: Readonly<Record<Side, SpareConnections>> = {
+    source: new SpareConnections(),
+    target: new SpareConnections(),
   }
   readonly #parts: SidesParts
   readonly #roleOptions: RoleOptions
@@ -93,6 +102,19 @@ export class Sides {
     }
   }
 
+  /** Whether a side lets its user in with this password; rejects when it does not say. */
+  async takesPassword(kind: ServerKind, password: string): Promise<boolean> {
+    try {
+      const { socket } = await login(this.loginOptions(kind, password))
+      socket.on('error', () => undefined)
+      socket.end(terminateMessage)
+      return true
+    } catch (error) {
+      if (error instanceof PontoonError && error.code === 'SERVER_AUTH_FAILED') return false
+      throw error
+    }
+  }
+
   /** How the role of clientAuth.query logs in; nothing that a client says goes along. */
   lookUpOptions(name: Side, { user, password, database }: AuthQueryConfig): LoginOptions {
     const config = this.#parts.config()
@@ -114,6 +136,23 @@ export class Sides {
     }
   }
 
+  /**
+   * Connections for so many of the next servers of a side, opened up to their login. Settles when
+   * they are there, at the latest after `timeoutMs`; never rejects.
+   */
+  async prepare(side: Side, count: number, timeoutMs: number): Promise<void> {
+    const { host, port } = this.#parts.config()[side]
+    const endpoint = { host, port, lookup: this.#parts.lookup }
+    const connect = (leftMs: number): Promise<Connected> =>
+      connectSide(endpoint, this.#parts.tls(side), leftMs)
+    await this.#spares[side].fill(connect, count, timeoutMs)
+  }
+
+  /** Closes what was prepared and is not needed. */
+  closePrepared(): void {
+    for (const side of sides) this.#spares[side].close()
+  }
+
   async open(
     kind: ServerKind,
     idleHandler: (server: PgServer) => TransportHandler,
@@ -121,7 +160,7 @@ export class Sides {
     const options = await this.#serverOptions(kind)
     const { protocolVersion } = this.#parts.config()[kind.side]
     const loggedIn = await this.#versions[kind.side].login(protocolVersion, (minor) =>
-      login({ ...options, minor }),
+      login({ ...options, minor, spares: this.#spares[kind.side] }),
     )
     const { clock, flushes, tls } = this.#parts
     // A cancel request has to reach the same host, wherever its name leads by then.

@@ -8,23 +8,33 @@ import type { Pool } from '../../net/pool.ts'
 import type { Side } from '../../shared/side.ts'
 import type { ServiceContext } from './context.ts'
 import type { PoolSet, ServerKinds } from './pool-set.ts'
+import type { Sides } from './sides.ts'
 import type { Session } from './session.ts'
 
 /** How often it is looked whether all servers are there. */
 const lookMs = 3
 /** How often listeners that could not connect are told to try again. */
 const hurryMs = 25
+/** Connections that a server has to carry beside its clients' for a moment. */
+const preparedMax = 100
 
 export class Warming {
   readonly #context: ServiceContext
   readonly #pools: PoolSet
+  readonly #sides: Sides
   readonly #sessions: ReadonlySet<Session>
   /** Servers that each kind had on the primary side when the switch began. */
   #used = new Map<ServerKinds, number>()
 
-  constructor(context: ServiceContext, pools: PoolSet, sessions: ReadonlySet<Session>) {
+  constructor(
+    context: ServiceContext,
+    pools: PoolSet,
+    sides: Sides,
+    sessions: ReadonlySet<Session>,
+  ) {
     this.#context = context
     this.#pools = pools
+    this.#sides = sides
     this.#sessions = sessions
   }
 
@@ -35,6 +45,14 @@ export class Warming {
       const pool = kinds[this.#context.route.primary].write.existing
       if (pool !== null) this.#used.set(kinds, pool.openCount)
     }
+  }
+
+  /** A switch is to begin: connections for as many servers as clients have on the primary side. */
+  async prepare(side: Side, deadlineMs: number): Promise<void> {
+    let count = 0
+    for (const kinds of this.#pools.all())
+      count += kinds[this.#context.route.primary].write.existing?.openCount ?? 0
+    await this.#sides.prepare(side, Math.min(count, preparedMax), deadlineMs)
   }
 
   /** Settles with the number of servers that are ready, at the latest after `deadlineMs`. */
@@ -49,15 +67,17 @@ export class Warming {
       .map(([kinds, count]) => this.#open(kinds[side].write.pool, count, untilMs))
     const ready = await Promise.all(warmed)
     await listening
+    this.#sides.closePrepared()
     return ready.reduce((sum, count) => sum + count, 0)
   }
 
   async #open(pool: Pool<PgServer>, count: number, untilMs: number): Promise<number> {
     const enough = Math.min(count, pool.limits.size)
+    pool.keepWarm(count)
     while (pool.openCount < enough && this.#context.clock.nowMs() < untilMs) {
-      pool.keepWarm(count)
       // eslint-disable-next-line no-await-in-loop -- looks again
       await delay(lookMs)
+      pool.keepWarm(count)
     }
     pool.keepWarm(0)
     return pool.openCount

@@ -69,6 +69,21 @@ await tap.test('fence and sequences', async (whole) => {
     await t.rejects(again.query('SELECT 1'))
   })
 
+  await whole.test(
+    'spares a backend by its id and the port of our end, not by one of them',
+    async (t) => {
+      const [ours, other] = [await connect(server, 'app'), await connect(server, 'app')]
+      const sql = `SELECT client_port FROM pg_stat_activity WHERE pid = ${ours.pid}`
+      const port = Number(await admin.value(sql))
+      const spared = [ours, other].map(({ pid }) => ({ pid, port }))
+      await endOthers(control, spec, {}, spared)
+      t.equal(await ours.value('SELECT 1'), '1')
+      await t.rejects(other.query('SELECT 1'))
+      await endOthers(control, spec)
+      await t.rejects(ours.query('SELECT 1'))
+    },
+  )
+
   await whole.test('a role that keeps its way in is found', async (t) => {
     await fence(control, spec)
     await admin.run('GRANT CONNECT ON DATABASE shop TO other')

@@ -2,6 +2,7 @@
  * What a cutover or rollback of a PostgreSQL service is: its request, its steps, its report, and
  * what it needs of the data plane. Cutover and rollback are one algorithm with the sides swapped.
  */
+import type { RestingBackend } from '../../../net/pg/held-backends.ts'
 import type { Route } from '../../../routing/route.ts'
 import type { Side } from '../../../shared/side.ts'
 import type { SwitchKind } from '../../../store/switch-record.ts'
@@ -152,7 +153,11 @@ export interface Participant {
   end(id: number): void
   /** Process ids of all our servers on that side. */
   backends(side: Side): readonly number[]
+  /** Our servers for writes on that side that no session has: while the gate is shut, none will. */
+  resting(side: Side): readonly RestingBackend[]
   applyRoute(route: Route): void
+  /** Opens connections to a side, up to their login, while nobody waits; at the latest after that. */
+  prepare(side: Side, deadlineMs: number): Promise<void>
   /** Opens servers on a side ahead of the rush; settles with how many, at the latest after that. */
   warm(side: Side, deadlineMs: number): Promise<number>
 }

@@ -2,6 +2,7 @@
  * The steps in the pause, each against the databases only (C3 to C8). The engine (switch.ts) runs
  * them in order; whatever rejects here leads to the undo.
  */
+import type { RestingBackend } from '../../../net/pg/held-backends.ts'
 import type { SqlOptions } from '../../../net/pg/sql-client.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { awaitMarker, sendMarker, type Marker } from '../beats.ts'
@@ -40,11 +41,18 @@ export interface PauseOptions {
   readonly signal: AbortSignal
 }
 
-/** C3. */
-export async function fenceOldSide(plan: PausePlan, options: PauseOptions): Promise<void> {
+/**
+ * C3. `resting` are servers of ours that the shut gate keeps everybody from: they need not end
+ * before the pause goes on, and are there for their clients at once when it is undone.
+ */
+export async function fenceOldSide(
+  plan: PausePlan,
+  options: PauseOptions,
+  resting: readonly RestingBackend[] = [],
+): Promise<void> {
   const { control } = plan.sides.from
   await control.run(fenceSql(plan.fence, plan.prior), options)
-  await endOthers(control, plan.fence, options)
+  await endOthers(control, plan.fence, options, resting)
 }
 
 /** DDL may have slipped in since the guards looked; runs beside the other steps. */

@@ -55,6 +55,8 @@ export interface SwitchParts extends SwitchContext {
 
 /** Lag is waited for this long before the guards refuse. */
 const lagWaitMs = 15_000
+/** Connections are opened ahead for so long; the pause begins with what is there then. */
+const prepareMs = 2_000
 /** Of the deadline, what the steps after the drain may need. */
 const stepsShare = 0.5
 
@@ -112,6 +114,8 @@ class Switch {
         )
         return this.#report('done', null)
       }
+      await this.#parts.participant.prepare(this.#to, prepareMs)
+      this.#signal.throwIfAborted()
       await this.#start()
       return await this.#inPause(prepared)
     } catch (thrown) {
@@ -288,7 +292,9 @@ class Switch {
     await this.#steps.run('gate', () =>
       drain(participant, gate, { policy: pinned, waitMs: deadlineMs * stepsShare, signal }),
     )
-    await this.#steps.run('fence', () => fenceOldSide(plan, options))
+    await this.#steps.run('fence', () =>
+      fenceOldSide(plan, options, participant.resting(this.#from)),
+    )
     const beside = Promise.all([checkAgain(plan, options), carrySequences(plan, options)])
     // Whoever fails first is heard; the other is waited for with it.
     beside.catch(() => undefined)
