@@ -89,6 +89,9 @@ await tap.test('conditions of a rollback', async (whole) => {
   })
 
   await whole.test('after it a rollback is ready', async (t) => {
+    // Of a way back from a target that was lost, and set up anew since: the beat of this one is a
+    // row of the same key.
+    await onSource(`INSERT INTO pontoon.heartbeat_reverse VALUES ('beat', 1, now())`)
     const { until: nextOf } = await subscribe(t, pair.adminUrl)
     const done = await runSwitch(pair.adminUrl, 'cutover')
     t.equal(done.state, 'done', done.report?.reason ?? '')

@@ -5,7 +5,7 @@
  * is asked, none that was set back can make an older row pass for a newer one.
  */
 import { randomBytes } from 'node:crypto'
-import type { SqlClient } from '../../net/pg/sql-client.ts'
+import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import { wait } from '../../shared/wait.ts'
 import { heartbeatTable, type Direction } from './names.ts'
@@ -66,6 +66,18 @@ export async function awaitMarker(
       )
     await wait(pollMs, signal)
   }
+}
+
+/**
+ * Takes away what has come by an earlier sync of that direction. A sender that was set up anew
+ * knows nothing of those rows, so its own beat, a row of the same key, could not be applied.
+ */
+export async function forgetArrived(
+  receiver: SqlClient,
+  direction: Direction,
+  options?: SqlOptions,
+): Promise<void> {
+  await receiver.run(`DELETE FROM ${tableOf(direction)}`, options)
 }
 
 /** How long a row takes from one side to the other, in milliseconds. Rejects as awaitMarker(). */

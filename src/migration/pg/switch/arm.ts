@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { PontoonError } from '../../../shared/errors.ts'
 import type { SqlOptions } from '../../../net/pg/sql-client.ts'
 import type { Route } from '../../../routing/route.ts'
-import { travelMs } from '../beats.ts'
+import { forgetArrived, travelMs } from '../beats.ts'
 import { conninfo } from '../conninfo.ts'
 import { controlSchemaSql, readMark, writeMarkSql } from '../control-schema.ts'
 import { fence, isFenced } from '../fence.ts'
@@ -73,6 +73,7 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
   // One that has lost its slot is made anew: what was written until now is on both sides.
   const current = newest !== undefined && (await keepsWal(to, newest)) ? newest : undefined
   for (const stale of found) if (stale !== current) await dropStream(sides, stale)
+  if (current === undefined) await forgetArrived(from.control, direction, { signal: parts.signal })
   if (mode === 'turns') {
     await makeProbe(parts)
     return null
