@@ -191,7 +191,9 @@ function defaultOf(node: ModelNode): string {
 function phaseRows(): readonly string[] {
   return Object.values(shippedPhases()).map(
     ({ phase, reads, mirror, dualWrite, reachedBy, description }) => {
-      const by = reachedBy === 'patch' ? 'operator' : `\`pontoon ${reachedBy}\``
+      const by = { patch: 'operator', cutover: '`pontoon cutover`', retire: 'nothing yet' }[
+        reachedBy
+      ]
       return `| \`${phase}\` | ${reads} | ${mirror} | ${dualWrite} | ${by} | ${description} |`
     },
   )

@@ -11,8 +11,8 @@ export const phase: Command = {
   summary: 'Move a service to a phase: a named profile of its route.',
   details:
     `Phases: ${phaseNames.join(', ')}.\n` +
-    'managed and retired move the writes or give up the source: a cutover or retirement\n' +
-    'reaches them, never this command.',
+    'managed moves the writes: only a cutover reaches it. Nothing in this version leads to\n' +
+    'shadow, which needs mirroring, nor to retired.',
   positionals: [
     { name: 'SERVICE', help: 'Name of the service.' },
     { name: 'NAME', help: 'Name of the phase.' },

@@ -77,7 +77,7 @@ function patchableProfile(
 
 function wayBetween(leaving: PhaseProfile, asked: PhaseProfile, service: string): string {
   if (leaving.phase === 'retired') return 'a retired service has no source to go back to'
-  if (asked.phase === 'retired') return `only \`pontoon retire ${service}\` reaches it`
+  if (asked.phase === 'retired') return 'no command of this version leads there'
   if (asked.phase === 'managed') {
     return `it moves the writes, which only \`pontoon cutover ${service}\` does`
   }
