@@ -20,7 +20,8 @@ const usage = `Usage: npm run bench:verify -- [--scale N] [--jobs N] [--chunk-ro
   --jobs N        chunks compared at once (default ${verifyDefaults.jobs})
   --chunk-rows N  rows of a chunk, about (default ${verifyDefaults.chunkRows})
   --rounds N      the median counts (default 5)
-  --json FILE     write the figures there, too`
+  --json FILE     write the figures there, too
+  --help`
 
 const database = 'bench'
 
@@ -43,8 +44,13 @@ await runScript(usage, async (argv) => {
       'chunk-rows': { type: 'string', default: String(verifyDefaults.chunkRows) },
       rounds: { type: 'string', default: '5' },
       json: { type: 'string' },
+      help: { type: 'boolean' },
     },
   })
+  if (values.help === true) {
+    console.log(usage)
+    return
+  }
   const options = {
     scale: positive(values.scale, '--scale'),
     jobs: positive(values.jobs, '--jobs'),
