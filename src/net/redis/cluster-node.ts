@@ -64,11 +64,18 @@ export class ClusterNode {
     return `node ${endpointName(this.endpoint)}`
   }
 
-  /** Ahead of all else; the rest waits for the answer, so `sink` can keep it from being sent. */
+  /** Ahead of all that is sent from now on; that waits for the answer, so `sink` can keep it back. */
   introduce(bytes: Buffer, sink: ReplySink): void {
-    this.#introductions.push(bytes)
     this.#introductionsLeft += 1
-    this.#owed.push(sink)
+    this.#owed.push({
+      onPart: (part, start, end, isLast) => {
+        sink.onPart(part, start, end, isLast)
+        if (isLast) this.#introduced()
+      },
+      onLost: (error, wasSent) => sink.onLost(error, wasSent),
+    })
+    if (this.#socket === null) this.#introductions.push(bytes)
+    else this.#socket.write(bytes)
   }
 
   /** The bytes are not changed any more. Without a sink nobody waits for a reply. */
@@ -191,7 +198,6 @@ export class ClusterNode {
           throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sent a reply unasked`)
         if (next >= 0) this.#owed.shift()
         sink.onPart(bytes, offset, stop, next >= 0)
-        if (next >= 0 && this.#introductionsLeft > 0) this.#introduced()
       }
       offset = stop
     }

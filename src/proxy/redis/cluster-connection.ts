@@ -9,7 +9,7 @@
  * command and was taken by its node is not undone. A command whose fate is unknown is never sent
  * again, except reads.
  */
-import type { Endpoint } from '../../net/address.ts'
+import { endpointName, type Endpoint } from '../../net/address.ts'
 import type { ClusterMap, Redirect } from '../../net/redis/cluster-map.ts'
 import { ClusterNode } from '../../net/redis/cluster-node.ts'
 import type { RedisLoggedIn } from '../../net/redis/login.ts'
@@ -203,7 +203,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
    * be sent again: it would become a part of a transaction, or be answered as to another user.
    */
   #mustWait(facts: CommandFacts, role: ClusterRole): boolean {
-    if (this.#transaction.isInDoubt) return true
+    if (this.#transaction.isInDoubt || this.#setup.isAsked) return true
     const begins = role === ClusterRole.Listen && !this.#transaction.isOpen
     if (this.#listening.mustEndAheadOf(facts, begins)) return true
     const isMulti = facts.name === 'multi' && !this.#transaction.isOpen
@@ -342,16 +342,19 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     const { node: listened } = this.#listening
     const part = new Part(this.entry(facts), bytes, -1, listened?.endpoint ?? null, this)
     this.send(part)
-    const heard = this.#setup.ask(facts.name, bytes)
+    this.#setup.isAsked = true
     const version = facts.name === 'hello' ? versionAsked(bytes, 0, bytes.length) : null
     if (version === 2) this.#listening.mayTurnTo2()
     part.entry.rewrite = (reply) => {
       const isTaken = reply[0] !== marker.error
       if (isTaken && facts.name === 'reset') this.#listening.end()
       if (isTaken && version === 2) this.#listening.turnedTo2()
-      return heard(reply)
+      this.#setup.answered(facts.name, bytes, isTaken)
+      if (isTaken)
+        for (const node of this.#nodes.values())
+          if (node !== part.node) this.#setup.demand(node, bytes, () => this.#differs(node))
+      return reply
     }
-    for (const node of this.#nodes.values()) if (node !== part.node) node.send(bytes, ignored)
   }
 
   #listen(facts: CommandFacts, bytes: Buffer): void {
@@ -376,7 +379,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     if (facts.name !== 'reset') return
     this.#replies.reset()
     this.#transaction.userChanges()
-    this.#setup.ask('reset', bytes)(okReply)
+    this.#setup.answered('reset', bytes, true)
     for (const other of this.#nodes.values()) if (other !== node) other.send(bytes, ignored)
   }
 
@@ -423,9 +426,12 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
       },
     })
     this.#nodes.set(name, node)
-    const refused = (): void => this.fail(`node ${name} is not as the others`)
-    this.#setup.introduce(node, refused)
+    this.#setup.introduce(node, () => this.#differs(node))
     return node
+  }
+
+  #differs({ endpoint }: ClusterNode): void {
+    this.fail(`node ${endpointName(endpoint)} is not as the others`)
   }
 
   #nodeClosed(node: ClusterNode): void {

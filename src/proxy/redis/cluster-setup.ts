@@ -1,7 +1,8 @@
 /**
  * What a client makes of its connection (who it is, version of the protocol, name) while that is one to
  * a cluster: it has to hold on every node, also on those that are opened later. One node is asked for
- * the client, its answer decides; the others are sent the same.
+ * the client, its answer decides; the others are told the same then. Until a node has taken it, it gets
+ * nothing that comes behind.
  */
 import type { ClusterNode, ReplySink } from '../../net/redis/cluster-node.ts'
 import { marker } from '../../wire/redis/protocol.ts'
@@ -10,30 +11,29 @@ import { ConnectionSetup } from './connection-setup.ts'
 
 export class ClusterSetup {
   readonly #done = new ConnectionSetup()
-  /** Not answered yet. */
-  readonly #asked: Buffer[] = []
   #isReset = false
+  /** The node that was asked has not answered. */
+  isAsked = false
 
-  /** The result hears the answer, and gives it back. */
-  ask(name: string, request: Buffer): (reply: Buffer) => Buffer {
-    this.#asked.push(request)
-    return (reply) => {
-      this.#asked.shift()
-      if (reply[0] === marker.error) return reply
-      if (name === 'reset') {
-        this.#isReset = true
-        this.#done.clear()
-      } else if (this.#done.ask(name, request)) this.#done.answered(name, false)
-      return reply
-    }
+  /** The node that was asked has answered. */
+  answered(name: string, request: Buffer, isTaken: boolean): void {
+    this.isAsked = false
+    if (!isTaken) return
+    if (name === 'reset') {
+      this.#isReset = true
+      this.#done.clear()
+    } else if (this.#done.ask(name, request)) this.#done.answered(name, false)
   }
 
-  /** To a new node, ahead of all else. `refused` is called when it does not take what others took. */
+  /** To a new node, ahead of all else. */
   introduce(node: ClusterNode, refused: () => void): void {
-    if (this.#isReset) node.introduce(reset, new Demand(refused))
-    for (const [, request] of this.#done.requests()) node.introduce(request, new Demand(refused))
-    // Whoever refuses them, all do.
-    for (const request of this.#asked) node.send(request, ignored)
+    if (this.#isReset) this.demand(node, reset, refused)
+    for (const [, request] of this.#done.requests()) this.demand(node, request, refused)
+  }
+
+  /** What another one took. `refused` is called when this one does not. */
+  demand(node: ClusterNode, request: Buffer, refused: () => void): void {
+    node.introduce(request, new Demand(refused))
   }
 }
 

@@ -43,3 +43,28 @@ await t.test('pinned: what comes behind a refused AUTH is not sent', async (test
     client.destroy()
   }
 })
+
+await t.test(
+  'pinned: what comes right behind an AUTH is not sent as who was there before',
+  async (test) => {
+    const pontoon = await startRedisPontoon({
+      source: node,
+      target: { port: 1 },
+      mode: 'pinned',
+      config: { source },
+    })
+    test.teardown(() => pontoon.stop())
+    await last.call('ACL', 'SETUSER', 'app', 'resetpass', '>other')
+    for (const isOpen of [true, false]) {
+      const key = `${there}:behind:${isOpen}`
+      const client = await pontoon.client()
+      if (isOpen) await client.call('GET', key)
+      client.raw(
+        Buffer.concat([encodeCommand('AUTH', 'app', 'secret'), encodeCommand('SET', key, '1')]),
+      )
+      test.equal(await client.value(), 'OK')
+      await client.untilClosed()
+      test.equal(await last.call('EXISTS', key), 0, `open: ${isOpen}`)
+    }
+  },
+)
