@@ -42,6 +42,7 @@ export class ClusterNode {
   #socket: Socket | null = null
   #endWait: EndWait | null = null
   #state: 'new' | 'opening' | 'open' | 'closed' = 'new'
+  #isEnding = false
   #heard: Heard = 'pushes'
   /** What has come of what nobody waits for. */
   readonly #unasked: Buffer[] = []
@@ -53,6 +54,11 @@ export class ClusterNode {
 
   get isClosed(): boolean {
     return this.#state === 'closed'
+  }
+
+  /** Takes what is sent. */
+  get isUsable(): boolean {
+    return this.#state !== 'closed' && !this.#isEnding
   }
 
   get unwrittenBytes(): number {
@@ -114,6 +120,19 @@ export class ClusterNode {
     this.#socket?.resume()
   }
 
+  /** Behind what was sent, also to one that is not open yet. Until then what it says is read. */
+  end(): void {
+    this.#isEnding = true
+    if (this.#state === 'new') {
+      this.#state = 'closed'
+      this.#parts.onClosed(this)
+    } else this.#endIfWritten()
+  }
+
+  #endIfWritten(): void {
+    if (this.#isEnding && this.#introductionsLeft === 0) this.#socket?.end()
+  }
+
   destroy(): void {
     this.#state = 'closed'
     this.#owed.length = 0
@@ -166,6 +185,7 @@ export class ClusterNode {
     this.#socket?.uncork()
     this.#waiting = []
     this.#waitingBytes = 0
+    this.#endIfWritten()
     this.#parts.onDrained()
   }
 

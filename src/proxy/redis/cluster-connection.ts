@@ -11,11 +11,11 @@
  */
 import { endpointName, type Endpoint } from '../../net/address.ts'
 import type { ClusterMap, Redirect } from '../../net/redis/cluster-map.ts'
-import { ClusterNode } from '../../net/redis/cluster-node.ts'
+import type { ClusterNode } from '../../net/redis/cluster-node.ts'
 import type { RedisLoggedIn } from '../../net/redis/login.ts'
 import { clusterPlan, type ClusterPlan } from '../../routing/redis/cluster-plan.ts'
 import { isMiscounted, type CommandFacts } from '../../routing/redis/command-facts.ts'
-import { KeyList } from '../../routing/redis/command-keys.ts'
+import { KeyList, mayBlock } from '../../routing/redis/command-keys.ts'
 import type { Clock } from '../../shared/clock.ts'
 import { toPontoonError } from '../../shared/errors.ts'
 import { ArgumentPositions } from '../../wire/redis/argument-positions.ts'
@@ -26,11 +26,11 @@ import { command, errorReply, okReply } from '../../wire/redis/write.ts'
 import { Entry, Part, type EntryOwner } from './cluster-entry.ts'
 import type { ClusterLink, LinkOwner } from './cluster-link.ts'
 import { ClusterListening } from './cluster-listening.ts'
+import { ClusterNodes } from './cluster-nodes.ts'
 import { ClusterRetries } from './cluster-retries.ts'
 import { ClusterRole } from './cluster-role.ts'
-import { scanEntry } from './cluster-scan.ts'
 import { ClusterSetup, ignored } from './cluster-setup.ts'
-import { splitRequests } from './cluster-split.ts'
+import { ClusterSpread } from './cluster-spread.ts'
 import { ClusterTransaction } from './cluster-transaction.ts'
 import type { CommandRecord } from './command-book.ts'
 import { versionAsked } from './hello.ts'
@@ -48,11 +48,11 @@ export interface ClusterParts {
   recordOf(request: ArgumentPositions): CommandRecord
 }
 
-/** Unwritten bytes of a node at which nothing more is taken. */
-const congestedBytes = 256 * 1024
-
 /** Bytes of replies that wait for those before them at which nothing more is taken. */
 const heldBytesMax = 4 * 1024 * 1024
+
+/** How long what a client has sent is still carried out when it has left. */
+const leavingMs = 30_000
 
 const nothing = Buffer.alloc(0)
 
@@ -63,10 +63,10 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   readonly #link: ClusterLink
   readonly #framer = new CommandFramer()
   readonly #transaction = new ClusterTransaction(this)
+  readonly #spread: ClusterSpread
   readonly #setup = new ClusterSetup()
   readonly #listening = new ClusterListening()
-  readonly #nodes = new Map<string, ClusterNode>()
-  readonly #corked = new Set<ClusterNode>()
+  readonly #nodes: ClusterNodes
   /** In the order of their replies. */
   readonly #entries: Entry[] = []
   /** What has not been looked at. */
@@ -80,19 +80,31 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   #isWaiting = false
   readonly #retries: ClusterRetries
   readonly #replies = new ReplyMode()
+  /** Nothing more is looked at. */
   #isQuit = false
+  /** Nobody is there for replies: everything is taken, and carried out, until then. */
+  #leaving: NodeJS.Timeout | null = null
+  #isAllTaken = false
   #isClosed = false
 
   constructor(link: ClusterLink, parts: ClusterParts) {
     this.#link = link
     this.parts = parts
+    this.#spread = new ClusterSpread(this, this.#replies)
+    this.#nodes = new ClusterNodes({
+      open: (at) => parts.open(at),
+      onUnasked: (frame) => this.#heard(frame),
+      onDrained: () => this.#takeMore(),
+      onClosed: (closed) => this.#nodeClosed(closed),
+      introduce: (node) => this.#setup.introduce(node, () => this.#differs(node)),
+    })
     this.#retries = new ClusterRetries({
       clock: parts.clock,
       order: (one, other) => this.#entries.indexOf(one) - this.#entries.indexOf(other),
       readMap: () => parts.map.refresh(),
       send: (again) => {
         for (const part of again) this.send(part)
-        this.#uncork()
+        this.#nodes.uncork()
       },
       give: () => this.#give(),
       over: () => this.#goOn(),
@@ -107,15 +119,47 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   }
 
   resume(): void {
-    const { node: behind, isBehind } = this.#listening
-    for (const node of this.#nodes.values()) if (!isBehind || node !== behind) node.resume()
+    this.#nodes.resume()
+    if (this.#listening.isBehind) this.#listening.node?.pause()
+  }
+
+  leave(): void {
+    if (this.#leaving !== null) return
+    this.#leaving = setTimeout(() => this.close(), leavingMs).unref()
+    // It may have left in the middle of what is done here.
+    process.nextTick(() => {
+      const last = this.#entries.at(-1)
+      if (last?.mayBlock === true && !last.isDone) last.abandon()
+      this.#nodes.resume()
+      this.#takeMore()
+      this.#endIfDone()
+    })
+  }
+
+  finish(): void {
+    this.#isAllTaken = true
+    this.#endIfDone()
+  }
+
+  /** Who has left is done with once no more than a command that waits is under way for him. */
+  #endIfDone(): void {
+    if (this.#leaving === null || !this.#isAllTaken || this.#isClosed) return
+    const isHeldUp = this.#isWaiting || this.#retries.areLeft
+    if (isHeldUp || this.#entries.some((entry) => !entry.isDone && !entry.mayBlock)) return
+    this.#isClosed = true
+    this.#nodes.end()
+    this.#forgetIfClosed()
+  }
+
+  #forgetIfClosed(): void {
+    if (this.#leaving !== null && this.#nodes.areClosed) clearTimeout(this.#leaving)
   }
 
   close(): void {
     this.#isClosed = true
+    if (this.#leaving !== null) clearTimeout(this.#leaving)
     this.#retries.end()
-    for (const node of this.#nodes.values()) node.destroy()
-    this.#nodes.clear()
+    this.#nodes.destroy()
   }
 
   /** Has the node that keeps the last command waiting end that. */
@@ -128,7 +172,12 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
 
   /** Ends everything: what follows could not be told apart from a healthy connection's. */
   fail(words: string): void {
-    this.#link.destroy(new Error(words))
+    if (this.#leaving === null) this.#link.destroy(new Error(words))
+    else this.close()
+  }
+
+  #differs({ endpoint }: ClusterNode): void {
+    this.fail(`node ${endpointName(endpoint)} is not as the others`)
   }
 
   #consume(): void {
@@ -152,16 +201,12 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
       this.fail(toPontoonError(error).message)
       return
     }
-    this.#uncork()
+    this.#nodes.uncork()
     this.#held = bytes.subarray(offset)
     if (this.#isWaiting) this.#held = Buffer.concat([unread, this.#held])
     this.#give()
     this.#takeMore()
-  }
-
-  #uncork(): void {
-    for (const node of this.#corked) node.uncork()
-    this.#corked.clear()
+    this.#endIfDone()
   }
 
   /** Joined once, however many parts a large command has come in. */
@@ -172,12 +217,15 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
 
   /** More may come unless commands or replies are held up here or a node does not read. */
   #takeMore(): void {
-    if (this.#taken === null || this.#retries.areLeft || this.#isWaiting) return
-    if (this.#heldBytes > heldBytesMax) return
-    for (const node of this.#nodes.values()) if (node.unwrittenBytes > congestedBytes) return
+    if (this.#taken === null || (this.#leaving === null && this.#isFull)) return
     const taken = this.#taken
     this.#taken = null
     process.nextTick(taken)
+  }
+
+  get #isFull(): boolean {
+    const isHeldUp = this.#retries.areLeft || this.#isWaiting
+    return isHeldUp || this.#heldBytes > heldBytesMax || this.#nodes.isCongested
   }
 
   /** False when the command must wait. */
@@ -186,6 +234,11 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     if (this.request.count === 0 || this.#isQuit) return true
     const { facts, clusterRole: role } = this.parts.recordOf(this.request)
     if (this.#mustWait(facts, role)) return false
+    if (this.#leaving !== null && !this.#transaction.isOpen && mayBlock(facts, this.request)) {
+      // It would take something for nobody. Where it had to wait, nothing behind it was done.
+      this.#isQuit = true
+      return true
+    }
     this.#replies.next()
     const isWrong = isMiscounted(facts, this.request.count)
     if (facts.name === 'reset' && !isWrong) this.#transaction.reset()
@@ -193,8 +246,10 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     else if (isWrong) this.#toAny(facts, bytes)
     else if (role === ClusterRole.Listen && !this.#transaction.isOpen) this.#listen(facts, bytes)
     else if (this.#listening.takesAll()) this.#toListened(facts, bytes)
-    else if (this.#transaction.isOpen) this.#transaction.command(facts, bytes)
-    else this.#other(facts, role, bytes)
+    else if (this.#transaction.isOpen || role === ClusterRole.Transaction)
+      this.#transaction.command(facts, bytes)
+    else if (role === ClusterRole.Setup) this.#setUp(facts, Buffer.from(bytes))
+    else this.#spread.command(facts, role, bytes)
     return true
   }
 
@@ -223,60 +278,15 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     else this.send(new Part(this.entry(facts), bytes, -1, null, this))
   }
 
-  #other(facts: CommandFacts, role: ClusterRole, bytes: Buffer): void {
-    switch (role) {
-      case ClusterRole.Transaction:
-        return this.#transaction.command(facts, bytes)
-      case ClusterRole.Select:
-        if (!/^[+-]?\d+$/.test(this.#word(1))) break
-        return this.answer(this.#select())
-      case ClusterRole.OfNode:
-        return this.answer(okReply)
-      case ClusterRole.Tracking:
-        return this.answer(noTracking)
-      case ClusterRole.Reply:
-        return this.#reply(facts, bytes)
-      case ClusterRole.Scan:
-        return this.#scan(facts, bytes)
-      case ClusterRole.Setup:
-        return this.#setUp(facts, Buffer.from(bytes))
-      case ClusterRole.Pairs:
-        return this.#spreadPairs(facts, bytes)
-      default:
-    }
-    this.#spread(facts, bytes, this.plan(facts))
-  }
-
   plan(facts: CommandFacts): ClusterPlan {
     return clusterPlan(facts, this.request, this.keys, this.parts.splitMset)
-  }
-
-  /** Its words are counted ahead of the slots of its keys, as by a server. */
-  #spreadPairs(facts: CommandFacts, bytes: Buffer): void {
-    const plan = this.plan(facts)
-    if (this.request.count % 2 === 0 && plan.kind !== 'slot')
-      this.answer(errorReply(`ERR wrong number of arguments for '${facts.name}' command`))
-    else this.#spread(facts, bytes, plan)
-  }
-
-  #spread(facts: CommandFacts, bytes: Buffer, plan: ClusterPlan): void {
-    if (plan.kind === 'refused') {
-      this.answer(errorReply(plan.words))
-      return
-    }
-    const entry = this.entry(facts)
-    if (plan.kind === 'all') {
-      entry.merge = facts.merge
-      for (const endpoint of this.parts.map.primaries)
-        this.send(new Part(entry, bytes, -1, endpoint, this))
-    } else if (plan.kind === 'split') this.#split(entry, facts, plan)
-    else this.send(new Part(entry, bytes, plan.kind === 'slot' ? plan.slot : -1, null, this))
   }
 
   /** An entry whose reply is the next to come after those before it. */
   entry(facts: CommandFacts): Entry {
     const { clock, retryMs } = this.parts
-    const entry = new Entry(facts.effect === 'read', clock.nowMs() + retryMs)
+    const isBlocking = mayBlock(facts, this.request)
+    const entry = new Entry(facts.effect === 'read', isBlocking, clock.nowMs() + retryMs)
     entry.isSilent = this.#replies.isMute
     this.#entries.push(entry)
     return entry
@@ -292,47 +302,6 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     if (this.#listening.takesAll()) this.#toListened(facts, bytes)
     else this.answer(okReply)
     this.#isQuit = true
-  }
-
-  /** It is about replies to the client, whatever node they are of. */
-  #reply(facts: CommandFacts, bytes: Buffer): void {
-    const mode = this.#word(2).toLowerCase()
-    if (!this.#replies.take(mode)) this.#spread(facts, bytes, this.plan(facts))
-    else if (mode === 'on') this.answer(okReply)
-  }
-
-  #word(argument: number): string {
-    const { bytes, starts, ends } = this.request
-    return Buffer.from(bytes.subarray(starts[argument] ?? 0, ends[argument] ?? 0)).toString(
-      'latin1',
-    )
-  }
-
-  #select(): Buffer {
-    if (this.#word(1) === '0') return okReply
-    return errorReply('ERR SELECT is not allowed in cluster mode: a cluster has database 0 only')
-  }
-
-  #split(
-    entry: Entry,
-    facts: CommandFacts,
-    { groups }: Extract<ClusterPlan, { kind: 'split' }>,
-  ): void {
-    entry.merge = facts.merge
-    if (facts.merge === 'join') entry.orders = groups.map((group) => group.keys)
-    for (const [slot, request] of splitRequests(facts.name, this.request, this.keys, groups))
-      this.send(new Part(entry, request, slot, null, this))
-  }
-
-  #scan(facts: CommandFacts, bytes: Buffer): void {
-    const scan = scanEntry(this.request, this.parts.map.primaries, bytes)
-    if (Buffer.isBuffer(scan)) {
-      this.answer(scan)
-      return
-    }
-    const entry = this.entry(facts)
-    entry.rewrite = scan.rewrite
-    this.send(new Part(entry, scan.request, -1, scan.node, this))
   }
 
   #setUp(facts: CommandFacts, bytes: Buffer): void {
@@ -351,8 +320,8 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
       if (isTaken && version === 2) this.#listening.turnedTo2()
       this.#setup.answered(facts.name, bytes, isTaken)
       if (isTaken)
-        for (const node of this.#nodes.values())
-          if (node !== part.node) this.#setup.demand(node, bytes, () => this.#differs(node))
+        for (const node of this.#nodes.besides(part.node))
+          this.#setup.demand(node, bytes, () => this.#differs(node))
       return reply
     }
   }
@@ -380,7 +349,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     this.#replies.reset()
     this.#transaction.userChanges()
     this.#setup.answered('reset', bytes, true)
-    for (const other of this.#nodes.values()) if (other !== node) other.send(bytes, ignored)
+    for (const other of this.#nodes.besides(node)) other.send(bytes, ignored)
   }
 
   #heard(frame: Buffer): void {
@@ -400,10 +369,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     part.begin(node)
     part.redirect = null
     this.#inFlight += 1
-    if (!this.#corked.has(node)) {
-      node.cork()
-      this.#corked.add(node)
-    }
+    this.#nodes.cork(node)
     if (redirect?.isAsk === true) node.send(asking, ignored)
     node.send(part.request, part)
   }
@@ -414,30 +380,15 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   }
 
   nodeAt(endpoint: Endpoint): ClusterNode {
-    const name = `${endpoint.host}:${endpoint.port}`
-    const present = this.#nodes.get(name)
-    if (present !== undefined && !present.isClosed) return present
-    const node = new ClusterNode(endpoint, {
-      open: (at) => this.parts.open(at),
-      onUnasked: (frame) => this.#heard(frame),
-      onDrained: () => this.#takeMore(),
-      onClosed: (closed) => {
-        this.#nodeClosed(closed)
-      },
-    })
-    this.#nodes.set(name, node)
-    this.#setup.introduce(node, () => this.#differs(node))
-    return node
-  }
-
-  #differs({ endpoint }: ClusterNode): void {
-    this.fail(`node ${endpointName(endpoint)} is not as the others`)
+    return this.#nodes.at(endpoint)
   }
 
   #nodeClosed(node: ClusterNode): void {
-    if (node === this.#listening.node && this.#isQuit) this.#end()
+    if (this.#isClosed) this.#forgetIfClosed()
+    else if (node === this.#listening.node && this.#isQuit) this.#end()
     else {
-      this.parts.map.avoid(node.endpoint)
+      // Or it was ended here, with a command that waits.
+      if (this.#leaving === null) this.parts.map.avoid(node.endpoint)
       if (node === this.#listening.node || this.#transaction.isOn(node)) this.fail('a node is gone')
       // It may be what was waited for.
       else this.#takeMore()
@@ -464,8 +415,8 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
   }
 
   #push(bytes: Buffer): void {
-    if (this.#isClosed || this.#link.push(bytes)) return
-    for (const node of this.#nodes.values()) node.pause()
+    if (this.#isClosed || this.#leaving !== null || this.#link.push(bytes)) return
+    this.#nodes.pause()
   }
 
   settled(part: Part): void {
@@ -476,6 +427,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     else this.#give()
     if (this.#isWaiting && this.#entries.length === 0) this.#goOn()
     this.#takeMore()
+    this.#endIfDone()
   }
 
   #learn(redirect: Redirect | null): void {
@@ -502,5 +454,3 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
 }
 
 const asking = command('ASKING')
-
-const noTracking = errorReply('ERR client-side caching does not work with a cluster behind Pontoon')

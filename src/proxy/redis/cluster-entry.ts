@@ -22,9 +22,11 @@ export interface EntryOwner {
 
 export class Entry {
   readonly parts: Part[] = []
-  readonly deadlineMs: number
   /** May be carried out twice without harm. */
   readonly isRead: boolean
+  /** It may wait on its node for what never comes. */
+  readonly mayBlock: boolean
+  #deadlineMs: number
   merge: Merge = 'same'
   orders: readonly (readonly number[])[] | null = null
   /** The last word on the reply, for SCAN's cursor. */
@@ -37,15 +39,28 @@ export class Entry {
   #ready: Buffer | null = null
   isStreaming = false
 
-  constructor(isRead: boolean, deadlineMs: number) {
+  constructor(isRead: boolean, mayBlock: boolean, deadlineMs: number) {
     this.isRead = isRead
-    this.deadlineMs = deadlineMs
+    this.mayBlock = mayBlock
+    this.#deadlineMs = deadlineMs
   }
 
   static ready(reply: Buffer): Entry {
-    const entry = new Entry(true, 0)
+    const entry = new Entry(true, false, 0)
     entry.#ready = reply
     return entry
+  }
+
+  /** Until then it is sent again. */
+  get deadlineMs(): number {
+    return this.#deadlineMs
+  }
+
+  /** Nobody waits for it any more: its node ends it behind what it was sent before. */
+  abandon(): void {
+    this.mayRetry = false
+    this.#deadlineMs = Number.NEGATIVE_INFINITY
+    for (const part of this.parts) if (part.isUnderWay) part.node?.end()
   }
 
   /** A single reply that nobody has to look at goes to the client as it comes. */

@@ -10,6 +10,11 @@ export interface LinkOwner {
   receive(bytes: Buffer, taken: () => void): void
   /** The other end reads again. */
   resume(): void
+  /** The other end has left, and hears nothing more: what it has sent is still taken, at once. */
+  leave(): void
+  /** That was all of it. */
+  finish(): void
+  /** At once. */
   close(): void
 }
 
@@ -36,7 +41,16 @@ export class ClusterLink extends Socket {
     else this.owner.receive(bytes, taken)
   }
 
+  override end(): this {
+    this.owner?.leave()
+    return super.end()
+  }
+
   override _final(done: (error?: Error | null) => void): void {
+    const { owner } = this
+    // It outlives this end.
+    this.owner = null
+    owner?.finish()
     done()
     setImmediate(() => this.destroy())
   }
