@@ -123,6 +123,8 @@ async function begin(
     const channel = new LoginChannel(connected, endpointName(options.endpoint))
     return await channel.run(options, proof, Math.max(1, deadlineMs - performance.now()))
   } catch (error) {
+    // What was written as the server said its last word fails behind that.
+    connected.socket.on('error', () => undefined)
     connected.socket.destroy()
     connected.dialled?.socket.destroy()
     throw toPontoonError(error, 'CONNECT_FAILED')
