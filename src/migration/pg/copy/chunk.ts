@@ -109,14 +109,24 @@ async function openSnapshot(
     await source.run(`LOCK TABLE ONLY ${qualified(table)} IN ACCESS SHARE MODE`, options)
   } catch (error) {
     if (!hasSqlstate(error, '42P01', '3F000')) throw error
-    throw new PontoonError(
-      'MIGRATION_REFUSED',
-      `${readable(table)} was dropped or renamed on the source while it was being copied. ` +
-        'Begin again with --restart once the schemas are alike.',
-    )
+    throw renamed(table)
   }
-  const filenode = await source.value(`SELECT pg_catalog.pg_relation_filenode(${table.oid})`)
+  const { rows } = await source.query(
+    `SELECT pg_catalog.pg_relation_filenode(${table.oid}),
+       ${literal(qualified(table))}::pg_catalog.regclass::pg_catalog.oid`,
+  )
+  const [filenode, oid] = rows[0] ?? []
   if (filenode !== table.filenode) throw new TableRewritten(readable(table))
+  // Two tables that have changed their names: the rows of the other one would come.
+  if (oid !== String(table.oid)) throw renamed(table)
+}
+
+function renamed(table: PlannedTable): PontoonError {
+  return new PontoonError(
+    'MIGRATION_REFUSED',
+    `${readable(table)} was dropped or renamed on the source while it was being copied. ` +
+      'Begin again with --restart once the schemas are alike.',
+  )
 }
 
 /** A whole table is read by COPY itself, which is faster than a query. */
