@@ -6,13 +6,11 @@
  */
 import type { SqlClient } from '../../net/pg/sql-client.ts'
 import { identifier, literal, qualified, readable } from './quote.ts'
-import { readSequenceStates, setSequencesSql, type SequenceState } from './sequences.ts'
+import { advanced, readSequenceStates, setSequencesSql, type SequenceState } from './sequences.ts'
 import { readSequences, type Sequence } from './tables.ts'
 
 /** Values that may have gone out on the lost side without a row having come. */
 export const lostDraws = 10_000n
-/** Of the values that are left at most this part is left out: a sequence must not end of it. */
-const roomShare = 10n
 const perStatement = 200
 const statementMsDefault = 60_000
 /** Without an index the whole table is read. To give up would be to begin again, without end. */
@@ -118,11 +116,9 @@ export function ahead(
   const isUp = increment > 0n
   const isFurther = furthest !== null && (isUp ? furthest > last : furthest < last)
   const from = isFurther && furthest >= min && furthest <= max ? furthest : last
-  const room = (isUp ? max - from : from - min) / (isUp ? increment : -increment)
-  const draws = room / roomShare < lostDraws ? room / roomShare : lostDraws
   // One that begins again at its other end has no further value.
   if (isCycle) return { sequence, last, isCalled }
-  return { sequence, last: from + increment * draws, isCalled: true }
+  return { sequence, last: advanced(sequence, from, lostDraws), isCalled: true }
 }
 
 async function readFurthest(

@@ -15,6 +15,8 @@ export interface SequenceState {
 
 /** Values drawn ahead of the other side, so that what it has in its caches is not drawn again. */
 const marginDraws = 32n
+/** Of the values that are left at most this part is left out: a sequence must not end of it. */
+const roomShare = 10n
 
 /** Set operations nest, and deep ones exceed the stack of the server. */
 const perStatement = 200
@@ -85,11 +87,22 @@ export function setSequencesSql(states: readonly SequenceState[]): string | null
   )
 }
 
-/** setval beyond the bounds of a sequence would fail for all of them. */
 export function withMargin({ sequence, last, isCalled }: SequenceState): bigint {
-  if (!isCalled) return last
-  const { increment, cache, min, max } = sequence
-  const ahead = last + increment * (cache > marginDraws ? cache : marginDraws)
-  if (ahead > max) return max
-  return ahead < min ? min : ahead
+  const { cache } = sequence
+  return isCalled ? advanced(sequence, last, cache > marginDraws ? cache : marginDraws) : last
+}
+
+/**
+ * So many values further, or fewer where not many are left: setval beyond the bounds of a sequence
+ * would fail for all of them. One that begins again at its other end has no further value.
+ */
+export function advanced(
+  { increment, min, max, isCycle }: Sequence,
+  from: bigint,
+  draws: bigint,
+): bigint {
+  if (isCycle) return from
+  const room = increment > 0n ? (max - from) / increment : (from - min) / -increment
+  const most = room / roomShare
+  return from + increment * (draws < most ? draws : most)
 }

@@ -115,24 +115,27 @@ await tap.test('fence and sequences', async (whole) => {
   await whole.test('sequences follow, with a margin that fits', async (t) => {
     await control.run(`SET search_path = public;
       CREATE SEQUENCE up; CREATE SEQUENCE fresh START 7; CREATE SEQUENCE "Odd down" INCREMENT -2 CACHE 100;
-      CREATE SEQUENCE full_up MAXVALUE 10;
-      SELECT setval('up', 41), setval('"Odd down"', -9), setval('full_up', 10)`)
+      CREATE SEQUENCE full_up MAXVALUE 10; CREATE SEQUENCE few MAXVALUE 100;
+      CREATE SEQUENCE round MAXVALUE 100 CYCLE;
+      SELECT setval('few', 80), setval('round', 80), setval('up', 41), setval('"Odd down"', -9), setval('full_up', 10)`)
     const sequences = await readSequences(control)
     const states = await readSequenceStates(control, sequences)
     await control.run(setSequencesSql(states) ?? '')
     t.equal(await control.value("SELECT nextval('public.up')"), '74')
     t.equal(await control.value("SELECT nextval('public.fresh')"), '7')
     t.equal(await control.value(`SELECT nextval('public."Odd down"')`), '-211')
+    t.equal(await control.value("SELECT nextval('public.few')"), '83', 'not at its end for that')
+    t.equal(await control.value("SELECT nextval('public.round')"), '81')
     await t.rejects(control.value("SELECT nextval('public.full_up')"), {
       message: /SQLSTATE 2200H/,
     })
     const many = Array.from({ length: 450 }, (_, index) => `CREATE SEQUENCE public.s${index}`)
     await control.run(many.join(';'))
     const all = await readSequenceStates(control, await readSequences(control))
-    t.equal(all.length, 454)
+    t.equal(all.length, 456)
     t.same(
       all.filter(({ isCalled }) => isCalled).map(({ sequence }) => sequence.name),
-      ['Odd down', 'fresh', 'full_up', 'up'],
+      ['Odd down', 'few', 'fresh', 'full_up', 'round', 'up'],
     )
   })
 })
@@ -154,9 +157,12 @@ const at = (last: bigint, more: Partial<Sequence>, isCalled = true): bigint =>
 void tap.test('the margin stays within the bounds', (t) => {
   t.equal(at(5n, {}, false), 5n)
   t.equal(at(5n, {}), 37n)
-  t.equal(at(5n, { cache: 50n, increment: 2n }), 105n)
-  t.equal(at(990n, {}), 1000n)
-  t.equal(at(-3n, { increment: -1n, min: -10n, max: -1n }), -10n)
+  t.equal(at(5n, { cache: 50n, increment: 2n, max: 10_000n }), 105n)
+  t.equal(at(990n, {}), 991n, 'a tenth of what is left')
+  t.equal(at(1000n, {}), 1000n)
+  t.equal(at(-3n, { increment: -1n, min: -10n, max: -1n }), -3n)
+  t.equal(at(-3n, { increment: -1n, min: -100n, max: -1n }), -12n)
+  t.equal(at(5n, { isCycle: true }), 5n, 'where it goes round, each value counts')
   t.end()
 })
 
