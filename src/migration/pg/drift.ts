@@ -21,6 +21,8 @@ export interface DriftInput {
   readonly receiver: readonly Table[]
   /** Members of the publication, undefined while there is none. */
   readonly published: readonly QualifiedName[] | undefined
+  /** Tables that the subscription knows, undefined while there is none. */
+  readonly subscribed: readonly QualifiedName[] | undefined
   readonly senderSequences: readonly Sequence[]
   readonly receiverSequences: readonly Sequence[]
 }
@@ -28,11 +30,13 @@ export interface DriftInput {
 export function findDrift(input: DriftInput): readonly Drift[] {
   const there = new Map(input.receiver.map((table) => [qualified(table), table]))
   const published = input.published && new Set(input.published.map(qualified))
+  const subscribed = input.subscribed && new Set(input.subscribed.map(qualified))
   return [
     ...input.sender.flatMap((table) => {
       const isPublished = published?.has(qualified(table)) ?? true
       return [
         ...unpublished(table, isPublished),
+        ...(isPublished && subscribed?.has(qualified(table)) === false ? unknown(table) : []),
         ...apart(table, there.get(qualified(table)), isPublished),
       ]
     }),
@@ -54,6 +58,13 @@ function unpublished(table: Table, isPublished: boolean): readonly Drift[] {
   }
   const fix = 'make it on the other side too, then run pontoon sync'
   return [{ table: name, effect: 'loses', text: 'is new and not synced yet', fix }]
+}
+
+/** The receiving server passes its changes by without a word. */
+function unknown(table: Table): readonly Drift[] {
+  if (!isPublishable(table)) return []
+  const text = 'is published, but the subscription does not know it: its changes are passed by'
+  return [{ table: readable(table), effect: 'loses', text, fix: 'run pontoon sync' }]
 }
 
 function apart(table: Table, other: Table | undefined, isPublished: boolean): readonly Drift[] {

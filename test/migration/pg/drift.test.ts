@@ -20,11 +20,13 @@ await tap.test('drift, 15 and 17', async (whole) => {
   const source = await shop.connect('source', 'control')
   const target = await shop.connect('target', 'control')
 
+  const known = new Set(['a', 'b', 'c'])
   const found = async (): Promise<readonly Drift[]> =>
     findDrift({
       sender: await readTables(source),
       receiver: await readTables(target),
       published: ['a', 'b', 'c'].map((name) => ({ schema: 'public', name })),
+      subscribed: [...known].map((name) => ({ schema: 'public', name })),
       senderSequences: await readSequences(source),
       receiverSequences: await readSequences(target),
     })
@@ -34,6 +36,11 @@ await tap.test('drift, 15 and 17', async (whole) => {
     (await found()).filter(({ text }) => of.test(text)).map(({ fix }) => fix)
   await whole.test('the same schema has none, on whatever majors', async (t) => {
     t.same(await drift(), [])
+    known.delete('c')
+    t.same(await drift(), [
+      'public.c loses: is published, but the subscription does not know it: its changes are passed by',
+    ])
+    known.add('c')
   })
 
   await whole.test('what has grown apart is told with its effect', async (t) => {

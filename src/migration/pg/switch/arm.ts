@@ -18,11 +18,17 @@ import {
   publicationName,
   subscriptionName,
 } from '../names.ts'
-import { ensureProbePublication, ensurePublication } from '../publication.ts'
+import { ensureProbePublication, ensurePublication, readPublishedTables } from '../publication.ts'
+import { qualified, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { dropIdleSlot, findOrphanSlots } from '../orphan-slots.ts'
 import { dropSlot, readSlot } from '../slot.ts'
-import { createSubscription, dropSubscription, enableSubscription } from '../subscription.ts'
+import {
+  createSubscription,
+  dropSubscription,
+  enableSubscription,
+  refreshSubscription,
+} from '../subscription.ts'
 import { readTables } from '../tables.ts'
 import { carriesTruncate, noteFilesSql } from '../truncations.ts'
 import { findStreams, makeStream, type Stream, type StreamMode } from './stream.ts'
@@ -81,11 +87,29 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
   if (current !== undefined) {
     const state = await current.state(from.replication)
     if (state?.isEnabled === false) await enableSubscription(from.replication, current.name)
+    await takeInNew(parts, current, state?.tables ?? [])
     return current
   }
   const name = subscriptionName(context.service, direction)
   await dropSlot(to.replication, name)
   return await subscribeBack(parts, { name, task: 'sync', createSlot: true })
+}
+
+/**
+ * Tables that have come since it was made: what is published to it and it does not know, it passes
+ * by. Their rows are on both sides already, and what is written to them from now on travels.
+ */
+async function takeInNew(
+  { context, sides }: ArmParts,
+  { name, direction }: Stream,
+  known: readonly QualifiedName[],
+): Promise<void> {
+  const { from, to } = sides
+  const publication = publicationName(context.service, direction)
+  const published = (await readPublishedTables(to.control, publication)) ?? []
+  const names = new Set(known.map(qualified))
+  if (published.every((table) => names.has(qualified(table)))) return
+  await refreshSubscription(from.replication, name, { copyData: false })
 }
 
 async function keepsWal({ watch }: SwitchSide, { slot }: Stream): Promise<boolean> {

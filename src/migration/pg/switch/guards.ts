@@ -108,7 +108,12 @@ async function partedGuard({ sides }: GuardParts): Promise<Guard> {
 }
 
 /** What would stop the sync or be lost by it, in both directions: the way back is one as well. */
-async function schemaGuard({ context, sides, tables }: GuardParts): Promise<readonly Guard[]> {
+async function schemaGuard({
+  context,
+  sides,
+  tables,
+  stream,
+}: GuardParts): Promise<readonly Guard[]> {
   const { from, to } = sides
   const { exclude } = context.config.migration
   const theirs = await readTables(to.watch, exclude)
@@ -119,6 +124,7 @@ async function schemaGuard({ context, sides, tables }: GuardParts): Promise<read
     sender: tables,
     receiver: theirs,
     published: await readPublishedTables(from.watch, name),
+    subscribed: (await stream?.state(to.watch))?.tables,
     senderSequences: sequences,
     receiverSequences: theirSequences,
   })
@@ -126,6 +132,7 @@ async function schemaGuard({ context, sides, tables }: GuardParts): Promise<read
     sender: theirs,
     receiver: tables,
     published: undefined,
+    subscribed: undefined,
     senderSequences: theirSequences,
     receiverSequences: sequences,
   })

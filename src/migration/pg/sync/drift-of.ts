@@ -8,7 +8,8 @@ import { planPublication, readPublishedTables } from '../publication.ts'
 import { qualified, readable } from '../quote.ts'
 import { hasIdentity, readSequences, readTables, type Table } from '../tables.ts'
 import { truncatedTables } from '../truncations.ts'
-import type { SyncPlace, SyncSides } from './health.ts'
+import { readSubscription } from '../subscription-state.ts'
+import { findSubscription, type SyncPlace, type SyncSides } from './health.ts'
 
 export interface SchemaPicture {
   readonly drift: readonly Drift[]
@@ -34,11 +35,15 @@ export async function readSchemas(
   const tables = await readTables(sender, exclude)
   const name = publicationName(place.service, place.direction)
   const published = await readPublishedTables(sender, name)
+  const subscription = await findSubscription(receiver, place, options)
+  const state =
+    subscription === undefined ? undefined : await readSubscription(receiver, subscription, options)
   const senderSequences = await readSequences(sender, exclude)
   const drift = findDrift({
     sender: tables,
     receiver: await readTables(receiver, exclude),
     published,
+    subscribed: state?.tables,
     senderSequences,
     receiverSequences: await readSequences(receiver, exclude),
   })

@@ -157,8 +157,9 @@ async function planMending(
   const known = new Set(state?.tables.map(qualified))
   const fresh = synced.filter((table) => isPublishable(table) && !known.has(qualified(table)))
   const filled = await tablesWithRows(job, fresh)
-  if (filled.length > 0) return refused([notEmpty(job, filled)])
-  const steps: SyncStep[] = []
+  const isBack = job.direction === 'reverse'
+  if (filled.length > 0 && !isBack) return refused([notEmpty(job, filled)])
+  const steps: SyncStep[] = filled.length > 0 ? [missedStep(job)] : []
   if (health.state === 'disabled' || health.state === 'stopped') {
     const text = await connectionText(job)
     steps.push({
@@ -176,10 +177,15 @@ async function planMending(
   }
   const gone = [...known].filter((table) => !new Set(publishedNames(synced, job)).has(table))
   if (fresh.length > 0 || gone.length > 0) {
+    // Rows that are there on the way back are of the time before the cutover.
+    const copyData = filled.length === 0
+    const rows = copyData ? 'which the server copies' : 'from now on'
     steps.push({
-      what: `take in ${fresh.length} new tables, which the server copies, and leave out ${gone.length}`,
-      sql: [`ALTER SUBSCRIPTION ${identifier(name)} REFRESH PUBLICATION WITH (copy_data = true)`],
-      run: async () => refreshSubscription(await job.receiverOwner(), name, { copyData: true }),
+      what: `take in ${fresh.length} new tables, ${rows}, and leave out ${gone.length}`,
+      sql: [
+        `ALTER SUBSCRIPTION ${identifier(name)} REFRESH PUBLICATION WITH (copy_data = ${copyData})`,
+      ],
+      run: async () => refreshSubscription(await job.receiverOwner(), name, { copyData }),
     })
   }
   return { steps, refusals: [] }
@@ -190,20 +196,13 @@ async function planMending(
  * missed, since its slot was lost or there was none, is left to a repair.
  */
 async function planRenewal(job: SyncJob, name: string): Promise<SyncPlan> {
-  const { service, direction, sender, receiver } = job
+  const { sender, receiver } = job
   if ((await readMark(sender))?.parted !== undefined)
     return refused(['a forced switch has left the other side, and nothing replicates to it'])
   const spec = { ...(await creationSpec(job)), name, copyData: false }
-  const note = noteMissedSql(direction)
   return {
     steps: [
-      {
-        what: `note that changes are missing until pontoon verify ${service} --repair has brought them`,
-        sql: [note],
-        run: async () => {
-          for (const client of [receiver, sender]) await client.run(`${missedTableSql} ${note}`)
-        },
-      },
+      missedStep(job),
       {
         what: `make the subscription ${name} anew, since it or its slot is lost; it begins now`,
         sql: [
@@ -219,6 +218,17 @@ async function planRenewal(job: SyncJob, name: string): Promise<SyncPlan> {
       },
     ],
     refusals: [],
+  }
+}
+
+function missedStep({ service, direction, sender, receiver }: SyncJob): SyncStep {
+  const note = noteMissedSql(direction)
+  return {
+    what: `note that changes are missing until pontoon verify ${service} --repair has brought them`,
+    sql: [note],
+    run: async () => {
+      for (const client of [receiver, sender]) await client.run(`${missedTableSql} ${note}`)
+    },
   }
 }
 
