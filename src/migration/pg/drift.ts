@@ -29,6 +29,7 @@ export interface DriftInput {
 
 export function findDrift(input: DriftInput): readonly Drift[] {
   const there = new Map(input.receiver.map((table) => [qualified(table), table]))
+  const here = new Set(input.sender.map(qualified))
   const published = input.published && new Set(input.published.map(qualified))
   const subscribed = input.subscribed && new Set(input.subscribed.map(qualified))
   return [
@@ -38,6 +39,7 @@ export function findDrift(input: DriftInput): readonly Drift[] {
         ...unpublished(table, isPublished),
         ...(isPublished && subscribed?.has(qualified(table)) === false ? unknown(table) : []),
         ...apart(table, there.get(qualified(table)), isPublished),
+        ...parentDrift(table, there.get(qualified(table)), here, there),
       ]
     }),
     ...missingSequences(input),
@@ -89,6 +91,32 @@ function apart(table: Table, other: Table | undefined, isPublished: boolean): re
     ...other.columns.flatMap((column) => surplusDrift(name, column, ours, effect)),
     ...keyDrift(table, other, effect),
   ]
+}
+
+/**
+ * Attached or detached on one side only: its rows travel all the same, and who reads the parent sees
+ * them on one side only. A parent that the other side does not have at all is meant to be so.
+ */
+function parentDrift(
+  table: Table,
+  other: Table | undefined,
+  here: ReadonlySet<string>,
+  there: ReadonlyMap<string, Table>,
+): readonly Drift[] {
+  if (other === undefined) return []
+  const name = readable(table)
+  const [ours, theirs] = [table.parent, other.parent]
+  if ((ours && qualified(ours)) === (theirs && qualified(theirs))) return []
+  const drift: Drift[] = []
+  if (ours !== null && there.has(qualified(ours))) {
+    const text = `belongs to ${readable(ours)}, but not on the receiving side: who reads that one would miss its rows`
+    drift.push({ table: name, effect: 'loses', text, fix: 'attach it there as it is here' })
+  }
+  if (theirs !== null && here.has(qualified(theirs))) {
+    const text = `belongs to ${readable(theirs)} on the receiving side only: who reads that one would find its rows there`
+    drift.push({ table: name, effect: 'loses', text, fix: 'detach it there as it was here' })
+  }
+  return drift
 }
 
 /** Its rows arrive, and are gone after a crash; once that side is primary, none of them travels back. */

@@ -85,4 +85,38 @@ await tap.test('drift, 15 and 17', async (whole) => {
       'public.b stops: is missing on the receiving side',
     ])
   })
+
+  const ofParts = async (): Promise<readonly string[]> =>
+    (await found())
+      .filter(({ table, text }) => table.startsWith('parts.') && text.includes('belongs to'))
+      .map(({ table, effect, text }) => `${table} ${effect}: ${text}`)
+  await whole.test('a partition that was attached or detached on one side', async (t) => {
+    const made = `CREATE SCHEMA parts; SET search_path = parts;
+      CREATE TABLE root (id int PRIMARY KEY) PARTITION BY RANGE (id);
+      CREATE TABLE joined (id int PRIMARY KEY); CREATE TABLE left_alone (id int PRIMARY KEY);
+      CREATE TABLE old PARTITION OF root FOR VALUES FROM (0) TO (10);
+      CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent)`
+    await shop.query('source', made)
+    await shop.query('target', made)
+    t.same(await ofParts(), [])
+    await shop.query(
+      'source',
+      `SET search_path = parts; ALTER TABLE root ATTACH PARTITION joined FOR VALUES FROM (10) TO (20);
+       ALTER TABLE root DETACH PARTITION old; ALTER TABLE child NO INHERIT parent`,
+    )
+    t.match(await ofParts(), [
+      /^parts.child loses: belongs to parts.parent on the receiving side only/,
+      /^parts.joined loses: belongs to parts.root, but not on the receiving side/,
+      /^parts.old loses: belongs to parts.root on the receiving side only/,
+    ])
+    await shop.query(
+      'target',
+      `SET search_path = parts; ALTER TABLE root ATTACH PARTITION joined FOR VALUES FROM (10) TO (20);
+       ALTER TABLE root DETACH PARTITION old; ALTER TABLE child NO INHERIT parent;
+       DROP TABLE root; CREATE TABLE of_target (id int PRIMARY KEY) PARTITION BY RANGE (id);
+       CREATE TABLE joined (id int PRIMARY KEY);
+       ALTER TABLE of_target ATTACH PARTITION joined FOR VALUES FROM (0) TO (20)`,
+    )
+    t.same(await ofParts(), [], 'one that only one side has is meant to be so')
+  })
 })
