@@ -1,0 +1,35 @@
+/** Subscriptions that are not Pontoon's: their workers pass every fence, and what they bring stays. */
+import tap from 'tap'
+import { startForcedSwitches } from '../../../support/forced-switches.ts'
+import { runSwitch } from '../../../support/switch-operation.ts'
+import { until } from '../../../support/until.ts'
+
+tap.setTimeout(280_000)
+
+await tap.test('a source that receives changes from elsewhere', async (t) => {
+  const { pair } = await startForcedSwitches(t)
+  const { source, target } = pair
+  await source.query('CREATE DATABASE feed')
+  await source.query(
+    `CREATE TABLE accounts (id int PRIMARY KEY, balance int); CREATE PUBLICATION feed FOR TABLE accounts`,
+    'feed',
+  )
+  await source.query("SELECT pg_create_logical_replication_slot('feed', 'pgoutput')", 'feed')
+  const way = `host=127.0.0.1 port=${source.port} dbname=feed user=postgres password=${source.password}`
+  await source.query(
+    `CREATE SUBSCRIPTION feed CONNECTION '${way}' PUBLICATION feed
+     WITH (create_slot = false, slot_name = feed, copy_data = false)`,
+    'shop',
+  )
+  await source.query('INSERT INTO accounts VALUES (5000, 1)', 'feed')
+  const arrived = 'SELECT id FROM accounts WHERE id = 5000'
+  await until(async () => (await source.query(arrived, 'shop')).length === 1, 'it has arrived')
+  t.match(await runSwitch(pair.adminUrl, 'cutover'), {
+    state: 'refused',
+    report: { reason: /subscriptions on the source .*: feed; .*DISABLE/ },
+  })
+  t.same(await target.query(arrived, 'shop'), [], 'none of it goes on to the target')
+  await source.query('ALTER SUBSCRIPTION feed DISABLE', 'shop')
+  const done = await runSwitch(pair.adminUrl, 'cutover')
+  t.equal(done.state, 'done', done.report?.reason ?? '')
+})
