@@ -1,10 +1,12 @@
 /**
  * Sequences of a side whose other one is lost, so that theirs cannot be read any more: each goes on
  * from what was carried over last or from the highest value in the columns that draw from it,
- * whichever is further, and leaves out what the lost side may have given out since. Neighbour:
- * sequences.ts.
+ * whichever is further, and leaves out what the lost side may have given out since. Neighbours:
+ * sequences.ts, drawers.ts.
  */
 import type { SqlClient } from '../../net/pg/sql-client.ts'
+import { toPontoonError } from '../../shared/errors.ts'
+import { readDrawers, type Drawer } from './drawers.ts'
 import { identifier, literal, qualified, readable } from './quote.ts'
 import { advanced, readSequenceStates, setSequencesSql, type SequenceState } from './sequences.ts'
 import { readSequences, type Sequence } from './tables.ts'
@@ -15,23 +17,9 @@ const perStatement = 200
 const statementMsDefault = 60_000
 /** Without an index the whole table is read. To give up would be to begin again, without end. */
 const searchMs = 24 * 3_600_000
+/** Of each look into another server, which may be as lost as the side is. */
+const foreignMs = 5_000
 const gibibyte = 1_073_741_824
-/** As the server writes a default that is the next value of a sequence and nothing else. */
-const nextValuePattern = "^nextval\\('([^']|'')*'::regclass\\)$"
-
-/** A column that owns a sequence, or whose default is its next value. */
-interface Drawer {
-  readonly sequence: string
-  readonly table: string
-  /** Table and column, for people. */
-  readonly name: string
-  readonly column: string
-  readonly isIndexed: boolean
-  /** Whether the role sees the column in every row. */
-  readonly isReadable: boolean
-  readonly bytes: number
-}
-
 /** Gives the names of those that no column of integers draws from: nothing tells how far they were. */
 export async function freeSequences(
   client: SqlClient,
@@ -61,8 +49,10 @@ export async function sequencesOutOfReach(
   )
   const names = new Set(counted.map(qualified))
   const columns = (await readDrawers(client))
-    .filter(({ sequence, isReadable }) => names.has(sequence) && !isReadable)
-    .map(({ name }) => name)
+    .filter(
+      ({ sequence, isReadable, isForeign }) => names.has(sequence) && !isReadable && !isForeign,
+    )
+    .map(({ place, column }) => `${place}.${column}`)
   return {
     sequences: counted.filter((one) => !inReach.has(qualified(one))).map(readable),
     columns: [...new Set(columns)].toSorted(),
@@ -78,33 +68,57 @@ export async function unindexedColumns(
   bytesMin = gibibyte,
 ): Promise<readonly string[]> {
   const counted = new Set((await readSequences(client, exclude)).map(qualified))
-  return (await readDrawers(client))
-    .filter(({ sequence, isIndexed }) => counted.has(sequence) && !isIndexed)
-    .filter(({ bytes }) => bytes >= bytesMin)
-    .map(({ name, bytes }) => `${name} (${(bytes / gibibyte).toFixed(1)} GB)`)
+  const bytesOf = new Map<string, number>()
+  for (const { sequence, isIndexed, isForeign, name, bytes } of await readDrawers(client))
+    if (counted.has(sequence) && !isIndexed && !isForeign)
+      bytesOf.set(name, (bytesOf.get(name) ?? 0) + bytes)
+  return [...bytesOf]
+    .filter(([, bytes]) => bytes >= bytesMin)
+    .map(([name, bytes]) => `${name} (${(bytes / gibibyte).toFixed(1)} GB)`)
     .toSorted()
 }
 
-/** May be done again: what is further already only goes further. */
+/** Tables whose rows are on another server, which raiseSequences() may not get to. */
+export async function foreignPlaces(
+  client: SqlClient,
+  exclude: readonly string[],
+): Promise<readonly string[]> {
+  const counted = new Set((await readSequences(client, exclude)).map(qualified))
+  const places = (await readDrawers(client))
+    .filter(({ sequence, isForeign }) => counted.has(sequence) && isForeign)
+    .map(({ place }) => place)
+  return [...new Set(places)].toSorted()
+}
+
+/**
+ * May be done again: what is further already only goes further. Gives the tables whose rows are on
+ * another server that does not show them: their sequences go on from what else is known.
+ */
 export async function raiseSequences(
   client: SqlClient,
+  /** Looks into other servers; is closed where one hangs. */
+  beside: SqlClient,
   exclude: readonly string[],
   /** Of each statement but the search for the highest values. */
   timeoutMs = statementMsDefault,
-): Promise<void> {
+): Promise<readonly string[]> {
   const options = { timeoutMs }
   const sequences = await readSequences(client, exclude)
-  const drawers = await readDrawers(client)
+  const counted = new Map(sequences.map((sequence) => [qualified(sequence), sequence]))
+  const drawers = (await readDrawers(client)).filter(({ sequence }) => counted.has(sequence))
+  const search = new Search(counted)
+  await search.here(client, drawers)
+  await search.elsewhere(beside, drawers)
   for (let at = 0; at < sequences.length; at += perStatement) {
     const some = sequences.slice(at, at + perStatement)
-    const furthest = await readFurthest(client, some, drawers)
     const states = await readSequenceStates(client, some, options)
     const raised = states.map((state) =>
-      ahead(state, furthest.get(qualified(state.sequence)) ?? null),
+      ahead(state, search.furthest.get(qualified(state.sequence)) ?? null),
     )
     const sql = setSequencesSql(raised)
     if (sql !== null) await client.query(sql, undefined, options)
   }
+  return search.unseen
 }
 
 /** Pure. */
@@ -121,30 +135,53 @@ export function ahead(
   return { sequence, last: advanced(sequence, from, lostDraws), isCalled: true }
 }
 
-async function readFurthest(
-  client: SqlClient,
-  sequences: readonly Sequence[],
-  drawers: readonly Drawer[],
-): Promise<ReadonlyMap<string, bigint>> {
-  const byName = new Map(sequences.map((sequence) => [qualified(sequence), sequence]))
-  const selects = drawers.flatMap(({ sequence: name, table, column }) => {
-    const sequence = byName.get(name)
-    if (sequence === undefined) return []
-    const furthest = sequence.increment > 0n ? 'max' : 'min'
-    return [`SELECT ${literal(name)}, ${furthest}(t.${identifier(column)}) FROM ${table} t`]
-  })
-  const found = new Map<string, bigint>()
-  for (let at = 0; at < selects.length; at += perStatement) {
-    const all = selects.slice(at, at + perStatement).join(' UNION ALL ')
-    const { rows } = await client.query(all, undefined, { timeoutMs: searchMs })
-    for (const [name, value] of rows) {
-      if (name === null || name === undefined || value === null || value === undefined) continue
-      const sequence = byName.get(name)
-      const known = found.get(name)
-      if (sequence !== undefined) found.set(name, further(sequence, BigInt(value), known))
+/** The furthest value of each sequence in all the tables that have some of it. */
+class Search {
+  readonly furthest = new Map<string, bigint>()
+  readonly unseen: string[] = []
+  readonly #sequences: ReadonlyMap<string, Sequence>
+
+  constructor(sequences: ReadonlyMap<string, Sequence>) {
+    this.#sequences = sequences
+  }
+
+  async here(client: SqlClient, drawers: readonly Drawer[]): Promise<void> {
+    const selects = drawers.filter(({ isForeign }) => !isForeign).map((one) => this.#select(one))
+    for (let at = 0; at < selects.length; at += perStatement) {
+      const all = selects.slice(at, at + perStatement).join(' UNION ALL ')
+      await this.#find(client, all, searchMs)
     }
   }
-  return found
+
+  /** One by one, so that who does not answer is known. Rejects when `beside` is lost itself. */
+  async elsewhere(beside: SqlClient, drawers: readonly Drawer[]): Promise<void> {
+    let isHanging = false
+    for (const drawer of drawers.filter(({ isForeign }) => isForeign))
+      try {
+        if (isHanging) this.unseen.push(drawer.place)
+        else await this.#find(beside, this.#select(drawer), foreignMs)
+      } catch (thrown) {
+        isHanging = toPontoonError(thrown).code === 'SQL_TIMEOUT'
+        if (!beside.isOpen && !isHanging) throw thrown
+        this.unseen.push(drawer.place)
+      }
+  }
+
+  #select({ sequence: name, table, column }: Drawer): string {
+    const increment = this.#sequences.get(name)?.increment ?? 1n
+    const furthest = increment > 0n ? 'max' : 'min'
+    return `SELECT ${literal(name)}, ${furthest}(t.${identifier(column)}) FROM ONLY ${table} t`
+  }
+
+  async #find(client: SqlClient, sql: string, timeoutMs: number): Promise<void> {
+    const { rows } = await client.query(sql, undefined, { timeoutMs })
+    for (const [name, value] of rows) {
+      if (name === null || name === undefined || value === null || value === undefined) continue
+      const sequence = this.#sequences.get(name)
+      const known = this.furthest.get(name)
+      if (sequence !== undefined) this.furthest.set(name, further(sequence, BigInt(value), known))
+    }
+  }
 }
 
 /** Of the values that a sequence can have given; one that it cannot says nothing. */
@@ -156,58 +193,4 @@ function further(
   if (known === undefined || known < min || known > max) return value
   if (value < min || value > max) return known
   return increment > 0n === value > known ? value : known
-}
-
-/**
- * Of columns of integers: one of another type may make anything of what it draws, and so may any
- * default but the next value itself. Defaults of partitions are those of their table.
- */
-async function readDrawers(client: SqlClient): Promise<readonly Drawer[]> {
-  const { rows } = await client.query(
-    `WITH drawn AS (
-       SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS number
-       FROM pg_catalog.pg_depend d
-       WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-         AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-       UNION
-       SELECT d.refobjid, e.adrelid, e.adnum
-       FROM pg_catalog.pg_depend d
-       JOIN pg_catalog.pg_attrdef e ON e.oid = d.objid
-       JOIN pg_catalog.pg_class p ON p.oid = e.adrelid AND NOT p.relispartition
-       WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
-         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-         AND pg_catalog.pg_get_expr(e.adbin, e.adrelid) ~ ${literal(nextValuePattern)})
-     SELECT sn.nspname, s.relname, tn.nspname, t.relname, a.attname,
-       t.relpages::int8 * pg_catalog.current_setting('block_size')::int8,
-       EXISTS (SELECT FROM pg_catalog.pg_index i
-         JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
-         JOIN pg_catalog.pg_am am ON am.oid = ic.relam AND am.amname = 'btree'
-         WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL
-           AND i.indkey[0] = a.attnum),
-       pg_catalog.has_schema_privilege(tn.oid, 'USAGE')
-         AND pg_catalog.has_column_privilege(t.oid, a.attnum, 'SELECT')
-         AND NOT pg_catalog.row_security_active(t.oid)
-     FROM drawn d
-     JOIN pg_catalog.pg_class s ON s.oid = d.sequence AND s.relkind = 'S'
-     JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
-     JOIN pg_catalog.pg_class t ON t.oid = d.relation
-       AND t.relkind IN ('r', 'p')
-     JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-     JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.number
-     WHERE a.atttypid IN (20, 21, 23)`,
-  )
-  return rows.map((row) => {
-    const [schema, sequence, tableSchema, tableName, column, bytes, isIndexed, isReadable] = row
-    const table = { schema: tableSchema ?? '', name: tableName ?? '' }
-    return {
-      sequence: qualified({ schema: schema ?? '', name: sequence ?? '' }),
-      table: qualified(table),
-      column: column ?? '',
-      name: `${readable(table)}.${column}`,
-      bytes: Number(bytes),
-      isIndexed: isIndexed === 't',
-      isReadable: isReadable === 't',
-    }
-  })
 }

@@ -3,6 +3,7 @@ import tap from 'tap'
 import { SqlClient } from '../../../src/net/pg/sql-client.ts'
 import {
   ahead,
+  foreignPlaces,
   freeSequences,
   raiseSequences,
   sequencesOutOfReach,
@@ -59,7 +60,7 @@ await tap.test('they are raised in the database', async (t) => {
   const client = await connect(server, 'postgres')
   t.teardown(() => client.close())
   t.same(await freeSequences(client, []), ['public.free', 'public.of_words', 'public.sharded'])
-  await raiseSequences(client, [])
+  await raiseSequences(client, client, [])
   const next = async (name: string): Promise<number> =>
     Number(await client.value('SELECT nextval($1)', [`public.${name}`]))
   t.ok((await next('a_id_seq')) > 10_500)
@@ -76,7 +77,7 @@ await tap.test('they are raised in the database', async (t) => {
       async () => (await client.value("SELECT 1 FROM pg_locks WHERE mode ~ 'AccessExcl'")) === '1',
       'the table is locked',
     )
-    await raiseSequences(client, [], 100)
+    await raiseSequences(client, client, [], 100)
     await locked
     whole.ok((await next('a_id_seq')) > 20_500)
   })
@@ -90,8 +91,41 @@ await tap.test('they are raised in the database', async (t) => {
   )
   t.same(await unindexedColumns(client, [], 0), [])
   const before = await next('of_words')
-  await raiseSequences(client, [])
+  await raiseSequences(client, client, [])
   t.ok((await next('of_words')) > before, 'again, they only go further')
+})
+
+await tap.test('values that are on another server', async (t) => {
+  const server = await startPostgres({ major: 17, auth: 'trust' })
+  t.teardown(() => server.stop())
+  // It has no handler: whatever is asked of it fails.
+  await server.query(`CREATE FOREIGN DATA WRAPPER lost; CREATE SERVER other FOREIGN DATA WRAPPER lost;
+    CREATE TABLE p (id bigserial, at int) PARTITION BY RANGE (at);
+    CREATE TABLE p_new PARTITION OF p FOR VALUES FROM (100) TO (200);
+    CREATE TABLE p_deep PARTITION OF p FOR VALUES FROM (200) TO (300) PARTITION BY RANGE (at);
+    CREATE TABLE p_leaf (at int, more text, id bigint NOT NULL);
+    ALTER TABLE p_leaf DROP COLUMN more;
+    ALTER TABLE p_deep ATTACH PARTITION p_leaf DEFAULT;
+    CREATE FOREIGN TABLE p_old PARTITION OF p FOR VALUES FROM (0) TO (100) SERVER other;
+    INSERT INTO p (id, at) VALUES (70000, 150), (90000, 250)`)
+  const client = await connect(server, 'postgres')
+  t.teardown(() => client.close())
+  t.same(await freeSequences(client, []), [])
+  t.same(await foreignPlaces(client, []), ['public.p_old'])
+  t.same(await sequencesOutOfReach(client, []), { sequences: [], columns: [] })
+  await server.query('ANALYZE p_new; ANALYZE p_leaf')
+  t.same(
+    await unindexedColumns(client, [], 10_000),
+    ['public.p.id (0.0 GB)'],
+    'the partitions are counted together',
+  )
+  await t.rejects(client.value('SELECT max(id) FROM public.p'), /no handler/)
+  t.same(
+    await raiseSequences(client, client, []),
+    ['public.p_old'],
+    'it is said, and the rest is done',
+  )
+  t.ok(Number(await client.value("SELECT nextval('public.p_id_seq')")) > 100_000)
 })
 
 await tap.test('what a role may not do with them is known before', async (t) => {
@@ -116,7 +150,7 @@ await tap.test('what a role may not do with them is known before', async (t) => 
   await server.query(`ALTER ROLE control BYPASSRLS; GRANT UPDATE ON SEQUENCE readable TO control;
     GRANT SELECT (id) ON closed TO control`)
   t.same(await sequencesOutOfReach(client, []), { sequences: [], columns: [] })
-  await raiseSequences(client, [])
+  await raiseSequences(client, client, [])
 })
 
 function connect({ host, port }: PostgresServer, user: string): Promise<SqlClient> {

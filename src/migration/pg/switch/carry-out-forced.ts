@@ -32,7 +32,7 @@ export async function carryOutForced(
   /** Connections to the side that is there, as long as they last. */
   open?: SwitchSide,
 ): Promise<void> {
-  const { participant, config, service } = context
+  const { participant, config, service, log } = context
   const { record, gate, steps } = decided
   const letOn = (): void => {
     participant.applyRoute(route)
@@ -42,9 +42,14 @@ export async function carryOutForced(
     withGateHeld(context, letOn, () => onSide(context, record.to, open, work))
   await steps.run('detach', () => held((side) => detach(service, side)))
   await steps.run('sequences', () =>
-    held(async ({ control }) => {
+    held(async ({ control, watch }) => {
       await ensurePartedColumn(control)
-      await raiseSequences(control, config.migration.exclude)
+      const unseen = await raiseSequences(control, watch, config.migration.exclude)
+      if (unseen.length > 0)
+        log.warn(
+          { service, tables: unseen },
+          'their rows are on another server that does not show them, so their sequences may give values again',
+        )
     }),
   )
   const isOpen = open?.control.isOpen === true

@@ -11,7 +11,12 @@ import type { Route } from '../../../routing/route.ts'
 import { readMark } from '../control-schema.ts'
 import { isFenced } from '../fence.ts'
 import { afterwardsOf } from '../left-side-words.ts'
-import { freeSequences, sequencesOutOfReach, unindexedColumns } from '../lost-sequences.ts'
+import {
+  foreignPlaces,
+  freeSequences,
+  sequencesOutOfReach,
+  unindexedColumns,
+} from '../lost-sequences.ts'
 import { readMissed } from '../missed.ts'
 import { directionFrom, heartbeatTable } from '../names.ts'
 import { readable } from '../quote.ts'
@@ -56,6 +61,7 @@ export async function checkForced(parts: ForcedGuardParts): Promise<readonly Gua
     ...(await missedGuard(parts)),
     await sequencesGuard(parts),
     await searchGuard(parts),
+    ...(await foreignGuard(parts)),
     warning('afterwards', afterwardsOf(route.primary)),
     ...(pending === null ? [] : [pendingGuard(pending)]),
   ]
@@ -284,6 +290,15 @@ async function searchGuard({ context, side }: ForcedGuardParts): Promise<Guard> 
         'to see how far their sequences were, these tables are read as a whole while clients wait, ' +
           `for want of an index on the column: ${slow.join(', ')}`,
       )
+}
+
+async function foreignGuard({ context, side }: ForcedGuardParts): Promise<readonly Guard[]> {
+  const places = await foreignPlaces(side.watch, context.config.migration.exclude)
+  if (places.length === 0) return []
+  const text =
+    `how far their sequences were is asked of other servers, too (${places.join(', ')}): from one ` +
+    'that does not answer no value is known, and those after the margin may be given again'
+  return [warning('foreign', text)]
 }
 
 function pendingGuard({ kind, id, state }: SwitchRecord): Guard {
