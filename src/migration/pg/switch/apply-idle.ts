@@ -5,8 +5,6 @@ import type { Direction } from '../names.ts'
 import { findStreams } from './stream.ts'
 import type { SwitchSide } from './switch-sides.ts'
 
-/** A worker that waits for a table that somebody has locked is told of after this long. */
-const idleMsMax = 60_000
 const pollMs = 50
 /** Between two messages a worker looks idle for a moment. */
 const looksNeeded = 3
@@ -22,11 +20,12 @@ export async function awaitIdle(
   { side, replication }: SwitchSide,
   service: string,
   direction: Direction,
-  signal: AbortSignal,
+  /** A worker that waits for a table that somebody has locked is told of after `forMs`. */
+  { forMs, signal }: { readonly forMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const streams = await findStreams(replication, service, direction)
   const names = JSON.stringify(streams.map(({ name }) => name))
-  const deadlineMs = performance.now() + idleMsMax
+  const deadlineMs = performance.now() + forMs
   for (let looks = 0; looks < looksNeeded;) {
     // Workers run as the owner of their subscription, which sees what they wait for.
     const { rows } = await replication.query(busySql, [names], { signal })
@@ -35,7 +34,7 @@ export async function awaitIdle(
       const who = rows.map(([pid, event]) => `pid ${pid} (${event})`).join(', ')
       throw new PontoonError(
         'SYNC_BEHIND',
-        `the ${side} is still applying what it has received after ${idleMsMax} ms: ${who}`,
+        `the ${side} is still applying what it has received after ${forMs} ms: ${who}`,
       )
     }
     await wait(pollMs, signal)

@@ -16,8 +16,8 @@ import { readTables } from '../tables.ts'
 import {
   forgetSwitch,
   openNewSide,
+  lettingOn,
   retried,
-  withGateHeld,
   type Decided,
   type SwitchContext,
 } from './carry-out.ts'
@@ -25,24 +25,48 @@ import { endEarlier } from './earlier.ts'
 import { findStreams } from './stream.ts'
 import { closeSide, openSide, type SwitchSide } from './switch-sides.ts'
 
+export interface CarryOutOptions {
+  /** Connections to the side that is there, as long as they last. */
+  readonly open?: SwitchSide
+  /** How long clients have waited for the commit. */
+  readonly waitedMs?: number
+}
+
 export async function carryOutForced(
   context: SwitchContext,
   decided: Decided,
   route: Route,
-  /** Connections to the side that is there, as long as they last. */
-  open?: SwitchSide,
+  { open, waitedMs = 0 }: CarryOutOptions = {},
 ): Promise<void> {
-  const { participant, config, service, log } = context
+  const { participant } = context
   const { record, gate, steps } = decided
   const letOn = (): void => {
     participant.applyRoute(route)
     gate.release({ gradually: true })
   }
-  const held = (work: (side: SwitchSide) => Promise<void>): Promise<void> =>
-    withGateHeld(context, letOn, () => onSide(context, record.to, open, work))
-  await steps.run('detach', () => held((side) => detach(service, side)))
+  // All steps together: one that takes long does not begin the waiting of clients anew.
+  await lettingOn(context, letOn, () => untilOpen(context, decided, route, open), waitedMs)
+  await steps.run('cleanup', async () => {
+    await publish(context, record.to, open)
+    await forgetSwitch(context, record.id)
+  })
+}
+
+async function untilOpen(
+  context: SwitchContext,
+  decided: Decided,
+  route: Route,
+  open: SwitchSide | undefined,
+): Promise<void> {
+  const { config, service, log } = context
+  const { record, steps } = decided
+  const onNewSide = (work: (side: SwitchSide) => Promise<void>): Promise<void> =>
+    retried(context, Number.POSITIVE_INFINITY, 'a step of the switch', () =>
+      onSide(context, record.to, open, work),
+    )
+  await steps.run('detach', () => onNewSide((side) => detach(service, side)))
   await steps.run('sequences', () =>
-    held(async ({ control, watch }) => {
+    onNewSide(async ({ control, watch }) => {
       await ensurePartedColumn(control)
       const unseen = await raiseSequences(control, watch, config.migration.exclude)
       if (unseen.length > 0)
@@ -60,10 +84,6 @@ export async function carryOutForced(
     writePartedSql(record.from),
     isOpen ? open.control : undefined,
   )
-  await steps.run('cleanup', async () => {
-    await publish(context, record.to, open)
-    await forgetSwitch(context, record.id)
-  })
 }
 
 /**
@@ -82,10 +102,13 @@ export async function recoverForced(
     await carryOutForced(context, decided, route)
     return 'done'
   }
-  await retried(context, Number.POSITIVE_INFINITY, 'the end of a forced switch is written', () =>
-    store.withdrawForced(service, record.id),
+  const letOn = (): void => gate.release({ gradually: true })
+  await lettingOn(context, letOn, () =>
+    retried(context, Number.POSITIVE_INFINITY, 'the end of a forced switch is written', () =>
+      store.withdrawForced(service, record.id),
+    ),
   )
-  if (record.over === null) gate.release({ gradually: true })
+  if (record.over === null) letOn()
   return 'aborted'
 }
 

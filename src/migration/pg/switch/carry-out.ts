@@ -111,11 +111,12 @@ export async function undo(
 ): Promise<void> {
   const letOn = (): void => gate.release({ gradually: true })
   await steps.run('undo', async () => {
-    await withGateHeld(context, letOn, () =>
-      onSide(context, record.from, undefined, (client) =>
+    await withGateHeld(context, letOn, async () => {
+      await writeAbort(context, record.id)
+      await onSide(context, record.from, undefined, (client) =>
         unfence(client, fenceSpec(context, record.from), { timeoutMs: statementMs }),
-      ),
-    )
+      )
+    })
     letOn()
     await endSettled(context, record, record.from)
   })
@@ -148,21 +149,46 @@ export async function decideAbort(context: SwitchContext, id: string): Promise<b
   return store.switchOf(service)?.state !== 'committed'
 }
 
+/**
+ * Where the store could not be written when the abort was decided: only a decided switch may be
+ * followed by a forced one, which the operator needs when the side never comes back.
+ */
+async function writeAbort({ store, service }: SwitchContext, id: string): Promise<void> {
+  const record = store.switchOf(service)
+  if (record?.id !== id || record.state !== 'started') return
+  // As before it is undone all the same.
+  await store.abortSwitch(service, id).catch(() => undefined)
+}
+
 /** Runs it until it succeeds or the process stops; clients are let on meanwhile when that takes too long. */
 export async function withGateHeld(
   context: SwitchContext,
   letOn: () => void,
   work: () => Promise<void>,
 ): Promise<void> {
-  const timer = setTimeout(() => {
-    context.log.error(
-      { service: context.service },
-      'a database is out of reach in the middle of a switch; waiting clients are let on and get errors',
-    )
-    letOn()
-  }, gateHeldMsMax)
+  await lettingOn(context, letOn, () => retried(context, forEver, 'a step of the switch', work))
+}
+
+/** Runs it once, and lets clients on meanwhile when they have waited too long. */
+export async function lettingOn(
+  { log, service }: SwitchContext,
+  letOn: () => void,
+  work: () => Promise<void>,
+  /** How long they have waited already. */
+  waitedMs = 0,
+): Promise<void> {
+  const timer = setTimeout(
+    () => {
+      log.error(
+        { service },
+        'a database or the state file is out of reach in the middle of a switch; waiting clients are let on and get errors',
+      )
+      letOn()
+    },
+    Math.max(0, gateHeldMsMax - waitedMs),
+  )
   try {
-    await retried(context, forEver, 'a step of the switch', work)
+    await work()
   } finally {
     clearTimeout(timer)
   }

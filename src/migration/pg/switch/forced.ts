@@ -18,7 +18,7 @@ import {
   type SwitchRecord,
 } from '../../../store/switch-record.ts'
 import { directionFrom } from '../names.ts'
-import { retried } from './carry-out.ts'
+import { lettingOn, retried } from './carry-out.ts'
 import { carryOutForced } from './carry-out-forced.ts'
 import { drain } from './drain.ts'
 import { answerOf, checkForced } from './forced-guards.ts'
@@ -48,6 +48,9 @@ export interface ForcedParts extends SwitchParts {
   readonly neverOpened: () => boolean
 }
 
+/** What was received is applied for so long before clients wait for it, and while they do. */
+const idleBeforeMsMax = 60_000
+const idleMsMax = 5_000
 /** Transactions end by themselves for so long: those on the side to go to may. */
 const drainMs = 1_000
 const forEver = Number.POSITIVE_INFINITY
@@ -152,6 +155,11 @@ class ForcedSwitch {
     const failed = this.#guards.filter(({ ok, severity }) => !ok && severity === 'blocker')
     if (failed.length > 0)
       throw new PontoonError('MIGRATION_REFUSED', failed.map(({ text }) => text).join('. '))
+    if (this.#request.dryRun) return
+    const { service } = this.#parts
+    const direction = directionFrom(this.#before.primary)
+    const patience = { forMs: idleBeforeMsMax, signal: this.#signal }
+    await awaitIdle(side, service, direction, patience)
   }
 
   /** From here on a crash is met by the next start, which takes it back or completes it. */
@@ -188,7 +196,10 @@ class ForcedSwitch {
       await lockSide(side, signal)
       await drain(participant, this.#gate, { policy: 'terminate', waitMs: drainMs, signal })
     })
-    await this.#steps.run('applied', () => awaitIdle(side, service, directionFrom(primary), signal))
+    const direction = directionFrom(primary)
+    await this.#steps.run('applied', () =>
+      awaitIdle(side, service, direction, { forMs: idleMsMax, signal }),
+    )
     await this.#steps.run('commit', async () => {
       // The pending switch may have found it back before it ended.
       const answer = await answerOf(this.#parts, primary)
@@ -204,12 +215,17 @@ class ForcedSwitch {
     })
   }
 
+  /** 0 while the gate is open. */
+  #waitedMs(): number {
+    const nowMs = this.#parts.clock.nowMs()
+    return nowMs - (this.#shutAtMs ?? nowMs)
+  }
+
   #timed(gate: HeldGate): HeldGate {
-    const { clock } = this.#parts
     return {
       drained: (waitMs) => gate.drained(waitMs),
       release: (release) => {
-        this.#pauseMs ??= clock.nowMs() - (this.#shutAtMs ?? clock.nowMs())
+        this.#pauseMs ??= this.#waitedMs()
         gate.release(release)
       },
     }
@@ -220,15 +236,27 @@ class ForcedSwitch {
    * place of goes on with the gate as it is; where there is nothing, the gate opens.
    */
   async #isCommitted(): Promise<boolean> {
-    const { store, service } = this.#parts
+    const { store, service, participant } = this.#parts
     const { id } = this.#request
-    await retried(this.#parts, forEver, 'the end of a forced switch is written', async () => {
+    const settle = async (): Promise<void> => {
       const found = store.switchOf(service)
       if (found?.id !== id) return
       if (found.state === 'committed')
         await store.commitSwitch(service, id, routeAfter(this.#before, this.#to))
       else await store.withdrawForced(service, id)
-    })
+    }
+    const letOn = (): void => {
+      // Whichever way it ends: the side to go to is fenced still.
+      participant.applyRoute(store.get(service) ?? this.#before)
+      this.#gate?.release({ gradually: true })
+    }
+    const what = 'the end of a forced switch is written'
+    await lettingOn(
+      this.#parts,
+      letOn,
+      () => retried(this.#parts, forEver, what, settle),
+      this.#waitedMs(),
+    )
     if (store.switchOf(service)?.id === id) return true
     if (this.#pending === null) this.#gate?.release({ gradually: true })
     return false
@@ -241,7 +269,8 @@ class ForcedSwitch {
     const gate = this.#gate
     assert(record !== undefined && route !== undefined, 'a committed switch has record and route')
     assert(gate !== null, 'it was committed with the gate shut')
-    await carryOutForced(this.#parts, { record, gate, steps: this.#steps }, route, side)
+    const decided = { record, gate, steps: this.#steps }
+    await carryOutForced(this.#parts, decided, route, { open: side, waitedMs: this.#waitedMs() })
   }
 
   #report(outcome: SwitchReport['outcome'], reason: string | null): SwitchReport {

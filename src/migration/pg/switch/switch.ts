@@ -19,9 +19,9 @@ import {
   carryOut,
   decideAbort,
   forgetSwitch,
-  retried,
   straighten,
   undo,
+  withGateHeld,
   type SwitchContext,
 } from './carry-out.ts'
 import { drain } from './drain.ts'
@@ -268,7 +268,7 @@ class Switch {
       await this.#untilCommit(prepared, held, signal)
     } catch (thrown) {
       clearTimeout(timer)
-      if (!(await this.#isCommitted())) return await this.#undone(thrown, held)
+      if (!(await this.#isCommitted(held))) return await this.#undone(thrown, held)
     }
     clearTimeout(timer)
     const { store } = this.#parts
@@ -317,13 +317,19 @@ class Switch {
   }
 
   /** `started → aborting`, unless the commit has won; its write is then made sure of. */
-  async #isCommitted(): Promise<boolean> {
-    const { store, service } = this.#parts
+  async #isCommitted(gate: HeldGate): Promise<boolean> {
+    const { store, service, participant } = this.#parts
     const { id } = this.#request
     if (await decideAbort(this.#parts, id)) return false
+    const route = routeAfter(this.#before, this.#to)
+    const letOn = (): void => {
+      // Both sides are fenced: whatever counts in the end, nothing is written meanwhile.
+      participant.applyRoute(route)
+      gate.release({ gradually: true })
+    }
     // What the failed write has left can be read, and so it may count already.
-    await retried(this.#parts, Number.POSITIVE_INFINITY, 'the commit is written', async () => {
-      await store.commitSwitch(service, id, routeAfter(this.#before, this.#to))
+    await withGateHeld(this.#parts, letOn, async () => {
+      await store.commitSwitch(service, id, route)
     })
     return true
   }
