@@ -10,7 +10,7 @@ import { watchLag, type LagWatchOptions } from '../migration/pg/copy/lag-watch.t
 import { runCopy, type CopyReport } from '../migration/pg/copy/run.ts'
 import { Throttle } from '../migration/pg/copy/throttle.ts'
 import { connectAs } from '../migration/pg/side-login.ts'
-import { findStreams } from '../migration/pg/switch/stream.ts'
+import { findStreams } from '../migration/pg/stream.ts'
 import { systemClock } from '../shared/clock.ts'
 import { PontoonError } from '../shared/errors.ts'
 import { FolderLock } from '../store/folder-lock.ts'

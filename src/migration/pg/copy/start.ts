@@ -11,7 +11,7 @@ import { subscriptionName } from '../names.ts'
 import { ensurePublication, heartbeatOf, planPublication } from '../publication.ts'
 import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
-import { findStreams } from '../switch/stream.ts'
+import { findStreams } from '../stream.ts'
 import { readTables, type Table } from '../tables.ts'
 import { dropSourceSlot } from './abandon.ts'
 import {

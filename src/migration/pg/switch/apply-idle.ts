@@ -2,7 +2,7 @@
 import { PontoonError } from '../../../shared/errors.ts'
 import { wait } from '../../../shared/wait.ts'
 import type { Direction } from '../names.ts'
-import { findStreams } from './stream.ts'
+import { findStreams } from '../stream.ts'
 import type { SwitchSide } from './switch-sides.ts'
 
 const pollMs = 50

@@ -31,7 +31,7 @@ import {
 } from '../subscription.ts'
 import { readTables } from '../tables.ts'
 import { carriesTruncate, noteFilesSql } from '../truncations.ts'
-import { findStreams, makeStream, type Stream, type StreamMode } from './stream.ts'
+import { findStreams, makeStream, type Stream, type StreamMode } from '../stream.ts'
 import { fenceSpec, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 
 export interface ArmParts {

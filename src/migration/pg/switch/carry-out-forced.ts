@@ -22,7 +22,7 @@ import {
   type SwitchContext,
 } from './carry-out.ts'
 import { endEarlier } from './earlier.ts'
-import { findStreams } from './stream.ts'
+import { findStreams } from '../stream.ts'
 import { closeSide, openSide, type SwitchSide } from './switch-sides.ts'
 
 export interface CarryOutOptions {

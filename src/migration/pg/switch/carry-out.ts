@@ -27,7 +27,7 @@ import { endEarlier } from './earlier.ts'
 import { lockSwitch } from './lock.ts'
 import type { HeldGate, Participant } from './model.ts'
 import type { StepLog } from './step-log.ts'
-import { findStreams, streamMode } from './stream.ts'
+import { findStreams, streamMode } from '../stream.ts'
 import { fenceSpec, openSides, switchTask, type SwitchSides } from './switch-sides.ts'
 
 export interface SwitchContext extends MigrationContext {

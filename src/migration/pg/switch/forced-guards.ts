@@ -23,7 +23,7 @@ import { readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import type { SubscriptionState } from '../subscription-state.ts'
 import { blocker, ok, warning, type Guard } from './model.ts'
-import { findStreams, type Stream } from './stream.ts'
+import { findStreams, type Stream } from '../stream.ts'
 import { switchTask, type SwitchSide } from './switch-sides.ts'
 
 export interface ForcedGuardParts {

@@ -21,7 +21,7 @@ import { fenceGuard, rightsGuard } from './fence-guards.ts'
 import { verifiedGuard } from './verified-guard.ts'
 import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
 import { applicationRoles, ownRoles, type SwitchSide, type SwitchSides } from './switch-sides.ts'
-import { findStreams, type Stream } from './stream.ts'
+import { findStreams, type Stream } from '../stream.ts'
 import { isParted, missedGuard, streamGuard } from './stream-guard.ts'
 
 export interface GuardParts {

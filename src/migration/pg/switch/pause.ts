@@ -18,7 +18,7 @@ import { disableSubscription, terminateApplyWorker } from '../subscription.ts'
 import { readSequences, readTables, type Sequence, type Table } from '../tables.ts'
 import { truncatedTables, truncatedText } from '../truncations.ts'
 import { subscribeBack } from './arm.ts'
-import type { Stream } from './stream.ts'
+import type { Stream } from '../stream.ts'
 import type { SwitchSides } from './switch-sides.ts'
 
 /** What was read before the pause, so that the pause need not. */

@@ -7,7 +7,7 @@ import { readable } from '../quote.ts'
 import { readSlot } from '../slot.ts'
 import type { GuardParts } from './guards.ts'
 import { blocker, ok, type Guard } from './model.ts'
-import type { Stream } from './stream.ts'
+import type { Stream } from '../stream.ts'
 import type { SwitchSide, SwitchSides } from './switch-sides.ts'
 
 /**

@@ -43,7 +43,7 @@ import {
 import { predictPauseMs } from './predict.ts'
 import { routeAfter } from './route-after.ts'
 import { StepLog, type StepWatch } from './step-log.ts'
-import { findStreams, streamMode, type Stream, type StreamMode } from './stream.ts'
+import { findStreams, streamMode, type Stream, type StreamMode } from '../stream.ts'
 import { fenceSpec, openSides, type SwitchSides } from './switch-sides.ts'
 
 export interface SwitchParts extends SwitchContext {

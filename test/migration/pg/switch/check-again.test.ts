@@ -9,7 +9,7 @@ import {
   fenceOldSide,
   type PausePlan,
 } from '../../../../src/migration/pg/switch/pause.ts'
-import { findStreams } from '../../../../src/migration/pg/switch/stream.ts'
+import { findStreams } from '../../../../src/migration/pg/stream.ts'
 import { fenceSpec, openSides } from '../../../../src/migration/pg/switch/switch-sides.ts'
 import { readSequences, readTables } from '../../../../src/migration/pg/tables.ts'
 import { SwitchPair } from '../../../support/switch-pair.ts'

@@ -1,13 +1,13 @@
 /**
- * The sync of one direction as a switch sees it: which subscription carries it, and its slot.
+ * The sync of one direction as copies and switches see it: which subscription carries it, and its slot.
  * Where both servers are 16 or newer, both directions stay for good (`origin = none` keeps a change
  * from coming back); otherwise only one may run, and each switch makes a new one with the epoch in
  * its name.
  */
-import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
-import { subscriptionName, type Direction } from '../names.ts'
-import { literal } from '../quote.ts'
-import { readSubscription, type SubscriptionState } from '../subscription-state.ts'
+import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
+import { subscriptionName, type Direction } from './names.ts'
+import { literal } from './quote.ts'
+import { readSubscription, type SubscriptionState } from './subscription-state.ts'
 
 export interface Stream {
   readonly direction: Direction
