@@ -60,6 +60,12 @@ const prepareMs = 2_000
 /** Of the deadline, what the steps after the drain may need. */
 const stepsShare = 0.5
 
+/** What the guards have looked at. */
+interface Checked extends Pick<PausePlan, 'tables' | 'sequences'> {
+  /** The sync that the switch waits for. */
+  readonly stream: Stream
+}
+
 interface Prepared {
   readonly plan: PausePlan
   readonly mode: StreamMode
@@ -148,12 +154,12 @@ class Switch {
 
   /** Before the pause (P1 to P4): nothing here touches the traffic. */
   async #prepare(sides: SwitchSides): Promise<Prepared> {
-    const { config } = this.#parts
     const { from, to } = sides
     const mode = streamMode(from.control, to.control)
     const arm = this.#armParts(sides, mode)
-    const { exclude } = config.migration
-    const stream = await this.#steps.run('guards', () => this.#checkGuards(sides))
+    const { stream, tables, sequences } = await this.#steps.run('guards', () =>
+      this.#checkGuards(sides),
+    )
     await this.#steps.run('publication', () => makeReady(arm, this.#before))
     const back = await this.#steps.run('reverse', () => armReverse(arm))
     await this.#steps.run('proof', () => proveReverse(arm))
@@ -166,19 +172,19 @@ class Switch {
       sides,
       fence,
       prior: await readPrior(from.control, fence),
-      tables: await readTables(from.watch, exclude),
-      sequences: await readSequences(from.watch, exclude),
+      tables,
+      sequences,
       stamp,
       stream,
       errors: state?.errors?.apply ?? null,
     }
+    // Since the guards; behind the stamp, which tells of later ones.
     await checkTables(plan, {})
     this.#signal.throwIfAborted()
     return { plan, mode, back }
   }
 
-  /** The sync that the switch waits for. */
-  async #checkGuards(sides: SwitchSides): Promise<Stream> {
+  async #checkGuards(sides: SwitchSides): Promise<Checked> {
     const { service, config, participant, stateFolder } = this.#parts
     const { from, to } = sides
     const { pinned } = this.#request
@@ -188,7 +194,9 @@ class Switch {
     this.#guards = [marks]
     this.#refuseBlocked()
     await straighten(this.#parts, sides)
-    const tables = await readTables(from.watch, config.migration.exclude)
+    const { exclude } = config.migration
+    const tables = await readTables(from.watch, exclude)
+    const sequences = await readSequences(from.watch, exclude)
     const streams = await findStreams(to.replication, service, directionFrom(from.side))
     const stream = streams.at(-1) ?? null
     const found = { tables, stream, stateFolder }
@@ -196,7 +204,7 @@ class Switch {
     this.#guards = [marks, ...(await checkGuards(parts))]
     this.#refuseBlocked()
     assert(stream !== null, 'the guards have seen a stream')
-    return stream
+    return { stream, tables, sequences }
   }
 
   #refuseBlocked(): void {

@@ -1,0 +1,28 @@
+/** What changes while a switch is prepared, or since the way back was armed, and is not to be missed. */
+import tap from 'tap'
+import { startForcedSwitches } from '../../../support/forced-switches.ts'
+import { runSwitch } from '../../../support/switch-operation.ts'
+
+tap.setTimeout(280_000)
+
+await tap.test('a switch whose sides are changed under it', async (whole) => {
+  const made = await startForcedSwitches(whole)
+  const { pair } = made
+  const { source } = pair
+
+  await whole.test('a column that is made behind the guards', async (t) => {
+    made.before = async (step) => {
+      if (step === 'proof') await source.query('ALTER TABLE accounts ADD late int', 'shop')
+    }
+    t.match(await runSwitch(pair.adminUrl, 'cutover'), {
+      state: 'refused',
+      report: { reason: /tables or sequences were changed since/ },
+    })
+    made.before = () => undefined
+    t.match(await runSwitch(pair.adminUrl, 'cutover'), {
+      state: 'refused',
+      report: { reason: /column late .* is missing on the receiving side/ },
+    })
+    await source.query('ALTER TABLE accounts DROP late', 'shop')
+  })
+})
