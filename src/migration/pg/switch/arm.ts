@@ -28,6 +28,7 @@ import {
   dropSubscription,
   enableSubscription,
   refreshSubscription,
+  setSubscriptionConnection,
 } from '../subscription.ts'
 import { readTables } from '../tables.ts'
 import { carriesTruncate, noteFilesSql } from '../truncations.ts'
@@ -85,6 +86,8 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
     return null
   }
   if (current !== undefined) {
+    // As it is configured now: nobody else renews it, as pontoon sync does that in force.
+    await setSubscriptionConnection(from.replication, current.name, await wayBack(parts, 'sync'))
     const state = await current.state(from.replication)
     if (state?.isEnabled === false) await enableSubscription(from.replication, current.name)
     await takeInNew(parts, current, state?.tables ?? [])
@@ -140,10 +143,7 @@ export async function subscribeBack(
     {
       name,
       publications: [publicationOf(context.service, direction)],
-      conninfo: await conninfo(context, to.side, {
-        task: `${task} ${direction}`,
-        subscriberMajor: from.replication.major,
-      }),
+      conninfo: await wayBack({ context, sides }, task),
       publisherMajor: to.control.major,
       createSlot,
       copyData: false,
@@ -152,6 +152,17 @@ export async function subscribeBack(
     options,
   )
   return makeStream(direction, name, name)
+}
+
+function wayBack(
+  { context, sides }: Pick<ArmParts, 'context' | 'sides'>,
+  task: 'sync' | 'probe',
+): Promise<string> {
+  const { from, to } = sides
+  return conninfo(context, to.side, {
+    task: `${task} ${directionFrom(to.side)}`,
+    subscriberMajor: from.replication.major,
+  })
 }
 
 /** P4: a row of the new side has come to the old one. Leaves no probe behind, however it ends. */

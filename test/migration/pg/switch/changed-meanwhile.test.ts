@@ -8,7 +8,7 @@ tap.setTimeout(280_000)
 await tap.test('a switch whose sides are changed under it', async (whole) => {
   const made = await startForcedSwitches(whole)
   const { pair } = made
-  const { source } = pair
+  const { source, target } = pair
 
   await whole.test('a column that is made behind the guards', async (t) => {
     made.before = async (step) => {
@@ -24,5 +24,18 @@ await tap.test('a switch whose sides are changed under it', async (whole) => {
       report: { reason: /column late .* is missing on the receiving side/ },
     })
     await source.query('ALTER TABLE accounts DROP late', 'shop')
+  })
+
+  await whole.test('a way back that was armed with a password of then', async (t) => {
+    const armed = await runSwitch(pair.adminUrl, 'cutover', { dryRun: true })
+    t.equal(armed.state, 'done', armed.report?.reason ?? '')
+    const way = `host=127.0.0.1 port=${target.port} dbname=shop user=repl password=old`
+    await source.query(
+      `ALTER SUBSCRIPTION pontoon_orders_reverse CONNECTION '${way}'; SELECT
+        pg_terminate_backend(pid) FROM pg_stat_subscription WHERE subname = 'pontoon_orders_reverse'`,
+      'shop',
+    )
+    const again = await runSwitch(pair.adminUrl, 'cutover', { dryRun: true })
+    t.equal(again.state, 'done', again.report?.reason ?? '')
   })
 })
