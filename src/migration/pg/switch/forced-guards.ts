@@ -19,9 +19,10 @@ import {
 } from '../lost-sequences.ts'
 import { readMissed } from '../missed.ts'
 import { directionFrom, heartbeatTable } from '../names.ts'
-import { readable } from '../quote.ts'
+import { qualified, readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import type { SubscriptionState } from '../subscription-state.ts'
+import { readTables } from '../tables.ts'
 import { blocker, ok, warning, type Guard } from './model.ts'
 import { findStreams, type Stream } from '../stream.ts'
 import { switchTask, type SwitchSide } from './switch-sides.ts'
@@ -57,6 +58,7 @@ export async function checkForced(parts: ForcedGuardParts): Promise<readonly Gua
     lost,
     hearsGuard(parts, before, await lastHeard(side, stream)),
     completeGuard(parts, state),
+    ...(await unsyncedGuard(parts, state)),
     await lossGuard(parts, state),
     ...(await missedGuard(parts)),
     await sequencesGuard(parts),
@@ -205,6 +207,25 @@ function completeGuard(
   return unready.length === 0
     ? ok('sync', `all ${state.tables.length} tables of the ${side.side} were in sync`)
     : blocker('sync', `never copied whole to the ${side.side}: ${unready.map(readable).join(', ')}`)
+}
+
+/** Those that the subscription does not know: the lost side alone can tell whether it has them. */
+async function unsyncedGuard(
+  { context, side, pending }: ForcedGuardParts,
+  state: SubscriptionState | undefined,
+): Promise<readonly Guard[]> {
+  if (state === undefined || (pending?.state === 'committed' && pending.from === side.side))
+    return []
+  const known = new Set(state.tables.map(qualified))
+  const tables = await readTables(side.watch, context.config.migration.exclude)
+  const unknown = tables
+    .filter((table) => table.kind === 'table' && !known.has(qualified(table)))
+    .map(readable)
+  if (unknown.length === 0) return []
+  const text =
+    `no sync has brought these tables to the ${side.side}, so whatever they had on the ` +
+    `${otherSide(side.side)} is missing: ${unknown.join(', ')}`
+  return [warning('unsynced', text)]
 }
 
 /** Changes are applied in the order of their commits, so the last row of Pontoon's own tells. */

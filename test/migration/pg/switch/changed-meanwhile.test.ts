@@ -1,6 +1,7 @@
 /** What changes while a switch is prepared, or since the way back was armed, and is not to be missed. */
 import tap from 'tap'
-import { startForcedSwitches } from '../../../support/forced-switches.ts'
+import { controlQuery } from '../../../support/control-query.ts'
+import { forced, startForcedSwitches } from '../../../support/forced-switches.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
 
 tap.setTimeout(280_000)
@@ -37,5 +38,19 @@ await tap.test('a switch whose sides are changed under it', async (whole) => {
     )
     const again = await runSwitch(pair.adminUrl, 'cutover', { dryRun: true })
     t.equal(again.state, 'done', again.report?.reason ?? '')
+  })
+
+  await whole.test('a table that was never synced, when the source is lost', async (t) => {
+    for (const server of [source, target])
+      await controlQuery(
+        server,
+        'BEGIN READ WRITE; SET LOCAL ROLE app; CREATE TABLE public.alone (id int PRIMARY KEY); COMMIT',
+      )
+    await source.kill9()
+    const { report } = await forced(pair, 'cutover', { dryRun: true })
+    t.match(
+      report?.guards.find(({ name }) => name === 'unsynced')?.text,
+      /whatever they had on the source is missing: public\.alone$/,
+    )
   })
 })
