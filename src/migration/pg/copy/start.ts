@@ -8,6 +8,7 @@ import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { clearParted, readMark } from '../control-schema.ts'
 import { subscriptionName } from '../names.ts'
+import { otherSubscriptions } from '../other-subscriptions.ts'
 import { ensurePublication, heartbeatOf, planPublication } from '../publication.ts'
 import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
@@ -48,7 +49,7 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   const { context, source, target, folder } = options
   const { service } = context
   const name = subscriptionName(service, 'forward')
-  await refuseUnfit(source, target, service)
+  await refuseUnfit(options)
   const tables = await readTables(source, options.exclude)
   await Promise.all([ensureControlSchema(source), ensureControlSchema(target)])
   await ensureChunkMarks(target)
@@ -91,14 +92,19 @@ export async function rehearseStart(
 ): Promise<readonly QualifiedName[]> {
   const { context, source, target, exclude } = options
   await refuseIntoPrimary(source, target)
-  await refuseUnfit(source, target, context.service)
+  await refuseUnfit(options)
   const tables = await readTables(source, exclude)
   const spec = { service: context.service, direction: 'forward', tables } as const
   await planPublication(source, { ...spec, receiverMajor: target.major })
   return filledOf(target, tables)
 }
 
-async function refuseUnfit(source: SqlClient, target: SqlClient, service: string): Promise<void> {
+async function refuseUnfit({
+  context: { service },
+  source,
+  target,
+  exclude,
+}: Pick<StartOptions, 'context' | 'source' | 'target' | 'exclude'>): Promise<void> {
   const level = await source.value("SELECT pg_catalog.current_setting('wal_level')")
   if (level !== 'logical')
     throw new PontoonError(
@@ -111,6 +117,13 @@ async function refuseUnfit(source: SqlClient, target: SqlClient, service: string
       'MIGRATION_REFUSED',
       `The target has the subscription ${stream.name} already: its tables are being synced. ` +
         'pontoon copy --restart drops it and copies all again.',
+    )
+  const others = await otherSubscriptions(target, service, exclude)
+  if (others.length > 0)
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `Subscriptions that are not of ${service} write to tables of the target: ${others.join(', ')}. ` +
+        'They would meet what is copied: disable or drop them first, or list their tables in migration.exclude.',
     )
 }
 

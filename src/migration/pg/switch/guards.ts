@@ -11,10 +11,10 @@ import { arrayLiteral, isFenced } from '../fence.ts'
 import { findDrift } from '../drift.ts'
 import { afterwardsOf } from '../left-side-words.ts'
 import { directionFrom, publicationName } from '../names.ts'
+import { otherSubscriptions } from '../other-subscriptions.ts'
 import { readPublishedTables } from '../publication.ts'
 import { readable } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
-import { subscriptionsSql } from '../subscription.ts'
 import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
 import { truncatedTables, truncatedText } from '../truncations.ts'
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
@@ -249,24 +249,18 @@ async function triggersGuard(at: SwitchSide): Promise<Guard> {
  * Workers of subscriptions pass every fence: what they bring behind a switch stays on the side that
  * was left, and with `origin = none` none of it ever goes on to the other one.
  */
-async function subscriptionsGuard({ config }: MigrationContext, at: SwitchSide): Promise<Guard> {
-  const { rows } = await at.watch.query(
-    `SELECT DISTINCT s.subname FROM ${subscriptionsSql(at.watch.major)} s
-     JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
-     JOIN pg_catalog.pg_subscription_rel r ON r.srsubid = s.oid
-     JOIN pg_catalog.pg_class c ON c.oid = r.srrelid
-     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE d.datname = pg_catalog.current_database() AND s.subenabled
-       AND s.subname !~ '^pontoon_' AND ${isUserRelationSql(config.migration.exclude)} ORDER BY 1`,
-  )
-  const names = rows.map(([name]) => name).join(', ')
-  return rows.length === 0
+async function subscriptionsGuard(
+  { service, config }: MigrationContext,
+  at: SwitchSide,
+): Promise<Guard> {
+  const names = await otherSubscriptions(at.watch, service, config.migration.exclude)
+  return names.length === 0
     ? ok('subscriptions', `no other subscription writes to ${at.side}`)
     : blocker(
         'subscriptions',
-        `subscriptions on the ${at.side} that are not Pontoon's pass its fence, and what they bring ` +
-          `is not carried over: ${names}; ALTER SUBSCRIPTION … DISABLE, and once the writes have ` +
-          'moved make them anew there',
+        `subscriptions on the ${at.side} that are not of ${service} pass its fence, and what they ` +
+          `bring is not carried over: ${names.join(', ')}; ALTER SUBSCRIPTION … DISABLE, and once ` +
+          'the writes have moved make them anew there',
       )
 }
 

@@ -144,3 +144,22 @@ await tap.test('a target belongs to one copy at a time', async (t) => {
   await assertOwner(second, two)
   t.same(await readChunkMarks(second, two), [])
 })
+
+await tap.test('a target that is kept for another service', async (t) => {
+  const db = await pair.database('kept', { schema: 'CREATE TABLE thing (id int PRIMARY KEY)' })
+  await db.query('source', 'INSERT INTO thing VALUES (1)')
+  const first = new CopyCommand(db.context)
+  t.teardown(() => first.remove())
+  const end = await first.run()
+  if (end.exit !== 0) throw new Error(end.err)
+  const second = new CopyCommand({ ...db.context, service: 'other' })
+  t.teardown(() => second.remove())
+  const refused = await second.run()
+  t.equal(refused.exit, 3, 'it would empty what is synced')
+  t.match(refused.err, /not of other write to tables of the target: pontoon_kept_forward/)
+  await db.query('source', 'INSERT INTO thing VALUES (2)')
+  await until(
+    async () => (await db.query('target', 'SELECT id FROM thing')).length === 2,
+    'the first one goes on',
+  )
+})
