@@ -9,6 +9,7 @@
  */
 import { z } from 'zod'
 import { PontoonError } from '../shared/errors.ts'
+import { otherSide } from '../shared/side.ts'
 
 export const switchKinds = ['cutover', 'rollback'] as const
 export type SwitchKind = (typeof switchKinds)[number]
@@ -46,6 +47,17 @@ export type DecidedRecord = NonNullable<SwitchRecord['over']>
 /** What a forced switch keeps of the one whose place it takes. */
 export function keptOf({ over: _over, ...record }: SwitchRecord): DecidedRecord {
   return record
+}
+
+/** How the record of a switch begins; a forced one says so besides. */
+export function startedRecord(
+  { id, kind, actor }: Pick<SwitchRecord, 'id' | 'kind' | 'actor'>,
+  epoch: number,
+  startedAtMs: number,
+): SwitchRecord {
+  const to = kind === 'cutover' ? 'target' : 'source'
+  const fixed = { state: 'started', primaryLost: false, over: null } as const
+  return { id, kind, from: otherSide(to), to, epoch, startedAtMs, actor, ...fixed }
 }
 
 /** The record that `id` means. Throws SWITCH_DECIDED. */

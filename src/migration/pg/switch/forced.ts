@@ -14,6 +14,7 @@ import { otherSide, type Side } from '../../../shared/side.ts'
 import {
   isPending,
   keptOf,
+  startedRecord,
   type SwitchKind,
   type SwitchRecord,
 } from '../../../store/switch-record.ts'
@@ -23,7 +24,7 @@ import { carryOutForced } from './carry-out-forced.ts'
 import { drain } from './drain.ts'
 import { answerOf, checkForced } from './forced-guards.ts'
 import { lockSide } from './lock.ts'
-import type { Guard, HeldGate, SwitchReport } from './model.ts'
+import { refuseBlocked, type Guard, type HeldGate, type SwitchReport } from './model.ts'
 import { routeAfter } from './route-after.ts'
 import { StepLog } from './step-log.ts'
 import { awaitIdle } from './apply-idle.ts'
@@ -152,9 +153,7 @@ class ForcedSwitch {
       neverOpened: this.#neverOpened,
       signal: this.#signal,
     })
-    const failed = this.#guards.filter(({ ok, severity }) => !ok && severity === 'blocker')
-    if (failed.length > 0)
-      throw new PontoonError('MIGRATION_REFUSED', failed.map(({ text }) => text).join('. '))
+    refuseBlocked(this.#guards)
     if (this.#request.dryRun) return
     const { service } = this.#parts
     const direction = directionFrom(this.#before.primary)
@@ -165,16 +164,8 @@ class ForcedSwitch {
   /** From here on a crash is met by the next start, which takes it back or completes it. */
   async #start(): Promise<void> {
     const { store, service, clock } = this.#parts
-    const { id, kind, actor } = this.#request
-    const record: SwitchRecord = {
-      id,
-      kind,
-      from: otherSide(this.#to),
-      to: this.#to,
-      epoch: this.#before.epoch,
-      state: 'started',
-      startedAtMs: clock.wallMs(),
-      actor,
+    const record = {
+      ...startedRecord(this.#request, this.#before.epoch, clock.wallMs()),
       primaryLost: true,
       over: this.#pending === null ? null : keptOf(this.#pending),
     }

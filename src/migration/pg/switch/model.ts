@@ -4,6 +4,7 @@
  */
 import type { RestingBackend } from '../../../net/pg/held-backends.ts'
 import type { Route } from '../../../routing/route.ts'
+import { PontoonError } from '../../../shared/errors.ts'
 import type { Side } from '../../../shared/side.ts'
 import type { SwitchKind } from '../../../store/switch-record.ts'
 
@@ -104,6 +105,13 @@ export const warning = (name: string, text: string): Guard => ({
   severity: 'warning',
   text,
 })
+
+/** Throws MIGRATION_REFUSED with what does not hold. */
+export function refuseBlocked(guards: readonly Guard[]): void {
+  const failed = guards.filter((guard) => !guard.ok && guard.severity === 'blocker')
+  if (failed.length > 0)
+    throw new PontoonError('MIGRATION_REFUSED', failed.map(({ text }) => text).join('. '))
+}
 
 export interface SwitchReport {
   readonly id: string

@@ -9,7 +9,7 @@ import { assert } from '../../../shared/assert.ts'
 import { PontoonError, toPontoonError } from '../../../shared/errors.ts'
 import type { Clock } from '../../../shared/clock.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
-import { isPending, type SwitchRecord } from '../../../store/switch-record.ts'
+import { isPending, startedRecord } from '../../../store/switch-record.ts'
 import { catalogStamp } from '../catalog-stamp.ts'
 import { readPrior } from '../fence.ts'
 import { directionFrom } from '../names.ts'
@@ -27,6 +27,7 @@ import {
 import { drain } from './drain.ts'
 import { checkGuards, marksGuard } from './guards.ts'
 import { lockSwitch } from './lock.ts'
+import { refuseBlocked } from './model.ts'
 import type { Guard, HeldGate, SwitchReport, SwitchRequest } from './model.ts'
 import {
   awaitApplied,
@@ -192,7 +193,7 @@ class Switch {
     // What is left of an earlier switch is not put straight for a route that may be out of date.
     const marks = await marksGuard(sides, this.#before)
     this.#guards = [marks]
-    this.#refuseBlocked()
+    refuseBlocked(this.#guards)
     await straighten(this.#parts, sides)
     const { exclude } = config.migration
     const tables = await readTables(from.watch, exclude)
@@ -202,33 +203,16 @@ class Switch {
     const found = { tables, stream, stateFolder }
     const parts = { context: this.#parts, sides, participant, pinned, ...found }
     this.#guards = [marks, ...(await checkGuards(parts))]
-    this.#refuseBlocked()
+    refuseBlocked(this.#guards)
     assert(stream !== null, 'the guards have seen a stream')
     return { stream, tables, sequences }
-  }
-
-  #refuseBlocked(): void {
-    const failed = this.#guards.filter(({ ok, severity }) => !ok && severity === 'blocker')
-    if (failed.length > 0)
-      throw new PontoonError('MIGRATION_REFUSED', failed.map(({ text }) => text).join('. '))
   }
 
   /** C1. The record is durable before the gate shuts. */
   async #start(): Promise<void> {
     const { store, service, clock } = this.#parts
-    const { id, kind, actor } = this.#request
-    const record: SwitchRecord = {
-      id,
-      kind,
-      from: this.#from,
-      to: this.#to,
-      epoch: this.#before.epoch,
-      state: 'started',
-      startedAtMs: clock.wallMs(),
-      actor,
-      primaryLost: false,
-      over: null,
-    }
+    const { id } = this.#request
+    const record = startedRecord(this.#request, this.#before.epoch, clock.wallMs())
     try {
       await this.#steps.run('start', () => store.startSwitch(service, record))
     } catch (thrown) {
