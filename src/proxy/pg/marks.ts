@@ -27,27 +27,47 @@ export const stateSql = `SELECT pg_catalog.pg_is_in_recovery(), EXISTS (
     AND c.relname OPERATOR(pg_catalog.=) 'mark'::pg_catalog.name), ${postmasterSql}`
 
 /** `parted` is a column that came later than the table. */
-const markSql = `SELECT m.epoch::pg_catalog.text, m.primary_side::pg_catalog.text,
+const markOf = `m.epoch::pg_catalog.text, m.primary_side::pg_catalog.text,
   pg_catalog.to_jsonb(m) OPERATOR(pg_catalog.->>) 'parted'::pg_catalog.text FROM pontoon.mark m`
+const markSql = `SELECT ${markOf}`
+
+/** All in one, for a database that has a mark: half the time of the server, and one round trip. */
+const stateAndMarkSql = `SELECT pg_catalog.pg_is_in_recovery(), ${postmasterSql}, ${markOf}`
 
 export interface ServerState {
   readonly isStandby: boolean
   readonly mark: Mark | null
 }
 
-/** Rejects with SERVER_LOST. The server knows its postmaster then. */
-export async function stateOf(server: PgServer, timeoutMs: number): Promise<ServerState> {
+/**
+ * Rejects with SERVER_LOST. The server knows its postmaster then. `isMarked`: its database is known
+ * to have a mark; where that is not so any more it takes longer.
+ */
+export async function stateOf(
+  server: PgServer,
+  timeoutMs: number,
+  isMarked = false,
+): Promise<ServerState> {
+  if (isMarked) {
+    const [row] = await unlessRefused(server, stateAndMarkSql, timeoutMs)
+    const mark = markFrom(row?.slice(2))
+    if (mark !== null) {
+      server.postmaster = row?.[1] ?? null
+      return { isStandby: row?.[0] === 't', mark }
+    }
+  }
   const [state] = await askServer(server, unhurried(server, stateSql), timeoutMs)
   server.postmaster = state?.[2] ?? null
   const isStandby = state?.[0] === 't'
   if (state?.[1] !== 't') return { isStandby, mark: null }
-  const [row] = await readMark(server, timeoutMs)
+  const [row] = await unlessRefused(server, markSql, timeoutMs)
+  return { isStandby, mark: markFrom(row) }
+}
+
+function markFrom(row: readonly (string | null)[] | undefined): Mark | null {
   const [epoch, primary, parted] = row ?? []
-  if (!isSide(primary)) return { isStandby, mark: null }
-  return {
-    isStandby,
-    mark: { epoch: epoch ?? '', primary, parted: isSide(parted) ? parted : null },
-  }
+  if (!isSide(primary)) return null
+  return { epoch: epoch ?? '', primary, parted: isSide(parted) ? parted : null }
 }
 
 /** What the role allows its own statements must not keep the server from serving. */
@@ -60,12 +80,13 @@ function unhurried({ reported }: PgServer, sql: string): string {
  * Everybody may read it, as it is made. Where somebody has taken that right away, or has a table of
  * that name of his own, it says nothing: to serve nobody because of that would be worse.
  */
-async function readMark(
+async function unlessRefused(
   server: PgServer,
+  sql: string,
   timeoutMs: number,
 ): Promise<readonly (readonly (string | null)[])[]> {
   try {
-    return await askServer(server, unhurried(server, markSql), timeoutMs)
+    return await askServer(server, unhurried(server, sql), timeoutMs)
   } catch (error) {
     if (!(error instanceof PontoonError) || error.code !== 'SERVER_REJECTED') throw error
     server.rest()

@@ -32,6 +32,8 @@ export interface PoolMakerParts {
 export class PoolMaker {
   readonly #parts: PoolMakerParts
   readonly #caps = new Map<string, ServerCap>()
+  /** Databases whose last server had a mark. */
+  readonly #marked = new Set<string>()
 
   constructor(parts: PoolMakerParts) {
     this.#parts = parts
@@ -68,7 +70,12 @@ export class PoolMaker {
    */
   async #examine(kind: ServerKind, server: PgServer): Promise<void> {
     const { connectTimeoutMs } = this.#parts.config()[kind.side]
-    const { isStandby, mark } = await stateOf(server, connectTimeoutMs)
+    // Both sides get it together, so that what one says is known of the other.
+    const { database } = kind
+    const isMarked = this.#marked.has(database)
+    const { isStandby, mark } = await stateOf(server, connectTimeoutMs, isMarked)
+    if (mark === null) this.#marked.delete(database)
+    else this.#marked.add(database)
     if (isStandby && kind.access === 'write') throw inRecovery(server)
     if (mark !== null) this.#parts.marks().check(kind.side, mark)
   }

@@ -126,6 +126,35 @@ void t.test('a mark that may not be read says nothing', async (test) => {
   test.equal(summary(await ask(client, 'SELECT 1')), 'TDCZ')
 })
 
+void t.test(
+  'a mark that is there no more is missed by nobody, and is seen when it is back',
+  async (test) => {
+    await markSays('source')
+    const pontoon = await pontoonOf(test)
+    const client = await pontoon.client({ user: 'app', database: 'postgres' })
+    test.equal(await value(client, 'SELECT 1'), '1')
+    for (const [away, back] of [
+      ['ALTER TABLE pontoon.mark RENAME TO no_mark', 'ALTER TABLE pontoon.no_mark RENAME TO mark'],
+      ['REVOKE USAGE ON SCHEMA pontoon FROM PUBLIC', 'GRANT USAGE ON SCHEMA pontoon TO PUBLIC'],
+      [
+        'DELETE FROM pontoon.mark',
+        "INSERT INTO pontoon.mark (epoch, primary_side) VALUES (7, 'source')",
+      ],
+    ] as const) {
+      await server.query(away)
+      pontoon.service.reconnect()
+      test.equal(await value(client, 'SELECT 1'), '1', away)
+      await server.query(back)
+      pontoon.service.reconnect()
+      test.equal(await value(client, 'SELECT 1'), '1', back)
+    }
+    await markSays('target')
+    pontoon.service.reconnect()
+    await client.wire.send(query('SELECT 1'))
+    await until(() => pontoon.service.gate.keptBy === 'doubt', 'in doubt')
+  },
+)
+
 void t.test('a side that was left serves nobody, and puts nothing in doubt', async (test) => {
   await markSays('source')
   const other = await startPostgres({ major: 15, auth: 'trust' })
