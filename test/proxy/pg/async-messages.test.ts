@@ -4,6 +4,7 @@
  */
 import { EventEmitter, once } from 'node:events'
 import t from 'tap'
+import type { Test } from 'tap'
 import {
   expect,
   expectStartup,
@@ -11,11 +12,12 @@ import {
   silence,
   startMockPostgres,
 } from '../../support/mock-postgres.ts'
-import type { Step } from '../../support/mock-postgres.ts'
+import type { MockPostgres, Step } from '../../support/mock-postgres.ts'
 import * as back from '../../support/pg-backend.ts'
 import { bind, execute, parse, query, sync } from '../../support/pg-frontend.ts'
 import { errorFields, summary } from '../../support/pg-wire.ts'
 import { ask, present, startPontoon } from '../../support/pontoon.ts'
+import type { Pontoon, PontoonOptions, RawClient } from '../../support/pontoon.ts'
 
 const answer = (value: string): Step =>
   send(
@@ -24,6 +26,29 @@ const answer = (value: string): Step =>
     back.commandComplete('SELECT 1'),
     back.readyForQuery(),
   )
+
+/** Pontoon with the scripted server, and no other, behind it. */
+async function pontoonOf(
+  test: Test,
+  mock: MockPostgres,
+  options: Partial<PontoonOptions> = {},
+): Promise<Pontoon> {
+  const pool = { size: 1, holdMs: 0 }
+  const pontoon = await startPontoon({ source: mock, pool, ...options })
+  test.teardown(async () => {
+    await pontoon.stop()
+    await mock.stop()
+  })
+  return pontoon
+}
+
+/** The server's last word comes, then the end of the connection and nothing in between. */
+async function untilLastWord(test: Test, { wire }: RawClient): Promise<void> {
+  const error = errorFields(present((await wire.until('E')).at(-1)))
+  test.match(error, { C: '57P01', M: 'the last word' })
+  await wire.closed()
+  test.notOk(wire.pending)
+}
 
 void t.test('notices and parameters during authentication', async (test) => {
   const mock = await startMockPostgres([
@@ -62,11 +87,7 @@ void t.test('notices and parameters while a server idles in the pool', async (te
     answer('second'),
     silence(),
   ])
-  const pontoon = await startPontoon({ source: mock, pool: { size: 1 } })
-  test.teardown(async () => {
-    await pontoon.stop()
-    await mock.stop()
-  })
+  const pontoon = await pontoonOf(test, mock)
   const [first, second] = [await pontoon.client(), await pontoon.client()]
   test.equal(summary(await ask(first, 'SELECT 1')), 'TDCZ')
   await pontoon.untilIdle()
@@ -96,11 +117,7 @@ void t.test('a notification and a parameter amid an answer', async (test) => {
     ),
     silence(),
   ])
-  const pontoon = await startPontoon({ source: mock, mode: 'session', pool: { size: 1 } })
-  test.teardown(async () => {
-    await pontoon.stop()
-    await mock.stop()
-  })
+  const pontoon = await pontoonOf(test, mock, { mode: 'session' })
   const client = await pontoon.client()
   test.equal(summary(await ask(client, 'SELECT 1')), 'TADSCNZ', 'in their order')
 })
@@ -114,12 +131,7 @@ void t.test('bytes behind the answer to SSLRequest are refused', async (test) =>
   ])
   const tls = { mode: 'require' }
   const source = { host: mock.host, port: mock.port, tls }
-  const pool = { size: 1, holdMs: 0 }
-  const pontoon = await startPontoon({ source: mock, pool, config: { source } })
-  test.teardown(async () => {
-    await pontoon.stop()
-    await mock.stop()
-  })
+  const pontoon = await pontoonOf(test, mock, { config: { source } })
   await test.rejects(pontoon.client(), { message: /wrong answer to SSLRequest/ })
 })
 
@@ -131,17 +143,10 @@ void t.test('one fatal error, and none of ours behind it', async (test) => {
     send(back.errorResponse('57P01', 'the last word', 'FATAL')),
     { kind: 'close' },
   ])
-  const pontoon = await startPontoon({ source: mock, pool: { size: 1, holdMs: 0 } })
-  test.teardown(async () => {
-    await pontoon.stop()
-    await mock.stop()
-  })
+  const pontoon = await pontoonOf(test, mock)
   const client = await pontoon.client()
   await client.wire.send(query('SELECT 1'))
-  const error = errorFields(present((await client.wire.until('E')).at(-1)))
-  test.match(error, { C: '57P01', M: 'the last word' })
-  await client.wire.closed()
-  test.notOk(client.wire.pending)
+  await untilLastWord(test, client)
 })
 
 void t.test('nor behind one that comes for what the client did not send', async (test) => {
@@ -164,18 +169,12 @@ void t.test('nor behind one that comes for what the client did not send', async 
           { kind: 'close' },
         ],
   )
-  const pontoon = await startPontoon({ source: mock, pool: { size: 1, holdMs: 0 } })
-  test.teardown(async () => {
-    await pontoon.stop()
-    await mock.stop()
-  })
-  const { wire } = await pontoon.client()
+  const pontoon = await pontoonOf(test, mock)
+  const client = await pontoon.client()
+  const { wire } = client
   await wire.send(parse('SELECT 1', 'kept'), sync())
   test.equal(summary(await wire.until('Z')), '1Z')
   pontoon.service.reconnect()
   await wire.send(bind({ statement: 'kept' }), execute(), sync())
-  const error = errorFields(present((await wire.until('E')).at(-1)))
-  test.match(error, { C: '57P01', M: 'the last word' })
-  await wire.closed()
-  test.notOk(wire.pending)
+  await untilLastWord(test, client)
 })
