@@ -75,6 +75,8 @@ export class PgServer implements Poolable {
   copyIn = false
   /** Cancel requests under way for it; it serves nobody else until they are done. */
   cancelsInFlight = 0
+  /** Those among them that no client has sent. */
+  ownCancelsInFlight = 0
   idleSinceMs = 0
   /** False when it may carry state that cannot be undone. */
   #clean = true
@@ -164,11 +166,12 @@ export class PgServer implements Poolable {
   /**
    * Asks the server to cancel what runs, over a connection of its own, and settles when the
    * server has closed that connection: only then is the request delivered. Encrypted as the
-   * session itself. A server that gave no key cannot be asked.
+   * session itself. A server that gave no key cannot be asked. `own`: no client has asked for it.
    */
-  async cancel(timeoutMs: number): Promise<void> {
+  async cancel(timeoutMs: number, own = false): Promise<void> {
     if (this.secret.length === 0) return
     this.cancelsInFlight += 1
+    if (own) this.ownCancelsInFlight += 1
     const deadlineMs = performance.now() + timeoutMs
     let socket: Socket | null = null
     try {
@@ -180,6 +183,7 @@ export class PgServer implements Poolable {
     } finally {
       socket?.destroy()
       this.cancelsInFlight -= 1
+      if (own) this.ownCancelsInFlight -= 1
       if (this.cancelsInFlight === 0) {
         const then = this.#afterCancels
         this.#afterCancels = null

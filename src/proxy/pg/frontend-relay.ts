@@ -292,8 +292,8 @@ export class FrontendRelay implements TransportHandler {
    * connection is closed.
    */
   get #isServerTaken(): boolean {
-    const { errands, isBeingCancelled, server } = this.#session
-    return errands.isUnderWay || (isBeingCancelled && server !== null)
+    const { errands, server } = this.#session
+    return errands.isUnderWay || (server !== null && server.ownCancelsInFlight > 0)
   }
 
   /**

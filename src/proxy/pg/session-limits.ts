@@ -102,10 +102,9 @@ export class SessionLimits {
         { service: this.#context.name, client: session.identity.from.text, pid: watch.server.pid },
         'a query has reached limits.queryTimeoutMs and is cancelled',
       )
-      session.isBeingCancelled = true
-      void this.#cancel(watch.server).finally(() => {
-        session.isBeingCancelled = false
-        if (session.state !== 'closed') session.frontend.resume()
+      const { server } = watch
+      void this.#cancel(server).finally(() => {
+        if (session.server === server) session.frontend.resume()
       })
     } else if (now - watch.cancelledAtMs > limits.cancelGraceMs) {
       const text = `the query ran longer than ${limits.queryTimeoutMs ?? 0} ms and could not be cancelled`
@@ -116,7 +115,7 @@ export class SessionLimits {
   /** Settles when it can hit nothing any more; never rejects. */
   async #cancel(server: PgServer): Promise<void> {
     try {
-      await server.cancel(cancelTimeoutMs)
+      await server.cancel(cancelTimeoutMs, true)
     } catch (error) {
       this.#context.log.warn(
         { service: this.#context.name, pid: server.pid, error: String(error) },

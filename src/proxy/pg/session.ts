@@ -88,8 +88,6 @@ export class Session {
   deferredBegin: Buffer | null = null
   /** The one that was sent with the settings of its server. */
   #sentBegin: Buffer | null = null
-  /** A limit has its query cancelled, and the request for that is still under way. */
-  isBeingCancelled = false
   /** Clock milliseconds since when the client does not keep up, or null. */
   congestedSinceMs: number | null = null
   /** Clock milliseconds of the last transaction that may have written, or -Infinity. */

@@ -152,6 +152,36 @@ for (const mode of ['session', 'transaction'] as const) {
   )
 }
 
+await t.test('nobody waits for the cancel of a query that ran on another server', async (test) => {
+  const cancel = new EventEmitter()
+  const asked = once(cancel, 'asked')
+  const answer = send(back.commandComplete('SELECT 0'), back.readyForQuery())
+  const scripts = [
+    [
+      expectStartup(),
+      send(back.welcome()),
+      expect('Q'),
+      run(async () => void (await asked)),
+      send(back.errorResponse('57014', 'cancelled'), back.readyForQuery()),
+      silence(),
+    ],
+    // The cancel request, which takes its time.
+    [expectStartup(), run(() => void cancel.emit('asked')), silence()],
+    [expectStartup(), send(back.welcome()), expect('Q'), answer, expect('Q'), answer, silence()],
+  ]
+  const mock = await startMockPostgres((connection) => scripts[connection] ?? [])
+  test.teardown(() => mock.stop())
+  const options = { source: mock, pool: { size: 2 } }
+  const pontoon = await pontoonOf(test, { queryTimeoutMs: 300 }, options)
+  const client = await pontoon.client()
+  const begunMs = performance.now()
+  test.equal(sqlstate(await ask(client, 'SELECT pg_sleep(60)')), '57014')
+  for (const sql of ['SELECT 1', 'SELECT 2']) test.equal(summary(await ask(client, sql)), 'CZ', sql)
+  const pool = pontoon.pools()[0]
+  test.equal(pool?.active, 1, 'the first one is still held back')
+  test.comment(`${Math.round(performance.now() - begunMs)} ms`)
+})
+
 await t.test('many short queries within one transaction are no long one', async (test) => {
   const pontoon = await pontoonOf(test, { queryTimeoutMs: 1_500 })
   const client = await pontoon.client()
