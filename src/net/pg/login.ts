@@ -71,6 +71,15 @@ function loginErrorCode(sqlstate: string): ErrorCode {
     : 'SERVER_REJECTED'
 }
 
+/**
+ * What need not be so for another connection: the server may have given up a spare one meanwhile, and
+ * it decides when one begins, not at its login, whether it is full or still starting.
+ */
+const ofSpares: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'CONNECT_FAILED',
+  'SERVER_UNAVAILABLE',
+])
+
 /** A login that the server refused, in its own words. */
 export class ServerLoginError extends VerbatimError {
   constructor(name: string, sqlstate: string, text: string, response: Buffer) {
@@ -104,8 +113,7 @@ async function attempt(options: LoginOptions, proof: Proof): Promise<LoggedIn> {
     try {
       return await begin(spare, options, proof, deadlineMs)
     } catch (error) {
-      // The server may have given it up meanwhile.
-      if (!(error instanceof PontoonError) || error.code !== 'CONNECT_FAILED') throw error
+      if (!(error instanceof PontoonError) || !ofSpares.has(error.code)) throw error
     }
   }
   const leftMs = Math.max(1, deadlineMs - performance.now())

@@ -80,3 +80,51 @@ for (const mode of ['disable', 'require'] as const) {
     })
   })
 }
+
+void t.test('one that began while the server was full is no hindrance later', async (test) => {
+  const settings = {
+    max_connections: '3',
+    superuser_reserved_connections: '0',
+    max_wal_senders: '0',
+    max_worker_processes: '1',
+    autovacuum_max_workers: '1',
+  }
+  const small = await startPostgres({ major: 15, auth: 'trust', tls: certificate, settings })
+  test.teardown(() => small.stop())
+  const endpoint = { host: small.host, port: small.port }
+  const options: LoginOptions = {
+    endpoint,
+    tls: {
+      mode: 'require',
+      negotiation: 'postgres',
+      channelBinding: 'disable',
+      options: { rejectUnauthorized: false },
+    },
+    parameters: new Map([
+      ['user', 'postgres'],
+      ['database', 'postgres'],
+    ]),
+    password: null,
+    timeoutMs,
+  }
+  const connect = (leftMs: number): Promise<Connected> => connectSide(endpoint, options.tls, leftMs)
+  const tryLogin = async (more: Partial<LoginOptions>): Promise<string> => {
+    try {
+      const { socket } = await login({ ...options, ...more })
+      socket.destroy()
+      return 'in'
+    } catch (error) {
+      return String(error)
+    }
+  }
+  const spares = new SpareConnections()
+  test.teardown(() => spares.close())
+  const many: Connected[] = []
+  // More than twice the processes that the settings add up to, so that it takes no more.
+  while (many.length < 30) many.push(await connect(timeoutMs))
+  await spares.fill(connect, 1, timeoutMs)
+  for (const { socket } of many) socket.destroy()
+  await until(async () => (await tryLogin({})) === 'in', 'there is room again')
+  test.equal(spares.size, 1)
+  test.equal(await tryLogin({ spares }), 'in')
+})
