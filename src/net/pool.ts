@@ -276,8 +276,9 @@ export class Pool<Server extends Poolable> implements CappedPool {
 
   spareSinceMs(): number | null {
     const [oldest] = this.#idle
-    const isSpare = this.#queue.size === 0 && this.#members.size > this.#limits.minSize
-    return oldest === undefined || !isSpare ? null : oldest.server.idleSinceMs
+    if (oldest === undefined || this.#queue.size > 0) return null
+    const isSpare = oldest.isRetired || this.#members.size > this.#limits.minSize
+    return isSpare ? oldest.server.idleSinceMs : null
   }
 
   closeSpare(): void {

@@ -311,6 +311,19 @@ void t.test('a pool that was left is warm again only with new servers', async (t
   test.equal(old.isUsable, false)
 })
 
+void t.test('a pool that was left keeps no place from another under the cap', async (test) => {
+  const cap = new ServerCap(() => 2)
+  const [left, other] = [new Bench({ minSize: 2 }, [cap]), new Bench({}, [cap])]
+  await left.sweep()
+  test.equal(left.pool.idleCount, 2)
+  left.pool.leave()
+  other.wait()
+  await until(() => other.served.length === 1, 'the other pool is served')
+  test.strictSame(left.closed, ['yielded'])
+  left.pool.close()
+  other.pool.close()
+})
+
 void t.test('pools under a cap', async (test) => {
   const cap = new ServerCap(() => 2)
   const [one, two] = [new Bench({}, [cap]), new Bench({}, [cap])]
