@@ -13,6 +13,7 @@ import {
 import { assert } from '../../shared/assert.ts'
 import type { CommandRecord } from './command-book.ts'
 import type { Session } from './session.ts'
+import type { StandInAnswer } from './stand-ins.ts'
 
 export const wrongName = errorReply(
   'ERR Client names cannot contain spaces, newlines or special characters.',
@@ -38,21 +39,9 @@ export class ClientCommands {
   run(record: CommandRecord, words: readonly Buffer[]): boolean {
     const session = this.#session
     const texts = words.map((word) => word.toString())
+    const said = this.#say(record, texts)
+    if (said !== null) return this.#answer(said)
     switch (record.name) {
-      case 'client|setname':
-        return this.#answer(this.#setName(texts[2]))
-      case 'client|getname':
-        return this.#answer(
-          session.name === '' ? nullReply(session.version) : bulkReply(session.name),
-        )
-      case 'client|setinfo':
-        return this.#answer(this.#setInfo(texts))
-      case 'client|id':
-        return this.#answer(integerReply(session.id))
-      case 'client|info':
-        return this.#answer(verbatim(`${describe(session)}\n`, session))
-      case 'client|list':
-        return this.#answer(this.#list(texts))
       case 'client|kill':
         return this.#kill(texts)
       case 'client|unblock':
@@ -68,6 +57,49 @@ export class ClientCommands {
       default:
         // What is left is answered alike by every server, as CLIENT HELP.
         return session.sendShared(record, command(...words))
+    }
+  }
+
+  /** What Pontoon knows without a server; null for the rest. */
+  #say({ name }: CommandRecord, texts: readonly string[]): Buffer | null {
+    const session = this.#session
+    switch (name) {
+      case 'client|setname':
+        return this.#setName(texts[2])
+      case 'client|getname':
+        return session.name === '' ? nullReply(session.version) : bulkReply(session.name)
+      case 'client|setinfo':
+        return this.#setInfo(texts)
+      case 'client|id':
+        return integerReply(session.id)
+      case 'client|info':
+        return verbatim(`${describe(session)}\n`, session)
+      case 'client|list':
+        return this.#list(texts)
+      default:
+        return null
+    }
+  }
+
+  /** As in SessionCommands. */
+  inTransaction(record: CommandRecord, words: readonly Buffer[]): StandInAnswer | Buffer | null {
+    const texts = words.map((word) => word.toString())
+    switch (record.name) {
+      case 'client|reply':
+        return replyInTransaction(this.#session, texts[2]?.toLowerCase() ?? '')
+      case 'client|kill':
+        return () => {
+          const { reply, killed } = this.#found(texts)
+          // It may be one of them, and is to hear of it.
+          setImmediate(() => {
+            for (const one of killed) one.close()
+          })
+          return reply
+        }
+      case 'client|unblock':
+        return this.#unblocking(texts) ?? ((): Buffer => integerReply(0))
+      default:
+        return said.test(record.name) ? (): Buffer | null => this.#say(record, texts) : null
     }
   }
 
@@ -111,20 +143,26 @@ export class ClientCommands {
   }
 
   #kill(texts: readonly string[]): boolean {
+    const { reply, killed } = this.#found(texts)
+    this.#answer(reply)
+    for (const one of killed) one.close()
+    return true
+  }
+
+  /** Whom CLIENT KILL ends, and what it says. */
+  #found(texts: readonly string[]): { readonly reply: Buffer; readonly killed: Session[] } {
     const session = this.#session
     const [, , first = '', ...rest] = texts
     const isOld = rest.length === 0
     const filter = isOld ? [(one: Session) => one.address === first] : readFilter([first, ...rest])
-    if (filter === null) return this.#answer(syntaxError)
+    if (filter === null) return { reply: syntaxError, killed: [] }
     const skipsItself = !isOld && !/^no$/i.test(optionOf(texts, 'skipme') ?? 'yes')
     const found = [...session.context.sessions.values()].filter(
       (one) => !one.isClosed && filter.every((holds) => holds(one)),
     )
     const killed = found.filter((one) => !(skipsItself && one === session))
-    if (isOld) this.#answer(killed.length === 0 ? errorReply('ERR No such client') : okReply)
-    else this.#answer(integerReply(killed.length))
-    for (const one of killed) one.close()
-    return true
+    if (!isOld) return { reply: integerReply(killed.length), killed }
+    return { reply: killed.length === 0 ? errorReply('ERR No such client') : okReply, killed }
   }
 
   /** The id in REDIRECT is one of ours: the server knows that client's own server. */
@@ -145,16 +183,33 @@ export class ClientCommands {
   }
 
   #unblock(record: CommandRecord, texts: readonly string[]): boolean {
+    const request = this.#unblocking(texts)
+    if (request === null) return this.#answer(integerReply(0))
+    return this.#session.sendShared(record, request)
+  }
+
+  /** What the server is asked for it; null when that client waits for nothing. */
+  #unblocking(texts: readonly string[]): Buffer | null {
     const [, , id = '', how] = texts
     const isKind = how === undefined || /^(?:timeout|error)$/i.test(how)
     // The server says itself what is wrong.
-    if (texts.length > 4 || !isKind || !/^\d{1,15}$/.test(id))
-      return this.#session.sendShared(record, command(...texts))
+    if (texts.length > 4 || !isKind || !/^\d{1,15}$/.test(id)) return command(...texts)
     const server = this.#session.context.sessions.get(Number(id))?.own?.relay.server
-    if (server?.clientId === undefined || server.clientId === null)
-      return this.#answer(integerReply(0))
-    const request = command('CLIENT', 'UNBLOCK', server.clientId, how ?? 'TIMEOUT')
-    return this.#session.sendShared(record, request)
+    if (server?.clientId === undefined || server.clientId === null) return null
+    return command('CLIENT', 'UNBLOCK', server.clientId, how ?? 'TIMEOUT')
+  }
+}
+
+/** Pontoon says it without a server. */
+const said = /^client\|(?:[gs]etname|setinfo|id|info|list)$/
+
+/** It takes effect in the middle of a reply. */
+function replyInTransaction({ replies }: Session, mode: string): StandInAnswer | null {
+  if (!/^(?:on|off|skip)$/.test(mode)) return null
+  return (exec) => {
+    replies.take(mode)
+    if (mode !== 'skip') exec.isMute = mode === 'off'
+    return mode === 'on' ? okReply : null
   }
 }
 

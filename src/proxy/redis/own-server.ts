@@ -13,10 +13,11 @@ import { BlockingCommand } from './blocking-command.ts'
 import { Handling, type CommandRecord } from './command-book.ts'
 import { confirmation } from './confirmation.ts'
 import { ConnectionSetup } from './connection-setup.ts'
-import { versionAsked } from './hello.ts'
+import { OwnConnection } from './own-connection.ts'
 import type { MadeOfServer } from './preparation.ts'
 import { ServerRelay } from './server-relay.ts'
 import type { Session } from './session.ts'
+import { ExecReply, StandIns } from './stand-ins.ts'
 import { Subscriber } from './subscriber.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Traces } from './traces.ts'
@@ -26,7 +27,6 @@ const waits = /^wait(?:aof)?$/
 
 /** Only their server can tell replies from what it says unasked. */
 const uncountable = /^(?:monitor|p?sync)$/
-const endsSession = /^(?:reset|quit)$/
 
 /** client-commands.ts has them. */
 const namesClients = /^client\|(?:tracking|getredir)$/
@@ -40,6 +40,10 @@ export class OwnServer {
   readonly #transaction = new TransactionState()
   readonly subscriber: Subscriber
   readonly #traces: Traces
+  readonly #connection: OwnConnection
+  readonly #standIns = new StandIns()
+  /** The reply to an EXEC that has stand-ins, while it comes. */
+  #execReply: ExecReply | null = null
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
   readonly #blocking: BlockingCommand
@@ -69,6 +73,15 @@ export class OwnServer {
     this.relay.owner = session
     this.#blocking = new BlockingCommand(session, this.relay)
     this.subscriber = new Subscriber(session, this.relay, made.subscriptions)
+    this.#connection = new OwnConnection({
+      session,
+      relay: this.relay,
+      transaction: this.#transaction,
+      traces: this.#traces,
+      subscriber: this.subscriber,
+      standIns: this.#standIns,
+      sendInstead: (...what) => this.#sendInstead(...what),
+    })
   }
 
   /** What of it can be made of another server. */
@@ -181,20 +194,22 @@ export class OwnServer {
   #accept(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
     if (session.requests.framer.isInline && !this.#isPinned) return false
-    // What HELLO, SELECT or RESET change must be known before anything is sent behind it.
-    if ((this.#traces.isPending || this.subscriber.mustBeConfirmed) && session.outstanding > 0) {
+    // What HELLO, SELECT, RESET or EXEC change must be known before anything is sent behind it.
+    const isPending = this.#traces.isPending || this.#transaction.isAwaited
+    if ((isPending || this.subscriber.mustBeConfirmed) && session.outstanding > 0) {
       session.drain()
       return false
     }
-    if (record.handling === Handling.Session) return this.#acceptSession(record, bytes, at, next)
+    if (record.handling === Handling.Session)
+      return this.#connection.accept(record, bytes, at, next)
     const listening = this.subscriber.accept(record, bytes, at, next)
     if (listening !== null) return listening
     if (this.relay.isRaw) return true
     // Behind one that may be recalled nothing is sent, or its reply would come too early. Whether
     // one blocks or is only queued must be known: who leaves must not be left waiting there.
-    const isLast = this.#blocking.isUnderWay || this.#transaction.isSubscribing
     const mayBlock = record.facts.blocking && this.#transaction.isInDoubt
-    if ((!this.#isHeld || isLast || mayBlock) && session.outstanding > 0) {
+    const isLast = this.#blocking.isUnderWay || mayBlock
+    if ((!this.#isHeld || isLast) && session.outstanding > 0) {
       session.drain()
       return false
     }
@@ -230,8 +245,12 @@ export class OwnServer {
     if (ahead === null && instead === null) return
     this.#forward(bytes, at)
     for (const [request, answered] of ahead?.questions() ?? []) this.relay.ask(request, answered)
-    if (instead === null) return
-    this.relay.server.transport.sendOwned(instead)
+    if (instead !== null) this.#sendInstead(instead, bytes, at, next)
+  }
+
+  #sendInstead(request: Buffer, bytes: Buffer, at: number, next: number): void {
+    this.#forward(bytes, at)
+    this.relay.server.transport.sendOwned(request)
     this.#takenFrom = next
   }
 
@@ -240,20 +259,35 @@ export class OwnServer {
     this.#blocking.recall()
   }
 
-  /** What the client is owed next is not for it: a confirmation, or the null of a recall. */
-  withholds(bytes: Buffer, start: number, end: number, isBegin: boolean): boolean {
+  /**
+   * What the client is owed next is not for it: a confirmation, or the null of a recall; or not as
+   * it is (passOn).
+   */
+  withholds(bytes: Buffer, start: number, end: number, isBegin: boolean, isLast: boolean): boolean {
     if (this.subscriber.confirmation.isDue) return true
-    const isRecalled = isBegin && end >= 0 && this.#blocking.withholds(bytes, start, end)
+    const { owed } = this.relay
+    if (isBegin && this.#standIns.areOwed && owed.record.name === 'exec')
+      this.#execReply = new ExecReply(this.#standIns, owed.isMuted, (said, from, to) =>
+        this.#session.deliver(said, from, to),
+      )
+    if (this.#execReply !== null) return true
+    const isRecalled = isBegin && isLast && this.#blocking.withholds(bytes, start, end)
     this.#isRecalled ||= isRecalled
     // It is sent again, and muted again.
-    if (isRecalled && this.relay.owed.isMuted) this.#session.replies.take('skip')
-    return isRecalled || this.relay.owed.isMuted
+    if (isRecalled && owed.isMuted) this.#session.replies.take('skip')
+    return isRecalled || owed.isMuted
+  }
+
+  /** A part of what is withheld: what of it is for the client all the same. */
+  passOn(bytes: Buffer, start: number, end: number): void {
+    this.#execReply?.pass(bytes, start, end)
   }
 
   /** It has come whole, as in replied(). A blocking command waits at the gate again. */
   withheld(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
     const isRecalled = this.#isRecalled
     this.#isRecalled = false
+    this.#execReply = null
     if (this.subscriber.confirmation.isDue) this.subscriber.confirmation.end()
     else if (isRecalled) {
       this.#mayWait = false
@@ -269,6 +303,7 @@ export class OwnServer {
     }
     const isOfReplies = record.name === 'client|reply' && this.subscriber.isCounting
     if (isOfReplies && !this.#transaction.isOpen) return false
+    if (isOfReplies && next >= 0 && this.#connection.queue(record, bytes, at, next)) return true
     // They may name other clients, by ids that are ours.
     if (namesClients.test(record.name) && !this.#isPinned && !this.#transaction.isOpen) return false
     const isSubscription = this.subscriber.isSubscription(record)
@@ -286,57 +321,6 @@ export class OwnServer {
     this.#forward(bytes, at)
     const mode = this.#session.replies.handOver()
     this.relay.server.transport.sendOwned(command('CLIENT', 'REPLY', mode))
-  }
-
-  #acceptSession(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
-    const session = this.#session
-    const isWrong = next > 0 && session.requests.isMiscounted(record, bytes, at, next)
-    const ends = !isWrong && endsSession.test(record.name)
-    // Behind what cannot be counted only the server knows when it is its turn.
-    if (record.name === 'quit' && !this.subscriber.isCounting) return true
-    if (this.#isPinned) {
-      if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
-      if (!session.commands.isOurs(record)) {
-        if (this.subscriber.accept(record, bytes, at, next) === false) return false
-        if (record.name === 'reset') {
-          if (!isWrong) this.#noteReset(record)
-          return true
-        }
-        // Inside MULTI it takes effect at EXEC, out of our sight.
-        const isSeen = next >= 0 && !this.#transaction.isOpen
-        this.#traces.asks(record.name, isSeen ? Buffer.from(bytes.subarray(at, next)) : null)
-        return true
-      }
-    } else if (this.#transaction.isOpen && !ends) {
-      // It takes effect at EXEC, out of our sight.
-      if (!isWrong) this.#traces.stick(record.name)
-      return true
-    } else if (!ends && this.relay.listener?.isCounted === true) {
-      // The server says itself what a subscriber of RESP2 may not ask for.
-      const listening = this.subscriber.accept(record, bytes, at, next)
-      if (listening !== null) return listening
-    }
-    if (session.outstanding > 0) session.drain()
-    return false
-  }
-
-  #noteHello(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
-    const version = versionAsked(bytes, at, next)
-    // Also for one that asks for none: its answer must not be taken for that of the next.
-    this.#traces.whenTaken(record, () => {
-      if (version !== null) this.subscriber.speaks(version)
-    })
-  }
-
-  #noteReset(record: CommandRecord): void {
-    if (this.relay.isRaw) return
-    this.#session.replies.reset()
-    if (!this.subscriber.isCounting) this.subscriber.expect(record)
-    this.#traces.whenTaken(record, () => {
-      this.subscriber.end()
-      this.#transaction.reset()
-      this.setup.clear()
-    })
   }
 
   /**
@@ -418,6 +402,7 @@ export class OwnServer {
     this.#blocking.end()
     this.#mayWait = false
     this.#transaction.rest()
+    if (!this.#transaction.isOpen) this.#standIns.clear()
   }
 
   #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {

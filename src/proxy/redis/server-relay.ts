@@ -213,13 +213,14 @@ export class ServerRelay implements TransportHandler {
         own !== null &&
         !isUnasked &&
         owed.session !== null &&
-        own.withholds(bytes, offset, next, isBegin)
+        own.withholds(bytes, offset, next < 0 ? end : next, isBegin, next >= 0)
       const receiver = isWithheld ? null : isUnasked ? this.#pushReceiver() : this.#receiver()
       if (receiver !== run) {
         if (run !== null) run.deliver(bytes, runStart, offset)
         run = receiver
         runStart = offset
       }
+      if (isWithheld) own.passOn(bytes, offset, next < 0 ? end : next)
       if (receiver === null && !isWithheld && !isUnasked)
         this.#asideReplied(bytes, offset, next < 0 ? end : next, next >= 0)
       if (isUnasked && own !== null) {

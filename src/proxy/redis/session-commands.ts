@@ -17,6 +17,7 @@ import { defaultUser, isRightPassword, redisUser } from './credentials.ts'
 import { readHello, type Hello } from './hello.ts'
 import { loginOf, type Login } from './login-renewal.ts'
 import type { Session } from './session.ts'
+import type { StandInAnswer } from './stand-ins.ts'
 
 const noAuth = errorReply('NOAUTH Authentication required.')
 
@@ -94,6 +95,11 @@ export class SessionCommands {
     session.lastRecord = record
     session.lastCommandMs = session.context.clock.nowMs()
     return next
+  }
+
+  /** What it does as a part of a transaction, or what is sent in its place; null to send it as it is. */
+  inTransaction(record: CommandRecord, words: readonly Buffer[]): StandInAnswer | Buffer | null {
+    return this.#client.inTransaction(record, words)
   }
 
   /** Once for each command, however often that has to wait. */

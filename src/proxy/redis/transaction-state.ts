@@ -19,8 +19,10 @@ export class TransactionState {
   isInDoubt = false
   /** With EXEC its subscriptions begin to speak. */
   #subscribes = false
+  /** With EXEC replies may end or begin to come. */
+  #tells = false
   /** That EXEC was sent: what it says must be known before anything is sent behind it. */
-  isSubscribing = false
+  isAwaited = false
   /** A MULTI was taken, and no EXEC or DISCARD since. */
   #isOpenThere = false
 
@@ -40,13 +42,18 @@ export class TransactionState {
         // EXEC and DISCARD end both.
         this.isOpen = false
         this.isWatching = false
-        this.isSubscribing = name === 'exec' && this.#subscribes
+        this.isAwaited = name === 'exec' && (this.#subscribes || this.#tells)
     }
   }
 
   /** A subscription was sent inside MULTI. */
   subscribes(): void {
     this.#subscribes = true
+  }
+
+  /** A CLIENT REPLY was sent inside MULTI. */
+  tells(): void {
+    this.#tells = true
   }
 
   /** The reply to one of them begins at `at`, or in an earlier chunk (-1). */
@@ -58,7 +65,7 @@ export class TransactionState {
     const isTaken = !isError || isAborted
     if (isTaken && name === 'multi') this.#isOpenThere = true
     const ends = name === 'exec' || name === 'discard'
-    if (ends) this.isSubscribing = false
+    if (ends) this.isAwaited = false
     if (!isTaken) return 'refused'
     if (!ends) return 'taken'
     this.#isOpenThere = false
@@ -66,6 +73,7 @@ export class TransactionState {
     const hasRun = isExec && type === marker.array && !isNull
     const hasSubscribed = hasRun && this.#subscribes
     this.#subscribes = false
+    this.#tells = false
     return hasSubscribed ? 'subscribed' : 'taken'
   }
 
