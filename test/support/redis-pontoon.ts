@@ -72,7 +72,7 @@ export function redisServiceConfig(options: RedisPontoonOptions): RedisServiceCo
 }
 
 function side({ host = '127.0.0.1', port }: RedisUpstream): object {
-  return { host, port }
+  return { host, port, connectTimeoutMs: 30_000 }
 }
 
 export class RedisPontoon {
