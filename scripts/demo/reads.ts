@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { heading, operate } from './stage.ts'
 import type { Stage } from './stage.ts'
+import { countStatements, subtract } from './statement-counts.ts'
 import { watch } from './stretch.ts'
 import type { Stretch } from './verdict.ts'
 
@@ -12,6 +13,9 @@ export const readsOfSteps: readonly number[] = [10, 50, 100]
  * whose last transaction was not looked at, because its reads stayed anyway, counts as a writer.
  */
 const settleMs = 1_200
+/** Before the first read leaves Pontoon learns what is one; a busy machine takes its time for it. */
+const firstReadMs = 30_000
+const lookMs = 100
 
 export async function shiftReads(stage: Stage): Promise<readonly Stretch[]> {
   heading(stage.view, 'reads', 'the target answers a growing share; writes stay on the source')
@@ -19,9 +23,20 @@ export async function shiftReads(stage: Stage): Promise<readonly Stretch[]> {
   for (const reads of readsOfSteps) {
     await operate(stage, ['shift', 'orders', '--reads', String(reads)], oneLine)
     await delay(settleMs, undefined, { signal: stage.signal })
+    await firstRead(stage)
     stretches.push(await watch(stage, { name: `reads ${reads} %`, reads, primary: 'source' }))
   }
   return stretches
+}
+
+/** Where none comes the stretch that follows says so. */
+async function firstRead({ databases, signal }: Stage): Promise<void> {
+  const before = await countStatements(databases)
+  const untilMs = performance.now() + firstReadMs
+  while (performance.now() < untilMs) {
+    if (subtract(await countStatements(databases), before).report.target > 0) return
+    await delay(lookMs, undefined, { signal })
+  }
 }
 
 function oneLine(text: string): string {
