@@ -11,12 +11,17 @@ const adminShutdown = '57P01'
 export async function controlQuery(server: PostgresServer, sql: string): Promise<readonly Row[]> {
   for (let attempt = 1; ; attempt += 1) {
     const client = new Client(server.url('shop', 'control', 'control'))
-    client.on('error', () => undefined)
+    let isEnded = false
+    const note = (error: unknown): void => {
+      isEnded ||= error instanceof Error && 'code' in error && error.code === adminShutdown
+    }
+    // Between login and question it is told here only; the question is then refused without a code.
+    client.on('error', note)
     try {
       await client.connect()
       return (await client.query<Row>(sql)).rows
     } catch (error) {
-      const isEnded = error instanceof Error && 'code' in error && error.code === adminShutdown
+      note(error)
       if (!isEnded || attempt === attempts) throw error
     } finally {
       await client.end().catch(() => undefined)
