@@ -1,6 +1,7 @@
 /** What the tests of forced switches share: a pair of real servers and a control plane that knows it. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Client } from 'pg'
 import type { Test } from 'tap'
 import { loadConfig } from '../../src/config/load.ts'
 import { createLog } from '../../src/control/logging.ts'
@@ -11,6 +12,7 @@ import { systemClock } from '../../src/shared/clock.ts'
 import { parseState } from '../../src/store/state-format.ts'
 import { runSwitch } from './switch-operation.ts'
 import { SwitchPair, type PairOptions } from './switch-pair.ts'
+import { until } from './until.ts'
 
 export interface ForcedSwitches {
   readonly pair: SwitchPair
@@ -53,4 +55,23 @@ export function lossOf({ report }: Operation): string {
 export function stateOf({ folder }: SwitchPair): ReturnType<typeof parseState> {
   const file = join(folder, 'state', 'state.json')
   return parseState(readFileSync(file, 'utf8'), file)
+}
+
+/** A client of Pontoon writes as soon as it can. */
+export async function write(pair: SwitchPair): Promise<void> {
+  await until(() => isWritable(pair), 'a write is acknowledged', 30_000)
+}
+
+async function isWritable(pair: SwitchPair): Promise<boolean> {
+  const client = new Client({ connectionString: pair.url(), query_timeout: 5_000 })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    await client.query('INSERT INTO records (writer, number) VALUES (77, 1)')
+    return true
+  } catch {
+    return false
+  } finally {
+    await client.end().catch(() => undefined)
+  }
 }

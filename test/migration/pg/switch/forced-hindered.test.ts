@@ -1,10 +1,15 @@
 /** What stands in the way of a forced switch on the side that is there; see forced.test.ts. */
 import { Client } from 'pg'
 import tap from 'tap'
-import { forced, lossOf, startForcedSwitches, stateOf } from '../../../support/forced-switches.ts'
+import {
+  forced,
+  lossOf,
+  startForcedSwitches,
+  stateOf,
+  write,
+} from '../../../support/forced-switches.ts'
 import type { PostgresServer } from '../../../support/postgres.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
-import type { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
 tap.setTimeout(280_000)
@@ -95,24 +100,4 @@ async function dump(server: PostgresServer): Promise<Client> {
   await client.connect()
   await client.query('BEGIN; LOCK TABLE pontoon.mark IN ACCESS SHARE MODE')
   return client
-}
-
-async function write(pair: SwitchPair): Promise<void> {
-  await until(
-    async () => {
-      const client = new Client({ connectionString: pair.url(), query_timeout: 5_000 })
-      client.on('error', () => undefined)
-      try {
-        await client.connect()
-        await client.query('INSERT INTO records (writer, number) VALUES (77, 1)')
-        return true
-      } catch {
-        return false
-      } finally {
-        await client.end().catch(() => undefined)
-      }
-    },
-    'a write is acknowledged',
-    30_000,
-  )
 }

@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import { Client } from 'pg'
 import tap from 'tap'
 import type { Operation } from '../../../../src/control/switches.ts'
-import { forced, startForcedSwitches } from '../../../support/forced-switches.ts'
+import { forced, startForcedSwitches, write } from '../../../support/forced-switches.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
-import type { SwitchPair } from '../../../support/switch-pair.ts'
 import { until } from '../../../support/until.ts'
 
 tap.setTimeout(280_000)
@@ -63,23 +62,9 @@ await tap.test('clients wait for all steps behind the commit together', async (t
   goOn()
   const done = await asked
   t.equal(done.state, 'done', done.report?.reason ?? '')
-  await until(() => isWritable(pair), 'a write is acknowledged')
+  await write(pair)
 })
 
 function nothing(): void {
   return undefined
-}
-
-async function isWritable(pair: SwitchPair): Promise<boolean> {
-  const client = new Client({ connectionString: pair.url(), query_timeout: 5_000 })
-  client.on('error', () => undefined)
-  try {
-    await client.connect()
-    await client.query('INSERT INTO records (writer, number) VALUES (77, 1)')
-    return true
-  } catch {
-    return false
-  } finally {
-    await client.end().catch(() => undefined)
-  }
 }
