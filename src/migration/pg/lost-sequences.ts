@@ -20,6 +20,7 @@ const searchMs = 24 * 3_600_000
 /** Of each look into another server, which may be as lost as the side is. */
 const foreignMs = 5_000
 const gibibyte = 1_073_741_824
+
 /** Gives the names of those that no column of integers draws from: nothing tells how far they were. */
 export async function freeSequences(
   client: SqlClient,

@@ -1,8 +1,7 @@
 /**
  * Connections to a side, encrypted as configured, that have said nothing of a login yet: for a rush
- * that is foreseen. Its server has made a process for each of them and agreed on TLS already, which
- * is the larger part of a login, while nobody waited. No role is known to it, so a fence that lets
- * none in is as whole as before.
+ * that is foreseen. Its server has made a process for each of them and agreed on TLS already, while
+ * nobody waited. No role is known to it, so a fence that lets none in is as whole as before.
  */
 import type { Connected } from './connect.ts'
 
