@@ -394,6 +394,14 @@ export class Transport {
     }, patienceMs)
   }
 
+  /** Sends what is queued and closes our half. What the peer has still to say is taken as before. */
+  endHalf(): void {
+    if (!this.isOpen) return
+    this.flush()
+    this.#endNow()
+    this.#cannotWrite = true
+  }
+
   /** Closes our half once nothing is left to write. */
   #endNow(): void {
     this.#endAfterFlush = this.#inFlightBytes > 0

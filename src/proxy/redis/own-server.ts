@@ -51,6 +51,7 @@ export class OwnServer {
   #mayWait = false
   /** The reply that is withheld is the null of a recall. */
   #isRecalled = false
+  #isHungUp = false
   /** Where the bytes begin that were taken and are not sent yet. */
   #takenFrom = 0
 
@@ -208,7 +209,7 @@ export class OwnServer {
     // Behind one that may be recalled nothing is sent, or its reply would come too early. Whether
     // one blocks or is only queued must be known: who leaves must not be left waiting there.
     const mayBlock = record.facts.blocking && this.#transaction.isInDoubt
-    const isLast = this.#blocking.isUnderWay || mayBlock
+    const isLast = (this.#blocking.isUnderWay && !session.hasEnded) || mayBlock
     if ((!this.#isHeld || isLast) && session.outstanding > 0) {
       session.drain()
       return false
@@ -252,6 +253,17 @@ export class OwnServer {
     this.#forward(bytes, at)
     this.relay.server.transport.sendOwned(request)
     this.#takenFrom = next
+  }
+
+  /**
+   * Its client sends nothing more. Whether what is under way is answered at once or never only the
+   * server can tell: in the second case it closes, with nothing behind that carried out.
+   */
+  hangUp(): void {
+    this.#isHungUp = true
+    const { server } = this.relay
+    server.spoil()
+    server.transport.endHalf()
   }
 
   /** A pause is to end what may wait for ever. */
@@ -479,7 +491,7 @@ export class OwnServer {
     }
     this.#session.own = null
     // Behind half a command nothing can be taken for the beginning of another.
-    const wasHeld = this.#isHeld || this.#passing !== null
+    const wasHeld = this.#isHeld || this.#passing !== null || this.#isHungUp
     this.#session.ownLost(error, wasHeld, relay.isInsideReply)
   }
 }

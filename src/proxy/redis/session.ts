@@ -109,11 +109,6 @@ export class Session implements TransportHandler {
     return this.#hasEnded
   }
 
-  /** It logs in to the side itself, so the side's words on that are for it. */
-  get #isKnownToSide(): boolean {
-    return this.context.config.clientAuth.mode === 'passthrough'
-  }
-
   get isPinned(): boolean {
     return this.context.config.pool.mode === 'pinned'
   }
@@ -286,9 +281,11 @@ export class Session implements TransportHandler {
     if (this.isClosed) return
     countIn(this.context.stats.ownErrors, error.code)
     this.commands.begin()
-    this.answer(redisError(error, this.#isKnownToSide))
+    // Who logs in to the side itself hears what that says of it.
+    this.answer(redisError(error, this.context.config.clientAuth.mode === 'passthrough'))
     this.commands.undo()
-    if (this.isPinned || error.code === 'SHUTTING_DOWN' || !this.requests.skipFirst()) this.close()
+    const isOver = this.isPinned || error.code === 'SHUTTING_DOWN' || this.client.isClosed
+    if (isOver || !this.requests.skipFirst()) this.close()
     else this.resume()
     this.#leaveIfDone()
   }
@@ -397,7 +394,7 @@ export class Session implements TransportHandler {
     this.client.resumeReading()
   }
 
-  /** It sends nothing more. What it has asked for is still answered, unless that may take for ever. */
+  /** It sends nothing more. What it has asked for is still answered, unless that would never end. */
   onEnded(): void {
     this.#hasEnded = true
     this.#leaveIfDone()
@@ -406,12 +403,25 @@ export class Session implements TransportHandler {
   /** Also when what it had to wait for has come after it ended. */
   #leaveIfDone(): void {
     if (!this.#hasEnded || this.requests.isConsuming) return
-    const isDone = this.#state === 'ready' && this.outstanding === 0
-    if (isDone || this.own?.mayNeverEnd === true) this.close()
+    if (this.own?.mayNeverEnd === true) this.#hangUp(this.own)
+    else if (this.#state === 'ready' && this.outstanding === 0) this.close()
   }
 
+  /** What is held behind a command that may block goes along where the state of its server matters. */
+  #hangUp(own: OwnServer): void {
+    if (this.#state === 'draining' && own.isKept) {
+      this.move('ready')
+      this.requests.resume()
+    }
+    own.hangUp()
+  }
+
+  /** It hears nothing more. What waits to be carried out is, as when it has only ended. */
   onClosed(): void {
-    this.close()
+    this.congestedSinceMs = null
+    this.#letGo()
+    if (this.requests.isUnderWay) this.onEnded()
+    else this.close()
   }
 
   /** An error of our own ends the session: the client is told, then closed. */

@@ -1,0 +1,80 @@
+/**
+ * A client that leaves right behind what it has sent: that is carried out, and answered, as by a
+ * single server. What only waits ends. With a cluster: cluster-leaving.test.ts.
+ */
+import tap from 'tap'
+import { startRedisPontoon } from '../../support/redis-pontoon.ts'
+import { connectRedis } from '../../support/redis-wire.ts'
+import { startRedis } from '../../support/redis.ts'
+import { encodeCommand } from '../../support/resp.ts'
+import { until } from '../../support/until.ts'
+
+const redis = await startRedis()
+tap.teardown(() => redis.stop())
+
+function bytesOf(pipeline: string): Buffer {
+  const lines = pipeline.split('|')
+  return Buffer.concat(lines.map((line) => encodeCommand(...line.split(' '))))
+}
+
+await tap.test('what waits for a server when its client is reset is carried out', async (t) => {
+  const pool = { ownSize: 1 }
+  const pontoon = await startRedisPontoon({ source: redis, pool })
+  t.teardown(() => pontoon.stop())
+  const { service } = pontoon
+  for (const how of ['end', 'reset', 'RESET'] as const) {
+    await redis.call('FLUSHALL')
+    const [holder, client] = [await pontoon.client(), await pontoon.client()]
+    await holder.call('WATCH', 'w')
+    client.raw(bytesOf('SET first 1|MULTI|SET left 1|EXEC|SET last 1'))
+    await until(() => service.snapshot().clients.waiting === 1, 'it waits')
+    if (how === 'RESET') client.send('RESET')
+    if (how === 'reset') client.socket.resetAndDestroy()
+    else client.socket.end()
+    await holder.call('PING')
+    await holder.call('UNWATCH')
+    await until(() => service.clients(9).length === 1, `${how}: it has left`)
+    t.equal(await redis.call('EXISTS', 'first', 'left', 'last'), 3, how)
+    holder.destroy()
+    await until(() => service.clients(9).length === 0, 'the other too')
+  }
+})
+
+/** What is said to who closes its half right behind it, and what is there then. */
+const pipelines = [
+  'RPUSH l x|BLPOP l 0',
+  'RPUSH l x|BLPOP l 0|SET a 1|GET a',
+  'BLPOP none 0|SET a 1',
+  'RPUSH l x y|BLPOP l 0|BRPOP l 0|SET a 1|BLPOP l 0|SET b 1',
+  'WAIT 0 0|SET a 1',
+  'XADD s 1-1 f v|XREAD BLOCK 0 STREAMS s 0|INCR n|SELECT 1|GET n',
+  'SELECT 1|RPUSH l x|BLPOP l 0|SET a 1|GET a',
+  'RPUSH l x|WATCH w|BLPOP l 0|INCR n|MULTI|INCR n|EXEC|PING',
+  'WATCH w|BLPOP none 0|INCR n',
+  'RPUSH l x|MULTI|BLPOP l 0|BLPOP l 0|EXEC|INCR n',
+  'MONITOR|PING|ECHO x',
+  'CLIENT REPLY OFF|RPUSH l x|BLPOP l 0|INCR n',
+  'MULTI x|BLPOP none 0|INCR n',
+]
+
+async function saidAndLeft(port: number, pipeline: string): Promise<string> {
+  await redis.call('FLUSHALL')
+  const client = await connectRedis({ port })
+  client.raw(bytesOf(pipeline))
+  client.socket.end()
+  await client.untilClosed()
+  const said = client.unread.toString('latin1').replaceAll(/^\+\d+\.\d+ .*\r\n/gm, '')
+  const left = await redis.call('MGET', 'a', 'b', 'n')
+  return `${said}${JSON.stringify([left, await redis.call('EXISTS', 'l')])}`
+}
+
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await tap.test(`${mode}: what is behind a command that may block`, async (t) => {
+    const pontoon = await startRedisPontoon({ source: redis, mode })
+    t.teardown(() => pontoon.stop())
+    for (const pipeline of pipelines) {
+      const direct = await saidAndLeft(redis.port, pipeline)
+      t.equal(await saidAndLeft(pontoon.port, pipeline), direct, pipeline)
+      await until(() => pontoon.ownServers() === 0, 'no server is its own')
+    }
+  })
