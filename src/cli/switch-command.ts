@@ -13,7 +13,9 @@ import {
   type PinnedPolicy,
   type SwitchReport,
 } from '../migration/pg/switch/model.ts'
+import { awaitedSide, lostPrimaryAdvice } from '../migration/pg/switch/out-of-reach.ts'
 import { PontoonError, toPontoonError } from '../shared/errors.ts'
+import { otherSide } from '../shared/side.ts'
 import type { SwitchKind } from '../store/switch-record.ts'
 import { AdminClient } from './admin-client.ts'
 import { adminOptions, dryRunOption, exitCodes } from './command.ts'
@@ -41,6 +43,8 @@ export const switchOptions: Readonly<Record<string, OptionSpec>> = {
 const pollMs = 50
 /** The sidecar may restart under us; its next start finishes what it was about. */
 const lostMs = 20_000
+/** A step that waits for a side says so after this long; nothing else would be printed meanwhile. */
+const silentMs = 5_000
 
 export async function runSwitchCommand(
   { args, output, env }: CommandInput,
@@ -65,7 +69,7 @@ export async function runSwitchCommand(
   }
   process.on('SIGINT', onInterrupt)
   try {
-    const exit = await follow(client, started, output)
+    const exit = await follow(client, started, output, primaryLost)
     if (exit !== exitCodes.ok || !isUnconfirmed || args.has('dry-run')) return exit
     output.remark('Nothing was done; add --yes to do it.')
     return exitCodes.refused
@@ -74,16 +78,29 @@ export async function runSwitchCommand(
   }
 }
 
-async function follow(client: AdminClient, started: Operation, output: Output): Promise<ExitCode> {
+async function follow(
+  client: AdminClient,
+  started: Operation,
+  output: Output,
+  primaryLost: boolean,
+): Promise<ExitCode> {
   let shown = 0
   let lastSeenMs = performance.now()
+  let stepSinceMs = lastSeenMs
+  let isToBeSaid = !primaryLost
   for (;;) {
     try {
       const operation = await client.operation(started.id)
       lastSeenMs = performance.now()
       for (const { step, tookMs } of operation.steps.slice(shown))
         output.remark(`  ${stepTexts[step]} (${tookMs.toFixed(1)} ms)`)
+      if (operation.steps.length > shown) stepSinceMs = lastSeenMs
       shown = Math.max(shown, operation.steps.length)
+      const words = waitingWords(operation)
+      if (isToBeSaid && words !== null && lastSeenMs - stepSinceMs > silentMs) {
+        output.remark(words)
+        isToBeSaid = false
+      }
       if (operation.state !== 'running') return finish(operation, output)
     } catch (thrown) {
       const error = toPontoonError(thrown)
@@ -93,6 +110,15 @@ async function follow(client: AdminClient, started: Operation, output: Output): 
     }
     await delay(pollMs)
   }
+}
+
+/** Of a switch that is decided and cannot end without a side. */
+function waitingWords({ service, kind, step }: Operation): string | null {
+  if (step !== 'undo' && step !== 'unfence') return null
+  const to = kind === 'cutover' ? 'target' : 'source'
+  const state = step === 'undo' ? 'aborting' : 'committed'
+  const side = awaitedSide({ state, from: otherSide(to), to })
+  return `  it waits for the ${side}; the log of the sidecar says why. ${lostPrimaryAdvice(service, side)}`
 }
 
 function pending({ id, service, kind }: Operation, error: PontoonError, output: Output): ExitCode {

@@ -18,6 +18,7 @@ import type {
   StepReport,
   SwitchReport,
 } from '../migration/pg/switch/model.ts'
+import { awaitedSide, lostPrimaryAdvice } from '../migration/pg/switch/out-of-reach.ts'
 import { StepLog, type StepWatch } from '../migration/pg/switch/step-log.ts'
 import { runSwitch, type SwitchParts } from '../migration/pg/switch/switch.ts'
 import type { Secrets } from '../net/secrets/secrets.ts'
@@ -228,7 +229,15 @@ export class Switches {
     const stored = this.#parts.store.switchOf(name)
     if (running === undefined && stored === undefined) return
     const { id, kind } = running ?? stored ?? { id: '', kind: '' }
-    throw new PontoonError('SWITCH_RUNNING', `${name}: ${kind} ${id} is under way`)
+    const text = `${name}: ${kind} ${id} is under way`
+    if (stored === undefined || stored.id !== id || stored.state === 'started')
+      throw new PontoonError('SWITCH_RUNNING', text)
+    const side = awaitedSide(stored)
+    const advice = lostPrimaryAdvice(name, side)
+    throw new PontoonError(
+      'SWITCH_RUNNING',
+      `${text}. It is ${stored.state}; if it does not end, it waits for the ${side}. ${advice}`,
+    )
   }
 
   /** A forced switch may take the place of one that is decided, and of no other. */

@@ -181,7 +181,7 @@ export async function lettingOn(
     () => {
       log.error(
         { service },
-        'a database or the state file is out of reach in the middle of a switch; waiting clients are let on and get errors',
+        'a database or the state file is out of reach in the middle of a switch; waiting clients are let on and get errors (docs/runbooks.md, PontoonPausedLong)',
       )
       letOn()
     },

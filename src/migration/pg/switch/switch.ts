@@ -41,6 +41,7 @@ import {
   type PauseOptions,
   type PausePlan,
 } from './pause.ts'
+import { wordsOf } from './out-of-reach.ts'
 import { predictPauseMs } from './predict.ts'
 import { routeAfter } from './route-after.ts'
 import { StepLog, type StepWatch } from './step-log.ts'
@@ -130,7 +131,7 @@ class Switch {
       // Decided and not carried out, as when the process is to stop: the next start finishes it, or a
       // forced switch has taken its place.
       if (isPending(store.switchOf(service), this.#request.id)) throw thrown
-      const { message } = toPontoonError(thrown)
+      const message = await wordsOf(this.#parts, this.#from, thrown)
       const at = this.#steps.current
       const outcome = this.#signal.aborted ? 'aborted' : 'refused'
       return this.#report(outcome, at === null ? message : `${at}: ${message}`)
