@@ -33,7 +33,8 @@ const refusalsMax = 3
 /** So many may besides for what ran on them before: all that a pool holds, one after the other. */
 const pastRefusalsMax = 100
 
-export type Errand = 'none' | 'settings' | 'truth' | 'move'
+/** due: something is to be asked or told once no cancel request can hit it. */
+export type Errand = 'none' | 'settings' | 'due' | 'truth' | 'move'
 
 export class SessionErrands {
   readonly #session: Session
@@ -104,12 +105,26 @@ export class SessionErrands {
 
   /** What is to be done before a server at rest may be given back; false when nothing is. */
   runNext(server: PgServer, nowMs: number): boolean {
-    if (this.isUnderWay) return false
+    if (this.isUnderWay) return true
     if (this.#session.reset !== '') this.#takeReset(server)
-    if (this.#mustAskTruth(nowMs)) this.#askTruth(server)
-    else if (this.#session.listening?.mayMove === true) this.#moveListens(server)
-    else return false
+    const isAsking = this.#mustAskTruth(nowMs)
+    if (!isAsking && this.#session.listening?.mayMove !== true) return false
+    if (server.cancelsInFlight > 0) this.#awaitCancels(server)
+    else if (isAsking) this.#askTruth(server)
+    else this.#moveListens(server)
     return true
+  }
+
+  /** Those on their way are for what has ended, and must not hit what comes next of ours. */
+  #awaitCancels(server: PgServer): void {
+    const session = this.#session
+    this.#underWay = 'due'
+    server.afterCancels(() => {
+      // It may have been dropped, or have gone, meanwhile.
+      if (session.server !== server) return
+      this.#underWay = 'none'
+      session.settle()
+    })
   }
 
   /** The effects are known only by asking; a pinned session is asked again now and then. */

@@ -58,7 +58,7 @@ export class SessionLimits {
   }
 
   #lookAtActive(session: Session, limits: Limits, now: number): void {
-    const { server } = session
+    const { server, errands } = session
     const { transactionTimeoutMs, queryTimeoutMs, idleInTransactionMs } = limits
     if (server === null) return
     if (transactionTimeoutMs !== undefined && now - session.requestedAtMs > transactionTimeoutMs) {
@@ -72,7 +72,11 @@ export class SessionLimits {
     if (watch.isOwed) {
       if (queryTimeoutMs !== undefined && forMs > queryTimeoutMs)
         this.#timeOut(session, watch, limits, now)
-    } else if (idleInTransactionMs !== undefined && forMs > idleInTransactionMs)
+    } else if (
+      idleInTransactionMs !== undefined &&
+      forMs > idleInTransactionMs &&
+      !errands.isUnderWay
+    )
       session.fail(idleInTransaction(idleInTransactionMs))
   }
 

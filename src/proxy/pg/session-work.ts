@@ -9,10 +9,10 @@ import type { Session } from './session.ts'
 export type SessionWork =
   '' | 'query' | 'idle in transaction' | 'open batch' | 'copy' | 'replication'
 
-export function workOf({ state, server, pinReason }: Session): SessionWork {
+export function workOf({ state, server, pinReason, errands }: Session): SessionWork {
   if (state !== 'active' || server === null) return ''
   if (pinReason === 'replication') return 'replication'
   if (server.copyIn) return 'copy'
   if (server.batchOpen) return 'open batch'
-  return server.replies.length > 0 ? 'query' : 'idle in transaction'
+  return server.replies.length > 0 || errands.isUnderWay ? 'query' : 'idle in transaction'
 }
