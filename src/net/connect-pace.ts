@@ -25,8 +25,11 @@ export class ConnectPace {
   #underWay = 0
   #max = connectingMin
   #hurriedCount = 0
-  /** What an attempt takes that has the server to itself, as far as is known; milliseconds. */
-  #aloneMs = Number.POSITIVE_INFINITY
+  /**
+   * What an attempt takes that has the server to itself, as far as is known; milliseconds. One over
+   * a connection that is there already takes less and says nothing of the others.
+   */
+  readonly #aloneMs = { fromScratch: Number.POSITIVE_INFINITY, overSpare: Number.POSITIVE_INFINITY }
   #failuresInRow = 0
   /** Servers in a row that were lost as soon as they were there. */
   #shortLives = 0
@@ -60,13 +63,15 @@ export class ConnectPace {
     this.#underWay += 1
   }
 
-  succeeded(tookMs: number): void {
+  succeeded(tookMs: number, isOverSpare = false): void {
     this.#underWay -= 1
     this.#failuresInRow = 0
+    const way = isOverSpare ? 'overSpare' : 'fromScratch'
     // A quick one is forgotten in time: it may have been another server, or another network.
-    this.#aloneMs = Math.min(this.#aloneMs * 1.02, tookMs)
+    const aloneMs = Math.min(this.#aloneMs[way] * 1.02, tookMs)
+    this.#aloneMs[way] = aloneMs
     if (this.#hurriedCount > 0) this.#max = Math.min(this.#max + 1, hurriedConnectingMax)
-    else if (tookMs <= this.#aloneMs * slowedBy) this.#max = Math.min(this.#max + 1, connectingMax)
+    else if (tookMs <= aloneMs * slowedBy) this.#max = Math.min(this.#max + 1, connectingMax)
     else this.#max = Math.max(this.#max - 1, connectingMin)
     if (this.#shortLives === 0) this.#backgroundAtMs = 0
   }

@@ -5,6 +5,8 @@ import type { ServerCap } from './server-cap.ts'
 export interface Poolable {
   /** When it was opened, for maxLifetimeMs (clock milliseconds). */
   readonly openedAtMs: number
+  /** It was opened over a connection that was there already (pg/spare-connections.ts). */
+  readonly isOverSpare?: boolean
   /** When it was last given back (clock milliseconds). */
   idleSinceMs: number
   /** False once it must not serve anybody again. */

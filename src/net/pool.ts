@@ -447,7 +447,7 @@ export class Pool<Server extends Poolable> implements CappedPool {
       return
     }
     const now = this.#clock.nowMs()
-    this.#pace.succeeded(now - begunMs)
+    this.#pace.succeeded(now - begunMs, server.isOverSpare)
     this.#failure = null
     const isRetired = generation !== this.#generation
     this.#members.set(server, newMember(server, now, isRetired, this.#options.random))

@@ -15,8 +15,8 @@ function fill(pace: ConnectPace): number {
 }
 
 /** Everything that is under way succeeds, then as many as may begin do. */
-function round(pace: ConnectPace, tookMs = 1): number {
-  for (let left = pace.underWay; left > 0; left -= 1) pace.succeeded(tookMs)
+function round(pace: ConnectPace, tookMs = 1, isOverSpare = false): number {
+  for (let left = pace.underWay; left > 0; left -= 1) pace.succeeded(tookMs, isOverSpare)
   return fill(pace)
 }
 
@@ -53,6 +53,16 @@ void t.test('what was quick once is forgotten in time', (test) => {
   const counts = Array.from({ length: 100 }, () => round(pace, 10))
   test.equal(counts.at(1), connectingMin, 'ten times as long as it was')
   test.equal(counts.at(-1), connectingMax, 'it has become the rule')
+  test.end()
+})
+
+void t.test('those over spare connections, which take less, slow down no others', (test) => {
+  const pace = new ConnectPace()
+  fill(pace)
+  for (let count = 0; count < 8; count += 1) round(pace, 1, true)
+  test.equal(pace.underWay, connectingMax, 'among themselves they are alike')
+  const counts = Array.from({ length: 4 }, () => round(pace, 10))
+  test.strictSame(counts, [connectingMax, connectingMax, connectingMax, connectingMax])
   test.end()
 })
 

@@ -61,6 +61,8 @@ export interface LoggedIn extends Connected {
   readonly reported: ReadonlyMap<string, string>
   /** Whole messages between AuthenticationOk and ReadyForQuery that are no ParameterStatus or key. */
   readonly notices: readonly Buffer[]
+  /** The connection was a spare one. */
+  readonly isOverSpare: boolean
 }
 
 /** Classes 57 (shutdown, starting up) and 53 (too many connections) pass by themselves. */
@@ -111,7 +113,7 @@ async function attempt(options: LoginOptions, proof: Proof): Promise<LoggedIn> {
   const spare = options.spares?.take() ?? null
   if (spare !== null) {
     try {
-      return await begin(spare, options, proof, deadlineMs)
+      return { ...(await begin(spare, options, proof, deadlineMs)), isOverSpare: true }
     } catch (error) {
       if (!(error instanceof PontoonError) || !ofSpares.has(error.code)) throw error
     }
@@ -297,7 +299,8 @@ class LoginChannel {
     }
     if (this.#buffer.length > 0)
       throw new PontoonError('SERVER_PROTOCOL', `${this.#name} sent bytes after ReadyForQuery`)
-    return { socket: this.#socket, dialled: this.#dialled, pid, secret, reported, notices }
+    const [socket, dialled] = [this.#socket, this.#dialled]
+    return { socket, dialled, pid, secret, reported, notices, isOverSpare: false }
   }
 
   /** The next whole message; an ErrorResponse becomes a ServerLoginError. */

@@ -40,6 +40,7 @@ export class PgServer implements Poolable {
   readonly pid: number
   readonly secret: Buffer
   readonly openedAtMs: number
+  readonly isOverSpare: boolean
   /** Address of its host; null over a Unix socket. */
   readonly address: string | null
   /** Port of our end, as the server sees it where nothing rewrites addresses; null as above. */
@@ -88,6 +89,7 @@ export class PgServer implements Poolable {
     this.side = origin.side
     this.pid = loggedIn.pid
     this.secret = loggedIn.secret
+    this.isOverSpare = loggedIn.isOverSpare
     this.reported = origin.reportedIntern.get(loggedIn.reported)
     this.loginNotices = loggedIn.notices
     this.address = loggedIn.socket.remoteAddress ?? null

@@ -40,26 +40,27 @@ for (const mode of ['disable', 'require'] as const) {
       spares,
     }
     const connect = (leftMs: number): Promise<Connected> => connectSide(endpoint, tls, leftMs)
-    const logIn = async (): Promise<number> => {
-      const { socket, pid } = await login(options)
+    const logIn = async (): Promise<boolean> => {
+      const { socket, pid, isOverSpare } = await login(options)
       socket.destroy()
-      return pid
+      if (pid <= 0) throw new Error('no backend')
+      return isOverSpare
     }
 
     await test.test('logins take them first', async (one) => {
       await spares.fill(connect, 3, timeoutMs)
       one.equal(spares.size, 3)
       await until(() => relay.accepted === 3, 'all have come')
-      for (let count = 0; count < 3; count += 1) one.ok((await logIn()) > 0)
+      for (let count = 0; count < 3; count += 1) one.ok(await logIn())
       one.equal(relay.accepted, 3)
-      one.ok((await logIn()) > 0)
+      one.notOk(await logIn())
       one.equal(relay.accepted, 4, 'then new ones')
     })
 
     await test.test('those that are gone are in nobody’s way', async (one) => {
       await spares.fill(connect, 2, timeoutMs)
       relay.cut()
-      one.ok((await logIn()) > 0)
+      one.notOk(await logIn())
     })
 
     await test.test('what is not needed is closed', async (one) => {

@@ -45,7 +45,15 @@ class Bench {
           await new Promise((resolve) => socket.once('connect', resolve))
           const secret = Buffer.alloc(4)
           return new PgServer(
-            { socket, dialled: null, pid: 1, secret, reported: new Map(), notices: [] },
+            {
+              socket,
+              dialled: null,
+              pid: 1,
+              secret,
+              reported: new Map(),
+              notices: [],
+              isOverSpare: false,
+            },
             {
               side: 'source',
               endpoint: { host: '127.0.0.1', port },
