@@ -46,11 +46,10 @@ const undefinedObject = '42704'
 export async function createSubscription(
   subscriber: SqlClient,
   spec: SubscriptionSpec,
-  options: SqlOptions = {},
 ): Promise<void> {
   const sql = createSubscriptionSql(subscriber.major, spec)
   await subscriber
-    .query(sql, undefined, { timeoutMs: createTimeoutMs, ...options })
+    .query(sql, undefined, { timeoutMs: createTimeoutMs })
     .catch((error: unknown) => {
       throw error instanceof SqlError && doesNotReach(error) ? error.advised(howItReaches) : error
     })
@@ -99,8 +98,12 @@ function settingsOf(
   }
 }
 
-export async function enableSubscription(client: SqlClient, name: string): Promise<void> {
-  await client.query(`ALTER SUBSCRIPTION ${identifier(name)} ENABLE`)
+export async function enableSubscription(
+  client: SqlClient,
+  name: string,
+  options?: SqlOptions,
+): Promise<void> {
+  await client.query(`ALTER SUBSCRIPTION ${identifier(name)} ENABLE`, undefined, options)
 }
 
 /** The worker notices by itself, after what it is applying; see terminateApplyWorker. */

@@ -4,7 +4,6 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { PontoonError } from '../../../shared/errors.ts'
-import type { SqlOptions } from '../../../net/pg/sql-client.ts'
 import type { Route } from '../../../routing/route.ts'
 import { forgetArrived, travelMs } from '../beats.ts'
 import { conninfo } from '../conninfo.ts'
@@ -124,33 +123,29 @@ async function keepsWal({ watch }: SwitchSide, { slot }: Stream): Promise<boolea
  * Makes a subscription of `from` to `to`, which carries nothing but what is written from now on.
  * Rejects as createSubscription().
  */
-export async function subscribeBack(
+async function subscribeBack(
   { context, sides }: Pick<ArmParts, 'context' | 'sides'>,
   spec: {
     readonly name: string
     /** `sync`: all tables; `probe`: the markers alone. */
     readonly task: 'sync' | 'probe'
+    /** Without a slot it is not switched on either. */
     readonly createSlot: boolean
   },
-  options: SqlOptions = {},
 ): Promise<Stream> {
   const { from, to } = sides
   const { name, task, createSlot } = spec
   const direction = directionFrom(to.side)
   const publicationOf = task === 'sync' ? publicationName : probePublicationName
-  await createSubscription(
-    from.replication,
-    {
-      name,
-      publications: [publicationOf(context.service, direction)],
-      conninfo: await wayBack({ context, sides }, task),
-      publisherMajor: to.control.major,
-      createSlot,
-      copyData: false,
-      enabled: true,
-    },
-    options,
-  )
+  await createSubscription(from.replication, {
+    name,
+    publications: [publicationOf(context.service, direction)],
+    conninfo: await wayBack({ context, sides }, task),
+    publisherMajor: to.control.major,
+    createSlot,
+    copyData: false,
+    enabled: createSlot,
+  })
   return makeStream(direction, name, name)
 }
 
@@ -163,6 +158,17 @@ function wayBack(
     task: `${task} ${directionFrom(to.side)}`,
     subscriberMajor: from.replication.major,
   })
+}
+
+/**
+ * Where the sync is turned round in the pause: the subscription that begins there, so that neither
+ * its login nor its list of tables are waited for. Its slot cannot be made yet, since that one is
+ * not to send what the old side is still sending here.
+ */
+export async function subscribeAhead(parts: ArmParts, epoch: number): Promise<Stream> {
+  const { context, sides } = parts
+  const name = subscriptionName(context.service, directionFrom(sides.to.side), epoch)
+  return await subscribeBack(parts, { name, task: 'sync', createSlot: false })
 }
 
 /** P4: a row of the new side has come to the old one. Leaves no probe behind, however it ends. */

@@ -8,16 +8,15 @@ import { PontoonError } from '../../../shared/errors.ts'
 import { awaitMarker, sendMarker, type Marker } from '../beats.ts'
 import { catalogStamp } from '../catalog-stamp.ts'
 import { endOthers, fenceHoles, fenceSql, type FencePrior, type FenceSpec } from '../fence.ts'
-import { directionFrom, publicationName, subscriptionName } from '../names.ts'
+import { directionFrom, publicationName } from '../names.ts'
 import { readable } from '../quote.ts'
 import { readPublishedTables } from '../publication.ts'
-import { readSequenceStates, setSequencesSql } from '../sequences.ts'
+import { readSequenceStates, setSequencesSql, type SequenceState } from '../sequences.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { createSlot } from '../slot.ts'
-import { disableSubscription, terminateApplyWorker } from '../subscription.ts'
+import { disableSubscription, enableSubscription, terminateApplyWorker } from '../subscription.ts'
 import { readSequences, readTables, type Sequence, type Table } from '../tables.ts'
 import { truncatedTables, truncatedText } from '../truncations.ts'
-import { subscribeBack } from './arm.ts'
 import type { Stream } from '../stream.ts'
 import type { SwitchSides } from './switch-sides.ts'
 
@@ -115,28 +114,38 @@ export async function awaitApplied(
   return probe
 }
 
-/** C6. */
-export async function carrySequences(plan: PausePlan, options: PauseOptions): Promise<void> {
-  const { from, to } = plan.sides
-  const states = await readSequenceStates(from.control, plan.sequences, options)
-  const sql = setSequencesSql(states)
+/**
+ * C6, and once ahead of the pause, which then has to set only what was drawn from since (`carried`
+ * is what the run before gives) and reads them in a session that knows them.
+ */
+export async function carrySequences(
+  { sides, sequences }: PausePlan,
+  carried: readonly SequenceState[],
+  options: SqlOptions,
+): Promise<readonly SequenceState[]> {
+  const { from, to } = sides
+  const states = await readSequenceStates(from.control, sequences, options)
+  const before = new Map(carried.map((state) => [state.sequence, state]))
+  const drawn = states.filter((state) => {
+    const known = before.get(state.sequence)
+    return known?.last !== state.last || known.isCalled !== state.isCalled
+  })
+  const sql = setSequencesSql(drawn)
   if (sql !== null) await to.watch.query(sql, undefined, options)
+  return states
 }
 
 /** C7, where only one direction may run at a time: the old one stops, the new one begins here. */
 export async function turnRound(
-  plan: PausePlan,
-  epoch: number,
+  { sides, stream }: Pick<PausePlan, 'sides' | 'stream'>,
+  ahead: Stream,
   options: PauseOptions,
-): Promise<Stream> {
-  const { context, sides, stream } = plan
-  const { to } = sides
-  const direction = directionFrom(to.side)
-  const name = subscriptionName(context.service, direction, epoch)
+): Promise<void> {
+  const { from, to } = sides
   await disableSubscription(to.replication, stream.name, options)
   await terminateApplyWorker(to.replication, stream.name, options)
-  await createSlot(to.replication, name, options)
-  return await subscribeBack(plan, { name, task: 'sync', createSlot: false }, options)
+  await createSlot(to.replication, ahead.slot, options)
+  await enableSubscription(from.replication, ahead.name, options)
 }
 
 const roundTripMs = 1_000

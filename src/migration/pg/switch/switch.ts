@@ -13,8 +13,16 @@ import { isPending, startedRecord } from '../../../store/switch-record.ts'
 import { catalogStamp } from '../catalog-stamp.ts'
 import { readPrior } from '../fence.ts'
 import { directionFrom } from '../names.ts'
+import type { SequenceState } from '../sequences.ts'
 import { readSequences, readTables } from '../tables.ts'
-import { armReverse, awaitLowLag, makeReady, proveReverse, type ArmParts } from './arm.ts'
+import {
+  armReverse,
+  awaitLowLag,
+  makeReady,
+  proveReverse,
+  subscribeAhead,
+  type ArmParts,
+} from './arm.ts'
 import {
   carryOut,
   decideAbort,
@@ -71,8 +79,15 @@ interface Checked extends Pick<PausePlan, 'tables' | 'sequences'> {
 interface Prepared {
   readonly plan: PausePlan
   readonly mode: StreamMode
-  /** Null where it is made in the pause. */
+  /** Null where the sync is turned round in the pause. */
   readonly back: Stream | null
+}
+
+/** Prepared, and with all that could be opened ahead. */
+interface Opened extends Prepared {
+  readonly back: Stream
+  /** Sequences as the new side has them already. */
+  readonly carried: readonly SequenceState[]
 }
 
 /**
@@ -111,6 +126,7 @@ class Switch {
 
   async run(): Promise<SwitchReport> {
     let sides: SwitchSides | null = null
+    let hasBegun = false
     try {
       this.#refuseWrongWay()
       sides = await openSides(this.#parts, this.#from, this.#to)
@@ -122,15 +138,15 @@ class Switch {
         )
         return this.#report('done', null)
       }
-      await this.#parts.participant.prepare(this.#to, prepareMs)
-      this.#signal.throwIfAborted()
-      await this.#start()
-      return await this.#inPause(prepared)
+      hasBegun = true
+      return await this.#inPause(await this.#begin(prepared))
     } catch (thrown) {
       const { store, service } = this.#parts
       // Decided and not carried out, as when the process is to stop: the next start finishes it, or a
       // forced switch has taken its place.
       if (isPending(store.switchOf(service), this.#request.id)) throw thrown
+      // What it cannot take away, the next switch does.
+      if (sides !== null && hasBegun) await straighten(this.#parts, sides).catch(() => undefined)
       const message = await wordsOf(this.#parts, this.#from, thrown)
       const at = this.#steps.current
       const outcome = this.#signal.aborted ? 'aborted' : 'refused'
@@ -209,6 +225,22 @@ class Switch {
     return { stream, tables, sequences }
   }
 
+  /** What the pause is not to wait for, and C1. */
+  async #begin(prepared: Prepared): Promise<Opened> {
+    const { plan, mode } = prepared
+    const ahead = [
+      prepared.back ?? subscribeAhead(this.#armParts(plan.sides, mode), this.#before.epoch + 1),
+      carrySequences(plan, [], {}),
+      this.#parts.participant.prepare(this.#to, prepareMs),
+    ] as const
+    // Whoever fails first is heard; the others are waited for with it.
+    await Promise.allSettled(ahead)
+    const [back, carried] = await Promise.all(ahead)
+    this.#signal.throwIfAborted()
+    await this.#start()
+    return { ...prepared, back, carried }
+  }
+
   /** C1. The record is durable before the gate shuts. */
   async #start(): Promise<void> {
     const { store, service, clock } = this.#parts
@@ -234,7 +266,7 @@ class Switch {
     }
   }
 
-  async #inPause(prepared: Prepared): Promise<SwitchReport> {
+  async #inPause(opened: Opened): Promise<SwitchReport> {
     const { clock, service } = this.#parts
     const { deadlineMs } = this.#request
     const beganMs = clock.nowMs()
@@ -258,7 +290,7 @@ class Switch {
     }, deadlineMs)
     try {
       const signal = AbortSignal.any([this.#signal, late.signal])
-      await this.#untilCommit(prepared, held, signal)
+      await this.#untilCommit(opened, held, signal)
     } catch (thrown) {
       clearTimeout(timer)
       if (!(await this.#isCommitted(held))) return await this.#undone(thrown, held)
@@ -269,13 +301,13 @@ class Switch {
     const route = store.get(service)
     assert(record !== undefined && route !== undefined, 'a committed switch has record and route')
     const decided = { record, gate: held, steps: this.#steps }
-    await carryOut(this.#parts, decided, route, prepared.plan.sides.to.control)
+    await carryOut(this.#parts, decided, route, opened.plan.sides.to.control)
     return this.#report('done', null)
   }
 
   /** C2 to C9. */
   async #untilCommit(
-    { plan, mode, back }: Prepared,
+    { plan, mode, back, carried }: Opened,
     gate: HeldGate,
     signal: AbortSignal,
   ): Promise<void> {
@@ -288,20 +320,16 @@ class Switch {
     await this.#steps.run('fence', () =>
       fenceOldSide(plan, options, participant.resting(this.#from)),
     )
-    const beside = Promise.all([checkAgain(plan, options), carrySequences(plan, options)])
+    const row = await this.#steps.run('fence-row', () => sendFenceRow(plan, options))
+    const beside = Promise.all([checkAgain(plan, options), carrySequences(plan, carried, options)])
     // Whoever fails first is heard; the other is waited for with it.
     beside.catch(() => undefined)
-    const row = await this.#steps.run('fence-row', () => sendFenceRow(plan, options))
     const probe = await this.#steps.run('applied', () => awaitApplied(plan, row, options))
     await this.#steps.run('sequences', () => beside)
-    const turned = mode === 'turns'
-    const stream =
-      back ??
-      (await this.#steps.run('reverse-slot', () =>
-        turnRound(plan, this.#before.epoch + 1, options),
-      ))
+    const isTurned = mode === 'turns'
+    if (isTurned) await this.#steps.run('reverse-slot', () => turnRound(plan, back, options))
     await this.#steps.run('reverse-proof', () =>
-      proveBack(plan, stream, turned ? null : probe, options),
+      proveBack(plan, back, isTurned ? null : probe, options),
     )
     await this.#steps.run('commit', async () => {
       signal.throwIfAborted()

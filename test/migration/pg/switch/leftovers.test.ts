@@ -26,6 +26,12 @@ function nothing(): void {
 await tap.test('a switch that ends early', async (whole) => {
   const pair = await SwitchPair.start()
   whole.teardown(() => pair.stop())
+  for (const side of [pair.source, pair.target])
+    await side.query(
+      `BEGIN READ WRITE; CREATE SEQUENCE drawn; CREATE SEQUENCE still; CREATE SEQUENCE set_back;
+       SELECT setval('set_back', 5000); COMMIT`,
+      'shop',
+    )
   const { config } = loadConfig([pair.configFile], {})
   let before: (step: StepName) => Promise<void> | void = nothing
   const startSidecar = (): Promise<Runtime> =>
@@ -83,6 +89,28 @@ await tap.test('a switch that ends early', async (whole) => {
     t.same(await pair.target.query('SELECT slot_name FROM pg_replication_slots'), [])
   })
 
+  const backAt = (): Promise<readonly object[]> =>
+    pair.source.query('SELECT subname, subenabled FROM pg_subscription')
+
+  for (const last of ['start', 'gate'] as const)
+    await whole.test(`at ${last} takes the way back away that it has made ahead`, async (t) => {
+      let made: readonly object[] = []
+      before = async (step) => {
+        if (step !== last) return
+        made = await backAt()
+        throw new Error('the disk is full')
+      }
+      const done = await ended(await start())
+      before = nothing
+      t.match(done, {
+        state: last === 'start' ? 'refused' : 'aborted',
+        report: { reason: /the disk is full/ },
+      })
+      t.match(made, [{ subname: 'pontoon_orders_reverse_2', subenabled: false }])
+      t.same(await backAt(), [])
+      t.same(await pair.target.query('SELECT slot_name FROM pg_replication_slots'), [])
+    })
+
   await whole.test('by an abort does not wait for those at work', async (t) => {
     const worker = new Client(pair.url())
     await worker.connect()
@@ -118,6 +146,11 @@ await tap.test('a switch that ends early', async (whole) => {
   const stateFile = join(pair.folder, 'state', 'state.json')
   const stateBefore = readFileSync(stateFile)
 
+  const drawingSql = `SELECT count(nextval('drawn')) FROM generate_series(1, 1000);
+    SELECT setval('set_back', 5)`
+  const drawnSql = `SELECT d.last_value::int AS drawn, b.last_value::int AS back,
+    s.last_value::int AS still FROM drawn d, set_back b, still s`
+
   await whole.test('what an earlier one has left is no hindrance', async (t) => {
     await pair.target.query(
       "SELECT pg_create_logical_replication_slot('pontoon_orders_reverse_2', 'pgoutput')",
@@ -137,12 +170,15 @@ await tap.test('a switch that ends early', async (whole) => {
     const pids = [Number(launcher?.['pid'])]
     signalAll(pids, 'SIGSTOP')
     t.teardown(() => signalAll(pids, 'SIGCONT'))
-    before = (step) => {
+    before = async (step) => {
       if (step === 'guards') setTimeout(() => signalAll(pids, 'SIGCONT'), 1_000)
+      // Sequences have been carried over once by then.
+      if (step === 'gate') await pair.source.query(drawingSql, 'shop')
     }
     const done = await ended(await start())
     before = nothing
     t.equal(done.state, 'done', done.report?.reason ?? '')
+    t.match(await pair.target.query(drawnSql, 'shop'), [{ drawn: 1032, back: 37, still: 1 }])
     t.match(await pair.target.query('SELECT slot_name, active FROM pg_replication_slots'), [
       { slot_name: 'pontoon_orders_reverse_2', active: true },
     ])
