@@ -206,9 +206,9 @@ const said = /^client\|(?:[gs]etname|setinfo|id|info|list)$/
 /** It takes effect in the middle of a reply. */
 function replyInTransaction({ replies }: Session, mode: string): StandInAnswer | null {
   if (!/^(?:on|off|skip)$/.test(mode)) return null
-  return (exec) => {
+  return (reader) => {
     replies.take(mode)
-    if (mode !== 'skip') exec.isMute = mode === 'off'
+    if (mode !== 'skip') reader.isMute = mode === 'off'
     return mode === 'on' ? okReply : null
   }
 }

@@ -12,5 +12,8 @@ export const heldBytesMax = 256 * 1024
  */
 export const holdsUpOthersMsMax = 5_000
 
+/** Answers of Pontoon's own that wait until the server comes to their place. */
+export const standInsMax = 100_000
+
 /** Replies kept for a client that does not read, before its server is held up for it. */
 export const unreadBytesMax = 4 * 1024 * 1024

@@ -9,6 +9,10 @@ import { resetReply } from '../../wire/redis/write.ts'
 import { HeldFrame } from './held-frame.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
+export type Tell = (bytes: Buffer, start: number, end: number) => void
+
+const toNobody: Tell = () => undefined
+
 interface Expected {
   /** What its confirmations say; '' where a single reply is due. */
   readonly kind: string
@@ -20,14 +24,17 @@ const subscription = /^[ps]?(?:un)?subscribe$/
 
 export class Listener {
   readonly isCounted: boolean
+  /** Gives its client what it has heard. */
+  readonly tell: Tell
   readonly #subscriptions: Subscriptions
   readonly #expected: Expected[] = []
   readonly #held = new HeldFrame()
   /** What was owed last was a reply, no confirmation of a subscription. */
   wasReply = false
 
-  constructor(subscriptions: Subscriptions, isCounted: boolean) {
+  constructor(subscriptions: Subscriptions, isCounted: boolean, tell: Tell = toNobody) {
     this.#subscriptions = subscriptions
+    this.tell = tell
     this.isCounted = isCounted
   }
 

@@ -17,7 +17,7 @@ import { OwnConnection } from './own-connection.ts'
 import type { MadeOfServer } from './preparation.ts'
 import { ServerRelay } from './server-relay.ts'
 import type { Session } from './session.ts'
-import { ExecReply, StandIns } from './stand-ins.ts'
+import { StandInReader, StandIns } from './stand-ins.ts'
 import { Subscriber } from './subscriber.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { Traces } from './traces.ts'
@@ -43,7 +43,7 @@ export class OwnServer {
   readonly #connection: OwnConnection
   readonly #standIns = new StandIns()
   /** The reply to an EXEC that has stand-ins, while it comes. */
-  #execReply: ExecReply | null = null
+  #execReply: StandInReader | null = null
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
   readonly #blocking: BlockingCommand
@@ -73,7 +73,8 @@ export class OwnServer {
     )
     this.relay.owner = session
     this.#blocking = new BlockingCommand(session, this.relay)
-    this.subscriber = new Subscriber(session, this.relay, made.subscriptions)
+    const { subscriptions } = made
+    this.subscriber = new Subscriber(session, this.relay, subscriptions, this.#standIns)
     this.#connection = new OwnConnection({
       session,
       relay: this.relay,
@@ -279,7 +280,7 @@ export class OwnServer {
     if (this.subscriber.confirmation.isDue) return true
     const { owed } = this.relay
     if (isBegin && this.#standIns.areOwed && owed.record.name === 'exec')
-      this.#execReply = new ExecReply(this.#standIns, owed.isMuted, (said, from, to) =>
+      this.#execReply = new StandInReader(this.#standIns, owed.isMuted, (said, from, to) =>
         this.#session.deliver(said, from, to),
       )
     if (this.#execReply !== null) return true
@@ -299,6 +300,7 @@ export class OwnServer {
   withheld(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
     const isRecalled = this.#isRecalled
     this.#isRecalled = false
+    this.#execReply?.end()
     this.#execReply = null
     if (this.subscriber.confirmation.isDue) this.subscriber.confirmation.end()
     else if (isRecalled) {
@@ -319,7 +321,7 @@ export class OwnServer {
     // They may name other clients, by ids that are ours.
     if (namesClients.test(record.name) && !this.#isPinned && !this.#transaction.isOpen) return false
     const isSubscription = this.subscriber.isSubscription(record)
-    if (uncountable.test(record.name) && session.replies.isMuting) this.#handOver(bytes, at)
+    if (uncountable.test(record.name)) this.#handOver(bytes, at)
     const isTold = isSubscription && !this.#transaction.isOpen
     if (!isTold) this.#traces.stick(record.name)
     if (this.#transaction.isOpen) {
@@ -330,6 +332,7 @@ export class OwnServer {
 
   /** What CLIENT REPLY has said is the server's business from now on. */
   #handOver(bytes: Buffer, at: number): void {
+    if (this.#transaction.isOpen || !this.#session.replies.isMuting) return
     this.#forward(bytes, at)
     const mode = this.#session.replies.handOver()
     this.relay.server.transport.sendOwned(command('CLIENT', 'REPLY', mode))

@@ -147,7 +147,7 @@ export class ServerRelay implements TransportHandler {
       // Only its end shows whether such a frame is that reply.
       if (isBegin && owed.isMuted) this.#isHolding = true
       if (this.#isHolding) {
-        owner?.deliver(bytes, from, offset)
+        listener.tell(bytes, from, offset)
         from = offset
       }
       const next = this.#framer.next(bytes, offset, end)
@@ -156,7 +156,7 @@ export class ServerRelay implements TransportHandler {
       if (this.#isHolding) {
         this.#holding.push(Buffer.from(bytes.subarray(offset, stop)))
         from = stop
-        if (next >= 0) this.#judge(isPaid && listener.wasReply)
+        if (next >= 0) this.#judge(listener, isPaid && listener.wasReply)
       }
       if (isPaid) {
         const { record, sentAtMs } = owed
@@ -164,10 +164,10 @@ export class ServerRelay implements TransportHandler {
         owed.shift()
         this.#count(record, tookMs)
         if (owner !== null) {
+          listener.tell(bytes, from, stop)
+          from = stop
           owner.outstanding -= 1
           owner.own?.replied(record, bytes, isBegin ? offset : -1, this.#framer.type)
-          owner.deliver(bytes, from, stop)
-          from = stop
           if (owner.outstanding === 0) {
             owner.settled(record, tookMs)
             if (this.#isOver(listener, bytes, stop, end)) return
@@ -176,14 +176,14 @@ export class ServerRelay implements TransportHandler {
       }
       offset = stop
     }
-    owner?.deliver(bytes, from, end)
+    listener.tell(bytes, from, end)
   }
 
   /** Of what was held: a reply that is muted goes to nobody, what is heard goes to its client. */
-  #judge(isMuted: boolean): void {
+  #judge(listener: Listener, isMuted: boolean): void {
     this.#isHolding = false
     const frame = Buffer.concat(this.#holding.splice(0))
-    if (!isMuted) this.owner?.deliver(frame, 0, frame.length)
+    if (!isMuted) listener.tell(frame, 0, frame.length)
   }
 
   /** It has another use since its client was told, so the rest is not for this one. */

@@ -292,7 +292,8 @@ export class Session implements TransportHandler {
 
   /** The reply to the command at hand comes from Pontoon. */
   answer(reply: Buffer): void {
-    if (!this.replies.isMute) this.client.sendOwned(reply)
+    if (this.replies.isMute || this.own?.subscriber.answer(reply) === true) return
+    this.client.sendOwned(reply)
   }
 
   /** A slice of replies for the client. */
@@ -389,9 +390,8 @@ export class Session implements TransportHandler {
 
   /** Its client is read again, unless something still speaks against it. */
   readOn(): void {
-    if (this.client.isCongested || this.requests.isFull) return
-    if (this.congestedBy !== null || this.own?.relay.isCongested === true) return
-    this.client.resumeReading()
+    const isHeldUp = this.congestedBy !== null || this.own?.relay.isCongested === true
+    if (!isHeldUp && !this.client.isCongested && !this.requests.isFull) this.client.resumeReading()
   }
 
   /** It sends nothing more. What it has asked for is still answered, unless that would never end. */

@@ -1,19 +1,24 @@
 /**
- * What Pontoon has to say itself in the middle of a transaction (its client's id and name, what CLIENT
- * REPLY does): an ECHO of a word that nobody else knows stands in its place on the server. In the reply
- * to EXEC that word is replaced by what is to be said at that moment. Neighbour: own-server.ts.
+ * What Pontoon has to say itself where only the server knows when: in the middle of a transaction (its
+ * client's id and name, what CLIENT REPLY does), or behind MONITOR. An ECHO of a word that nobody else
+ * knows stands in its place on the server. In what that says, in the reply to EXEC, the word is replaced
+ * by what is to be said at that moment. Neighbours: own-server.ts, subscriber.ts.
  */
 import { randomBytes } from 'node:crypto'
-import { lf, marker } from '../../wire/redis/protocol.ts'
-import { ReplyFramer } from '../../wire/redis/reply-framer.ts'
+import { PontoonError } from '../../shared/errors.ts'
 import { bulkReply, command } from '../../wire/redis/write.ts'
+import { standInsMax } from './limits.ts'
 
 /** Null: nothing is said. */
-export type StandInAnswer = (reply: ExecReply) => Buffer | null
+export type StandInAnswer = (reader: StandInReader) => Buffer | null
 
 const secret = `pontoon-${randomBytes(12).toString('hex')}-`
 const digits = 12
-const frameBytes = bulkReply(secret + '0'.repeat(digits)).length
+const frame = bulkReply(secret + '0'.repeat(digits))
+const frameBytes = frame.length
+/** What all have in common. */
+const beginning = frame.subarray(0, frame.indexOf(secret) + secret.length)
+const nothing = Buffer.alloc(0)
 
 export class StandIns {
   /** By what the server says in their place. */
@@ -26,18 +31,24 @@ export class StandIns {
 
   /** Gives what is sent to the server. */
   add(answer: StandInAnswer): Buffer {
+    if (this.#answers.size >= standInsMax)
+      throw new PontoonError('CLIENT_PROTOCOL', 'too much waits for answers that do not come')
     this.#count += 1
     const word = secret + String(this.#count).padStart(digits, '0')
     this.#answers.set(bulkReply(word).toString(), answer)
     return command('ECHO', word)
   }
 
-  /** Each is given once. */
-  take(frame: Buffer): StandInAnswer | undefined {
-    const text = frame.toString('latin1')
-    const answer = this.#answers.get(text)
-    this.#answers.delete(text)
-    return answer
+  /** Each is given once; those ahead of it were not said, and will not be. */
+  take(said: Buffer): StandInAnswer | undefined {
+    const text = said.toString('latin1')
+    const found = this.#answers.get(text)
+    if (found === undefined) return undefined
+    for (const [word] of this.#answers) {
+      this.#answers.delete(word)
+      if (word === text) break
+    }
+    return found
   }
 
   /** No transaction is left that they could be part of. */
@@ -46,17 +57,14 @@ export class StandIns {
   }
 }
 
-/** One reply to EXEC, as it comes. */
-export class ExecReply {
+/** What a server says that may have stand-ins in it, as it comes. */
+export class StandInReader {
   /** By CLIENT REPLY, also in the middle of it. */
   isMute: boolean
   readonly #standIns: StandIns
   readonly #give: (bytes: Buffer, start: number, end: number) => void
-  readonly #framer = new ReplyFramer()
-  #place: 'begin' | 'length' | 'elements' | 'other' = 'begin'
-  /** The element at hand may be a stand-in. */
-  #held: Buffer[] = []
-  #heldBytes = 0
+  /** It may be the beginning of one. */
+  #held: Buffer = nothing
 
   constructor(
     standIns: StandIns,
@@ -69,40 +77,54 @@ export class ExecReply {
   }
 
   pass(bytes: Buffer, start: number, end: number): void {
-    if (this.#place === 'begin') this.#place = bytes[start] === marker.array ? 'length' : 'other'
-    let at = start
-    if (this.#place === 'length') {
-      const found = bytes.indexOf(lf, start)
-      const isWhole = found >= 0 && found < end
-      if (isWhole) this.#place = 'elements'
-      at = isWhole ? found + 1 : end
-    } else if (this.#place === 'other') at = end
-    this.#tell(bytes, start, at)
-    while (at < end) at = this.#element(bytes, at, end)
+    if (!this.#standIns.areOwed && this.#held.length === 0) this.#tell(bytes, start, end)
+    else if (this.#held.length === 0) this.#read(bytes, start, end)
+    else {
+      const whole = Buffer.concat([this.#held, bytes.subarray(start, end)])
+      this.#held = nothing
+      this.#read(whole, 0, whole.length)
+    }
   }
 
-  #element(bytes: Buffer, at: number, end: number): number {
-    const isBegin = !this.#framer.isInside
-    const next = this.#framer.next(bytes, at, end)
-    const stop = next < 0 ? end : next
-    const mayBe = isBegin ? this.#framer.type === marker.bulk : this.#heldBytes > 0
-    if (!mayBe) {
-      this.#tell(bytes, at, stop)
-      return stop
+  /** No more comes of it. */
+  end(): void {
+    this.#tell(this.#held, 0, this.#held.length)
+    this.#held = nothing
+  }
+
+  #read(bytes: Buffer, start: number, end: number): void {
+    let at = start
+    for (;;) {
+      const found = bytes.indexOf(beginning, at)
+      const stop = found < 0 ? end : found + frameBytes
+      if (found < 0 || stop > end) break
+      const frame = bytes.subarray(found, stop)
+      this.#tell(bytes, at, found)
+      const answer = this.#standIns.take(frame)
+      const said = answer === undefined ? frame : answer(this)
+      if (said !== null) this.#tell(said, 0, said.length)
+      at = stop
     }
-    this.#held.push(Buffer.from(bytes.subarray(at, stop)))
-    this.#heldBytes += stop - at
-    if (next < 0 && this.#heldBytes <= frameBytes) return stop
-    const frame = Buffer.concat(this.#held)
-    this.#held = []
-    this.#heldBytes = 0
-    const answer = next < 0 ? undefined : this.#standIns.take(frame)
-    const said = answer === undefined ? frame : answer(this)
-    if (said !== null) this.#tell(said, 0, said.length)
-    return stop
+    // Where none is to come, nobody might finish it.
+    const rest = this.#standIns.areOwed ? beginsAt(bytes, at, end) : end
+    this.#tell(bytes, at, rest)
+    if (rest < end) this.#held = Buffer.from(bytes.subarray(rest, end))
   }
 
   #tell(bytes: Buffer, start: number, end: number): void {
     if (!this.isMute && end > start) this.#give(bytes, start, end)
+  }
+}
+
+/** Where in `bytes[start, end)` a stand-in begins that is not whole; `end` for nowhere. */
+function beginsAt(bytes: Buffer, start: number, end: number): number {
+  const first = beginning[0] ?? 0
+  let at = Math.max(start, end - frameBytes + 1)
+  for (;;) {
+    at = bytes.indexOf(first, at)
+    if (at < 0 || at >= end) return end
+    const length = Math.min(end - at, beginning.length)
+    if (bytes.compare(beginning, 0, length, at, at + length) === 0) return at
+    at += 1
   }
 }

@@ -6,9 +6,10 @@
 import type { RespVersion } from '../../net/redis/login.ts'
 import type { CommandRecord } from './command-book.ts'
 import { Confirmation } from './confirmation.ts'
-import { Listener } from './listener.ts'
+import { Listener, type Tell } from './listener.ts'
 import type { ServerRelay } from './server-relay.ts'
 import type { Session } from './session.ts'
+import { StandInReader, type StandIns } from './stand-ins.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 /** Their replies are pushes in RESP3, and one per channel in RESP2. */
@@ -25,12 +26,19 @@ export class Subscriber {
   readonly confirmation = new Confirmation()
   readonly #session: Session
   readonly #relay: ServerRelay
+  readonly #standIns: StandIns
 
   /** On a server that has `subscriptions` already. */
-  constructor(session: Session, relay: ServerRelay, subscriptions: Subscriptions) {
+  constructor(
+    session: Session,
+    relay: ServerRelay,
+    subscriptions: Subscriptions,
+    standIns: StandIns,
+  ) {
     this.#session = session
     this.#relay = relay
     this.subscriptions = subscriptions
+    this.#standIns = standIns
     if (subscriptions.size > 0 && session.version === 2) this.#listen(true)
   }
 
@@ -113,8 +121,18 @@ export class Subscriber {
     if (!this.isCounting) this.#relay.listener = null
   }
 
+  /** Has the server say it, where only that knows when it is its turn; false where it does not. */
+  answer(reply: Buffer): boolean {
+    if (this.isCounting || this.#relay.isRaw) return false
+    this.#relay.server.transport.sendOwned(this.#standIns.add(() => reply))
+    return true
+  }
+
   #listen(isCounted: boolean): Listener {
-    const listener = new Listener(this.subscriptions, isCounted)
+    const tell: Tell = (bytes, start, end) => this.#session.deliver(bytes, start, end)
+    const reader = isCounted ? null : new StandInReader(this.#standIns, false, tell)
+    const told: Tell = reader === null ? tell : (...heard) => reader.pass(...heard)
+    const listener = new Listener(this.subscriptions, isCounted, told)
     this.#relay.listener = listener
     return listener
   }

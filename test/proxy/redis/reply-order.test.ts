@@ -8,7 +8,7 @@ import { repliesTo } from '../../support/redis-replies.ts'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedis } from '../../support/redis.ts'
 
-const pipelineCount = 60
+const pipelineCount = 80
 const linesMax = 14
 
 const redis = await startRedis()
@@ -52,6 +52,19 @@ const inTransactions = [
   'MULTI|CLIENT GETNAME|CLIENT SETNAME me|CLIENT GETNAME|CLIENT KILL ID 999999|EXEC|CLIENT GETNAME',
 ]
 
+/** The server speaks unasked there, so no reply is counted. */
+const behindMonitor = [
+  'PING|CLIENT GETNAME|PING|CLIENT SETNAME me|ECHO x|CLIENT GETNAME|SELECT 1|CLIENT ID x|PING',
+  'PING|HELLO 3|CLIENT GETNAME|PING|HELLO x|PING|CLIENT SETINFO lib-name me|PING',
+  'PING|CLIENT REPLY SKIP|CLIENT GETNAME|CLIENT GETNAME|CLIENT REPLY OFF|CLIENT GETNAME|PING|CLIENT REPLY ON|CLIENT GETNAME',
+  'MULTI|PING|CLIENT GETNAME|PING|EXEC|CLIENT GETNAME|PING',
+  'PING|CLIENT KILL ID 999999|PING|CLIENT UNBLOCK 999999|CLIENT SETNAME "|CLIENT GETNAME|PING',
+  'PING|CLIENT GETNAME|RESET|CLIENT GETNAME|MONITOR|PING|CLIENT GETNAME',
+  'CLIENT GETNAME|SUBSCRIBE x|UNSUBSCRIBE x|CLIENT GETNAME',
+]
+  .flatMap((pipeline) => [`MONITOR|${pipeline}`, `CLIENT REPLY OFF|MONITOR|${pipeline}`])
+  .concat('MONITOR|PING|CLIENT GETNAME|QUIT', 'CLIENT REPLY OFF|MULTI|MONITOR|CLIENT REPLY ON|RESET')
+
 for (const mode of ['multiplexed', 'pinned'] as const)
   await t.test(`${mode}: replies come in the order of a direct connection`, async (test) => {
     const pontoon = await startRedisPontoon({ source: redis, mode })
@@ -60,7 +73,7 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     test.comment(`SEED=${seed}`)
     const random = sequence(seed)
     const below = (end: number): number => Math.floor(random() * end)
-    const pipelines = inTransactions.map((pipeline) => `${pipeline}|RESET`)
+    const pipelines = [...inTransactions, ...behindMonitor].map((pipeline) => `${pipeline}|RESET`)
     while (pipelines.length < pipelineCount) pipelines.push(randomPipeline(below))
     for (const pipeline of pipelines) {
       const said: string[] = []
@@ -68,8 +81,9 @@ for (const mode of ['multiplexed', 'pinned'] as const)
         await redis.call('FLUSHALL')
         await redis.call('HSET', 'h', 'f', 'v')
         const text = await repliesTo(port, 2, pipeline)
-        // HELLO tells the id of the client.
-        said.push(text.replaceAll(/(\$2\r\nid\r\n:)\d+/g, '$1'))
+        // HELLO tells the id of the client, MONITOR what others do as well.
+        const [id, seen] = [/(\$2\r\nid\r\n:)\d+/g, /^\+\d+\.\d+ \[.*\r\n/gm]
+        said.push(text.replaceAll(id, '$1').replaceAll(seen, ''))
       }
       test.equal(said[1], said[0], pipeline)
     }
