@@ -227,10 +227,9 @@ class Switch {
 
   /** What the pause is not to wait for, and C1. */
   async #begin(prepared: Prepared): Promise<Opened> {
-    const { plan, mode } = prepared
     const ahead = [
-      prepared.back ?? subscribeAhead(this.#armParts(plan.sides, mode), this.#before.epoch + 1),
-      carrySequences(plan, [], {}),
+      this.#wayBack(prepared),
+      carrySequences(prepared.plan, [], {}),
       this.#parts.participant.prepare(this.#to, prepareMs),
     ] as const
     // Whoever fails first is heard; the others are waited for with it.
@@ -239,6 +238,10 @@ class Switch {
     this.#signal.throwIfAborted()
     await this.#start()
     return { ...prepared, back, carried }
+  }
+
+  async #wayBack({ plan, mode, back }: Prepared): Promise<Stream> {
+    return back ?? (await subscribeAhead(this.#armParts(plan.sides, mode), this.#before.epoch + 1))
   }
 
   /** C1. The record is durable before the gate shuts. */
