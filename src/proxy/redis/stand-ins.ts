@@ -98,10 +98,10 @@ export class StandInReader {
       const found = bytes.indexOf(beginning, at)
       const stop = found < 0 ? end : found + frameBytes
       if (found < 0 || stop > end) break
-      const frame = bytes.subarray(found, stop)
+      const here = bytes.subarray(found, stop)
       this.#tell(bytes, at, found)
-      const answer = this.#standIns.take(frame)
-      const said = answer === undefined ? frame : answer(this)
+      const answer = this.#standIns.take(here)
+      const said = answer === undefined ? here : answer(this)
       if (said !== null) this.#tell(said, 0, said.length)
       at = stop
     }
