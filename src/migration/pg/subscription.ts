@@ -48,11 +48,9 @@ export async function createSubscription(
   spec: SubscriptionSpec,
 ): Promise<void> {
   const sql = createSubscriptionSql(subscriber.major, spec)
-  await subscriber
-    .query(sql, undefined, { timeoutMs: createTimeoutMs })
-    .catch((error: unknown) => {
-      throw error instanceof SqlError && doesNotReach(error) ? error.advised(howItReaches) : error
-    })
+  await subscriber.query(sql, undefined, { timeoutMs: createTimeoutMs }).catch((error: unknown) => {
+    throw error instanceof SqlError && doesNotReach(error) ? error.advised(howItReaches) : error
+  })
 }
 
 /** Servers before 15 say it without a code of its own. */

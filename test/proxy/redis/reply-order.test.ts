@@ -63,7 +63,10 @@ const behindMonitor = [
   'CLIENT GETNAME|SUBSCRIBE x|UNSUBSCRIBE x|CLIENT GETNAME',
 ]
   .flatMap((pipeline) => [`MONITOR|${pipeline}`, `CLIENT REPLY OFF|MONITOR|${pipeline}`])
-  .concat('MONITOR|PING|CLIENT GETNAME|QUIT', 'CLIENT REPLY OFF|MULTI|MONITOR|CLIENT REPLY ON|RESET')
+  .concat(
+    'MONITOR|PING|CLIENT GETNAME|QUIT',
+    'CLIENT REPLY OFF|MULTI|MONITOR|CLIENT REPLY ON|RESET',
+  )
 
 for (const mode of ['multiplexed', 'pinned'] as const)
   await t.test(`${mode}: replies come in the order of a direct connection`, async (test) => {

@@ -24,8 +24,7 @@ await t.test('a stand-in is found wherever what the server says is cut', (test) 
         heard += bytes.toString('latin1', start, end)
       })
       reader.pass(said, 0, cut)
-      for (let at = cut; at < total; at += step)
-        reader.pass(said, at, Math.min(at + step, total))
+      for (let at = cut; at < total; at += step) reader.pass(said, at, Math.min(at + step, total))
       const shown = `${before.toString()}<1>${after.toString()}`
       if (heard !== shown) test.equal(heard, shown, `cut at ${cut}, steps of ${step}`)
     }
