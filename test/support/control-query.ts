@@ -8,9 +8,13 @@ import type { PostgresServer, Row } from './postgres.ts'
 const attempts = 5
 const adminShutdown = '57P01'
 
-export async function controlQuery(server: PostgresServer, sql: string): Promise<readonly Row[]> {
+export async function controlQuery(
+  server: PostgresServer,
+  sql: string,
+  database = 'shop',
+): Promise<readonly Row[]> {
   for (let attempt = 1; ; attempt += 1) {
-    const client = new Client(server.url('shop', 'control', 'control'))
+    const client = new Client(server.url(database, 'control', 'control'))
     let isEnded = false
     const note = (error: unknown): void => {
       isEnded ||= error instanceof Error && 'code' in error && error.code === adminShutdown

@@ -24,16 +24,24 @@ export function plainRolesSql(major: number): string {
 
 /** What a managed service can give: only before 16 the owner of subscriptions is a superuser. */
 export function managedRolesSql(side: 'source' | 'target'): string {
+  return `${ownRolesSql()}\n${grantsSql(side, 'shop')}`
+}
+
+export function ownRolesSql(): string {
+  return ['control', 'repl', 'reader'].map((role) => createRoleSql(role, `'${role}'`)).join('\n')
+}
+
+/** In that database, what these roles get there and Pontoon's tables. */
+export function grantsSql(side: 'source' | 'target', database: string): string {
   const roles: SideRoles = {
     side,
-    database: 'shop',
+    database,
     control: 'control',
     replication: 'repl',
     read: 'reader',
     application: ['app'],
   }
   return [
-    ...['control', 'repl', 'reader'].map((role) => createRoleSql(role, `'${role}'`)),
     ...privilegeStatements(roles).map(({ sql }) => sql),
     ...membershipStatements(roles).map(({ sql }) => sql),
     ...schemaStatements(roles, { epoch: 1, primary: 'source' }).map(({ sql }) => sql),

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
 import { hasSqlstate } from '../../net/pg/sql-error.ts'
 import { lsnOf, parseLsn, type Lsn } from './lsn.ts'
+import { literal } from './quote.ts'
 
 export interface SlotState {
   readonly name: string
@@ -86,6 +87,11 @@ export async function createSlot(
     options,
   )
   return parseLsn(lsn ?? '')
+}
+
+/** For people. */
+export function createSlotSql(slot: string): string {
+  return `SELECT pg_catalog.pg_create_logical_replication_slot(${literal(slot)}, 'pgoutput')`
 }
 
 /**

@@ -22,6 +22,7 @@ import { qualified, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { dropIdleSlot, findOrphanSlots } from '../orphan-slots.ts'
 import { dropSlot, readSlot } from '../slot.ts'
+import { subscribe } from '../subscribe.ts'
 import {
   createSubscription,
   dropSubscription,
@@ -137,15 +138,16 @@ async function subscribeBack(
   const { name, task, createSlot } = spec
   const direction = directionFrom(to.side)
   const publicationOf = task === 'sync' ? publicationName : probePublicationName
-  await createSubscription(from.replication, {
+  const made = {
     name,
     publications: [publicationOf(context.service, direction)],
     conninfo: await wayBack({ context, sides }, task),
     publisherMajor: to.control.major,
-    createSlot,
     copyData: false,
     enabled: createSlot,
-  })
+  }
+  if (createSlot) await subscribe(to.replication, from.replication, made)
+  else await createSubscription(from.replication, { ...made, createSlot })
   return makeStream(direction, name, name)
 }
 

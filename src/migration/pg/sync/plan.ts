@@ -6,13 +6,13 @@
 import { conninfo, redactConninfo } from '../conninfo.ts'
 import { clearParted, readMark } from '../control-schema.ts'
 import { missedTableSql, noteMissedSql } from '../missed.ts'
-import { dropSlot, readSlot } from '../slot.ts'
+import { createSlotSql, dropSlot, readSlot } from '../slot.ts'
+import { subscribe } from '../subscribe.ts'
 import { list } from './condition.ts'
 import { heartbeatTable, pontoonSchema, publicationName, subscriptionName } from '../names.ts'
 import { heartbeatOf, isPublishable, planPublication, readPublishedTables } from '../publication.ts'
 import { identifier, literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import {
-  createSubscription,
   createSubscriptionSql,
   dropSubscription,
   enableSubscription,
@@ -130,11 +130,11 @@ async function planCreation(
     steps: [
       {
         what: `make the subscription ${subscriptionName(service, direction)}; the server copies ${rows.length} tables`,
-        sql: [beats, redacted(createSubscriptionSql(job.receiver.major, spec), spec.conninfo)],
+        sql: [beats, ...subscribeSql(job, spec)],
         run: async () => {
           await job.receiver.query(beats)
           for (const client of [job.sender, job.receiver]) await clearParted(client)
-          await createSubscription(await job.receiverOwner(), spec)
+          await subscribe(await job.senderOwner(), await job.receiverOwner(), spec)
         },
       },
     ],
@@ -196,7 +196,7 @@ async function planMending(
  * missed, since its slot was lost or there was none, is left to a repair.
  */
 async function planRenewal(job: SyncJob, name: string): Promise<SyncPlan> {
-  const { sender, receiver } = job
+  const { sender } = job
   if ((await readMark(sender))?.parted !== undefined)
     return refused(['a forced switch has left the other side, and nothing replicates to it'])
   const spec = { ...(await creationSpec(job)), name, copyData: false }
@@ -205,15 +205,13 @@ async function planRenewal(job: SyncJob, name: string): Promise<SyncPlan> {
       missedStep(job),
       {
         what: `make the subscription ${name} anew, since it or its slot is lost; it begins now`,
-        sql: [
-          ...(await dropSql(job, name)),
-          redacted(createSubscriptionSql(receiver.major, spec), spec.conninfo),
-        ],
+        sql: [...(await dropSql(job, name)), ...subscribeSql(job, spec)],
         run: async () => {
           const owner = await job.receiverOwner()
           await dropSubscription(owner, name, { keepSlot: true })
-          await dropSlot(await job.senderOwner(), name)
-          await createSubscription(owner, spec)
+          const slotOwner = await job.senderOwner()
+          await dropSlot(slotOwner, name)
+          await subscribe(slotOwner, owner, spec)
         },
       },
     ],
@@ -259,10 +257,18 @@ async function creationSpec(job: SyncJob): Promise<SubscriptionSpec> {
     publications: [publicationName(service, direction)],
     conninfo: await connectionText(job),
     publisherMajor: job.sender.major,
-    createSlot: true,
+    createSlot: false,
     copyData: true,
     enabled: true,
   }
+}
+
+/** As subscribe() does it: the slot where changes are sent, the subscription where they arrive. */
+function subscribeSql({ receiver }: SyncJob, spec: SubscriptionSpec): readonly string[] {
+  return [
+    createSlotSql(spec.name),
+    redacted(createSubscriptionSql(receiver.major, spec), spec.conninfo),
+  ]
 }
 
 function connectionText({ context, direction, service, receiver }: SyncJob): Promise<string> {
