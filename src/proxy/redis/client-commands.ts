@@ -26,10 +26,17 @@ export function isClientName(name: string): boolean {
 
 const noRedirect = errorReply('ERR The client ID you want redirect to does not exist')
 
+interface Redirect {
+  readonly id: number
+  readonly serverId: string
+}
+
 export class ClientCommands {
   readonly #session: Session
-  /** Whom its invalidations go to, by the id here. */
-  #redirectId: number | null = null
+  /** Whom its invalidations were to go to last, by the id here and on the server. */
+  #redirect: Redirect | null = null
+  /** What the server has said to a GETREDIR that waits for that. */
+  #saidRedirect: string | null = null
 
   constructor(session: Session) {
     this.#session = session
@@ -51,9 +58,7 @@ export class ClientCommands {
       case 'client|tracking':
         return this.#tracking(record, words, texts)
       case 'client|getredir':
-        if (this.#redirectId === null || session.own === null)
-          return session.sendShared(record, command(...words))
-        return this.#answer(integerReply(this.#redirectId))
+        return this.#getRedirect(record, words)
       default:
         // What is left is answered alike by every server, as CLIENT HELP.
         return session.sendShared(record, command(...words))
@@ -96,6 +101,8 @@ export class ClientCommands {
           })
           return reply
         }
+      case 'client|tracking':
+        return this.#trackingRequest(words, texts) ?? ((): Buffer => noRedirect)
       case 'client|unblock':
         return this.#unblocking(texts) ?? ((): Buffer => integerReply(0))
       default:
@@ -165,21 +172,47 @@ export class ClientCommands {
     return { reply: killed.length === 0 ? errorReply('ERR No such client') : okReply, killed }
   }
 
-  /** The id in REDIRECT is one of ours: the server knows that client's own server. */
   #tracking(record: CommandRecord, words: readonly Buffer[], texts: readonly string[]): boolean {
-    const session = this.#session
-    const at = texts.findIndex((text, index) => index > 2 && /^redirect$/i.test(text)) + 1
-    const id = at === 0 ? undefined : texts[at]
-    const others = session.context.sessions
-    const to = id === undefined ? undefined : others.get(Number(id))?.own?.relay.server.clientId
-    if (id !== undefined && (to === undefined || to === null)) return this.#answer(noRedirect)
-    const { own } = session
+    const request = this.#trackingRequest(words, texts)
+    if (request === null) return this.#answer(noRedirect)
+    const { own } = this.#session
     assert(own !== null, 'tracking is on a server of its own')
-    const asked = to === undefined ? words : words.with(at, Buffer.from(String(to)))
-    own.sendFor(record, command(...asked), () => {
-      this.#redirectId = id === undefined ? null : Number(id)
-    })
+    own.sendFor(record, request, () => undefined)
     return true
+  }
+
+  /**
+   * The id in REDIRECT is one of ours: the server knows that client's own server. Null where that
+   * client has none.
+   */
+  #trackingRequest(words: readonly Buffer[], texts: readonly string[]): Buffer | null {
+    const at = texts.findIndex((text, index) => index > 2 && /^redirect$/i.test(text)) + 1
+    const text = at === 0 ? undefined : texts[at]
+    if (text === undefined) return command(...words)
+    const id = Number(text)
+    const serverId = this.#session.context.sessions.get(id)?.own?.relay.server.clientId ?? null
+    if (serverId === null) return null
+    this.#redirect = { id, serverId }
+    return command(...words.with(at, Buffer.from(serverId)))
+  }
+
+  /** Whether it was taken, and still holds, the server knows. */
+  #getRedirect(record: CommandRecord, words: readonly Buffer[]): boolean {
+    const session = this.#session
+    const { own } = session
+    const [redirect, said] = [this.#redirect, this.#saidRedirect]
+    this.#saidRedirect = null
+    if (own === null || redirect === null) return session.sendShared(record, command(...words))
+    if (said === `:${redirect.serverId}\r\n`) return this.#answer(integerReply(redirect.id))
+    if (said !== null) return this.#answer(Buffer.from(said, 'latin1'))
+    const asked = new Promise<void>((resolve) => {
+      own.relay.ask(command(...words), (reply) => {
+        this.#saidRedirect = reply
+        resolve()
+      })
+    })
+    session.waitFor(asked)
+    return false
   }
 
   #unblock(record: CommandRecord, texts: readonly string[]): boolean {

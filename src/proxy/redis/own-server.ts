@@ -73,8 +73,7 @@ export class OwnServer {
     )
     this.relay.owner = session
     this.#blocking = new BlockingCommand(session, this.relay)
-    const { subscriptions } = made
-    this.subscriber = new Subscriber(session, this.relay, subscriptions, this.#standIns)
+    this.subscriber = new Subscriber(session, this.relay, made.subscriptions, this.#standIns)
     this.#connection = new OwnConnection({
       session,
       relay: this.relay,
@@ -316,10 +315,11 @@ export class OwnServer {
       return false
     }
     const isOfReplies = record.name === 'client|reply' && this.subscriber.isCounting
-    if (isOfReplies && !this.#transaction.isOpen) return false
-    if (isOfReplies && next >= 0 && this.#connection.queue(record, bytes, at, next)) return true
     // They may name other clients, by ids that are ours.
-    if (namesClients.test(record.name) && !this.#isPinned && !this.#transaction.isOpen) return false
+    const isOurs = isOfReplies || (!this.#isPinned && namesClients.test(record.name))
+    if (isOurs && !this.#transaction.isOpen) return false
+    const isQueued = isOurs && next >= 0 && this.#connection.queue(record, bytes, at, next)
+    if (isQueued && isOfReplies) return true
     const isSubscription = this.subscriber.isSubscription(record)
     if (uncountable.test(record.name)) this.#handOver(bytes, at)
     const isTold = isSubscription && !this.#transaction.isOpen

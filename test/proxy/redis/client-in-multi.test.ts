@@ -2,7 +2,7 @@
 import t from 'tap'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedis } from '../../support/redis.ts'
-import { textOf } from '../../support/resp.ts'
+import { itemsOf, textOf, type RespValue } from '../../support/resp.ts'
 
 const redis = await startRedis()
 t.teardown(() => redis.stop())
@@ -64,3 +64,36 @@ await t.test(
     test.equal(await client.call('CLIENT', 'GETNAME'), null)
   },
 )
+
+for (const isInMulti of [false, true])
+  await t.test(
+    `CLIENT TRACKING REDIRECT ${isInMulti ? 'inside' : 'outside'} MULTI takes an id of this service`,
+    async (test) => {
+      const [client, listener] = [await pontoon.client(), await pontoon.client()]
+      test.teardown(() => {
+        for (const one of [client, listener]) one.destroy()
+      })
+      // The ids here and on the server are apart.
+      for (let count = 0; count < 3; count += 1) (await redis.connect()).destroy()
+      const id = Number(await listener.call('CLIENT', 'ID'))
+      await listener.ask('SUBSCRIBE', '__redis__:invalidate')
+      const inMulti = async (...words: readonly (string | number)[]): Promise<RespValue> => {
+        if (!isInMulti) return client.ask(...words)
+        await client.call('MULTI')
+        await client.call(...words)
+        return itemsOf(await client.call('EXEC'))[0] ?? null
+      }
+      const tracking = ['CLIENT', 'TRACKING', 'ON', 'REDIRECT']
+      const refused = await inMulti(...tracking, 999_999)
+      test.match(refused, { message: 'ERR The client ID you want redirect to does not exist' })
+      test.equal(await client.call('CLIENT', 'GETREDIR'), -1)
+      test.equal(await inMulti(...tracking, id), 'OK')
+      test.equal(await client.call('CLIENT', 'GETREDIR'), id)
+      await client.call('GET', 'tracked')
+      await redis.call('SET', 'tracked', '1')
+      test.same(await listener.value(), ['message', '__redis__:invalidate', ['tracked']])
+      test.equal(await client.call('RESET'), 'RESET')
+      await client.call('WATCH', 'w')
+      test.equal(await client.call('CLIENT', 'GETREDIR'), -1, 'nothing is left of it')
+    },
+  )
