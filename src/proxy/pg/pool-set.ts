@@ -58,6 +58,8 @@ export interface ServerKinds extends Readonly<Record<Side, Readonly<Record<Acces
   readonly place: GatePlace
   /** When a client last had to do with them (clock milliseconds). */
   usedAtMs: number
+  /** A client has asked what sequences gave last (session-sequences.ts). */
+  areSequencesAsked: boolean
 }
 
 export class PoolSet {
@@ -84,7 +86,7 @@ export class PoolSet {
         target: { write: slot('target', 'write'), read: slot('target', 'read') },
       }
       const room = (): number => roomIn(made[this.#primary()].write.pool)
-      kinds = { ...made, place: { room }, usedAtMs }
+      kinds = { ...made, place: { room }, usedAtMs, areSequencesAsked: false }
       this.#kinds.set(key, kinds)
     }
     kinds.usedAtMs = usedAtMs

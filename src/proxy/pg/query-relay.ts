@@ -56,7 +56,7 @@ export class QueryRelay {
       const sql = textOf(bytes, offset, end)
       const isAlone = session.effects === 0 && session.pinReason === '' && server.isAtRest
       if (isAlone && (effects & effect.settings) !== 0) session.reset = resetOf(sql)
-      session.sequences.forgetOthers(server, effects, sql)
+      session.sequences.forgetOthers(server, effects)
       session.noteEffects(effects, sql)
     }
     if (rewritten !== null) {

@@ -162,7 +162,7 @@ export class StatementRelay {
     if (session.statements.sqlNames.has(name)) return this.#parsePlain(server, name, effects)
     const sql = bytes.toString('utf8', nameEnd + 1, sqlEnd)
     session.frontend.forwardTo(bytes, offset)
-    session.sequences.forgetOthers(server, effects, sql)
+    session.sequences.forgetOthers(server, effects)
     const known = session.statements.get(name)
     if (known !== undefined) {
       // The client reuses a name without Close: let the server refuse it, as it would directly.
@@ -213,8 +213,7 @@ export class StatementRelay {
     let unnamed = isAgain
       ? new Unnamed(last.parse, last.effects, last)
       : this.#newUnnamed(bytes, offset, end, last)
-    if (unnamed.effects !== 0)
-      this.#session.sequences.forgetOthers(server, unnamed.effects, unnamed.sql)
+    if (unnamed.effects !== 0) this.#session.sequences.forgetOthers(server, unnamed.effects)
     const rewritten =
       unnamed.effects === 0 ? null : this.sqlNames.rewrite(unnamed.sql, unnamed.effects)
     if (rewritten !== null) {
@@ -271,7 +270,7 @@ export class StatementRelay {
     const { statement } = held
     if (kind === owed.bind) this.#guardReadOnly(statement.sql)
     session.frontend.forwardTo(bytes, offset)
-    if (kind === owed.bind) session.sequences.forgetOthers(server, statement.effects, statement.sql)
+    if (kind === owed.bind) session.sequences.forgetOthers(server, statement.effects)
     const readiness = this.#preparer.ready(server, held)
     if (readiness === 'ask') return 'ask'
     if (readiness === 'outdated') {
@@ -311,7 +310,7 @@ export class StatementRelay {
     const session = this.#session
     const { unnamed } = session.statements
     if (unnamed !== null && unnamed.effects !== 0 && kind === owed.bind)
-      session.sequences.forgetOthers(server, unnamed.effects, unnamed.sql)
+      session.sequences.forgetOthers(server, unnamed.effects)
     if (server.unnamedOwner !== unnamed) {
       session.frontend.forwardTo(bytes, offset)
       this.#preparer.unnamed(server, unnamed)
