@@ -253,7 +253,7 @@ export class BackendRelay implements TransportHandler {
     const session = this.#session
     const tag = server.replies.headTag
     if (tag !== null) session.statements.known(tag)
-    if (session.listening !== null && server.status === txStatus.idle) session.listening.committed()
+    session.listening?.ready(server.status !== txStatus.idle)
     this.#shift(server, bytes, end)
     if (!wasInjected) return
     session.errands.queryDone(server)

@@ -30,6 +30,12 @@ const notedMax = 1_000
 const letterR = 0x52
 const letterU = 0x55
 
+/** An UNLISTEN that was sent, and how many ReadyForQuery come up to the one that ends its request. */
+interface Noted {
+  readonly what: Unlisten
+  readiesLeft: number
+}
+
 export class SessionListening implements ListenSubscriber {
   readonly #session: Session
   readonly #listener: SharedListener
@@ -50,7 +56,7 @@ export class SessionListening implements ListenSubscriber {
   #heldBytes = 0
   #notice: Buffer | null = null
   /** UNLISTENs that were sent; executed; committed. */
-  #noted: Unlisten[] = []
+  #noted: Noted[] = []
   #executed: Unlisten[] = []
   #committed: Unlisten[] = []
 
@@ -192,7 +198,9 @@ export class SessionListening implements ListenSubscriber {
   }
 
   noteUnlisten(sql: string): void {
-    if (this.#noted.length < notedMax) this.#noted.push(...unlistens(sql))
+    if (this.#noted.length >= notedMax) return
+    const readiesLeft = (this.#session.server?.replies.readyCount ?? 0) + 1
+    for (const what of unlistens(sql)) this.#noted.push({ what, readiesLeft })
   }
 
   /** A CommandComplete, whose tag is at `start`. */
@@ -201,8 +209,8 @@ export class SessionListening implements ListenSubscriber {
     // ROLLBACK is also the tag of ROLLBACK TO.
     if (letter === letterR && bytes[start + 1] === 0x4f) this.#executed = []
     if (letter !== letterU || bytes[start + 1] !== 0x4e) return
-    const what = this.#noted.shift()
-    if (what !== undefined) this.#executed.push(what)
+    const noted = this.#noted.shift()
+    if (noted !== undefined) this.#executed.push(noted.what)
   }
 
   /** An error of the server. */
@@ -210,9 +218,13 @@ export class SessionListening implements ListenSubscriber {
     this.#executed = []
   }
 
-  /** A transaction is over that did not fail. */
-  committed(): void {
-    if (this.#executed.length === 0) return
+  /** A request is over, in a transaction that goes on or not: what of it has not run never will. */
+  ready(isInTransaction: boolean): void {
+    if (this.#noted.length > 0) {
+      for (const noted of this.#noted) noted.readiesLeft -= 1
+      this.#noted = this.#noted.filter(({ readiesLeft }) => readiesLeft > 0)
+    }
+    if (isInTransaction || this.#executed.length === 0) return
     this.#committed.push(...this.#executed)
     this.#executed = []
   }

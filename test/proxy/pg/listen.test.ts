@@ -199,6 +199,22 @@ void t.test('UNLISTEN that is rolled back or fails leaves nothing', async (test)
   test.strictSame(await heard(listener, 'a'), ['a still'])
 })
 
+void t.test('UNLISTEN that fails does not stand for another one in its pipeline', async (test) => {
+  const pontoon = await pontoonOf(test)
+  const listener = await pontoon.client()
+  await rows(listener, 'LISTEN a; LISTEN b; LISTEN c')
+  await untilMoved(pontoon)
+  const { wire } = listener
+  const failing = [parse('SELECT 1/0'), bind(), execute(), parse('UNLISTEN a'), bind(), execute()]
+  const leaving = [parse('UNLISTEN c'), bind(), execute(), sync()]
+  const simple = [query('SELECT 1/0; UNLISTEN a'), query('UNLISTEN b')]
+  await wire.send(...simple, ...failing, sync(), ...leaving)
+  for (const state of ['22012', '', '22012', '']) test.equal(sqlstate(await wire.until('Z')), state)
+  await untilMoved(pontoon)
+  for (const channel of ['b', 'c', 'a']) await server.query(`NOTIFY ${channel}, 'said'`)
+  test.strictSame(await heard(listener, 'a'), ['a said'])
+})
+
 void t.test('LISTEN by the extended protocol, prepared and pipelined', async (test) => {
   const pontoon = await pontoonOf(test)
   const listener = await pontoon.client()
