@@ -1,6 +1,7 @@
 /** pontoon status [SERVICE]: routes, gates, pools and clients of a running sidecar. */
 import { adminLimits } from '../control/limits.ts'
 import type { ServiceView } from '../control/service-view.ts'
+import type { SyncView } from '../migration/pg/sync/supervisor.ts'
 import type { ClientSnapshot } from '../proxy/service.ts'
 import { sides } from '../shared/side.ts'
 import { AdminClient } from './admin-client.ts'
@@ -116,9 +117,7 @@ function describeSync({ sync, route }: ServiceView): string {
     ...sync.health.map(describeHealth),
     formatFacts([
       ['loses nothing', sync.conditions.every(({ ok }) => ok) ? 'yes' : 'NO, see below'],
-      ...(route.primary === 'target'
-        ? [['rollback ready', sync.rollbackReady ? 'yes' : 'no'] as const]
-        : []),
+      ...(route.primary === 'target' ? [['rollback ready', rollbackText(sync)] as const] : []),
       ['WAL kept', slots.join(', ') || 'none'],
     ]),
     describeConditions(sync.conditions),
@@ -126,6 +125,11 @@ function describeSync({ sync, route }: ServiceView): string {
   ]
     .filter(Boolean)
     .join('\n\n')
+}
+
+function rollbackText({ rollbackReady, givenUpSince }: SyncView): string {
+  if (givenUpSince !== null) return `no way back: it was given up at ${givenUpSince}`
+  return rollbackReady ? 'yes' : 'no'
 }
 
 /** Of a Redis service: what is called most, hot keys, large values and slow commands. */

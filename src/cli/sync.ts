@@ -4,6 +4,7 @@ import { writeBeat } from '../migration/pg/sync/beat.ts'
 import { syncConditions } from '../migration/pg/sync/conditions.ts'
 import { planDrop } from '../migration/pg/sync/drop.ts'
 import { readSchemas } from '../migration/pg/sync/drift-of.ts'
+import { planGiveUp } from '../migration/pg/sync/give-up.ts'
 import { readHealth, type SyncHealth } from '../migration/pg/sync/health.ts'
 import { openSyncJob, sendingSide, type SyncJob } from '../migration/pg/sync/job.ts'
 import { planSync, type SyncPlan } from '../migration/pg/sync/plan.ts'
@@ -26,7 +27,9 @@ export const sync: Command = {
     'itself (into empty tables). Mends what it finds: tables that are not published, a subscription\n' +
     'that an error switched off, a password that was changed. Tells DDL that was done on one side\n' +
     'only. Run it as often as you like. Exit code 3 when something has to be done first, 1 when\n' +
-    'sync does not run in the end.',
+    'sync does not run in the end.\n' +
+    'After a cutover the target keeps WAL for the way back until that is given up: --drop\n' +
+    '--no-rollback, where the source is gone for good or no rollback is wanted.',
   positionals: [{ name: 'SERVICE', help: 'Name of the service.' }],
   options: {
     ...configOption,
@@ -35,6 +38,9 @@ export const sync: Command = {
     wait: { value: 'DURATION', help: 'How long to wait until it runs (default 15s).' },
     'print-sql': { help: 'Print the SQL (without passwords) instead of running it.' },
     drop: { help: 'Take subscription, slot and publication away; asks for --yes.' },
+    'no-rollback': {
+      help: 'With --drop, after a cutover: give up the way back, also where the source is gone.',
+    },
     yes: { help: 'Do what --drop says.' },
     ...dryRunOption,
   },
@@ -43,6 +49,7 @@ export const sync: Command = {
     'pontoon sync orders --follow',
     'pontoon sync orders --print-sql',
     'pontoon sync orders --drop --yes',
+    'pontoon sync orders --drop --no-rollback',
   ],
   run,
 }
@@ -57,14 +64,15 @@ async function run(input: CommandInput): Promise<ExitCode> {
   const waitMs = parseDuration(args.value('wait') ?? waitDefault, '--wait')
   if (args.has('drop') && (args.has('follow') || args.has('once')))
     throw new PontoonError('USAGE', '--drop goes with neither --follow nor --once.')
+  if (args.has('no-rollback')) return await giveUp(input)
   const job = await openSyncJob(serviceJobOf(input))
   try {
     if (args.has('once')) return await report(job, input.output, await readHealth(job, job))
     const plan = args.has('drop') ? await planDrop(job) : await planSync(job)
-    if (plan.refusals.length > 0) return refuse(plan, job, input.output)
+    if (plan.refusals.length > 0) return refuse(plan, job.service, input.output)
     if (args.has('print-sql')) return printSql(plan, input.output)
     if (args.has('dry-run')) return dryRun(plan, input.output)
-    if (args.has('drop')) return await drop(plan, input)
+    if (args.has('drop')) return await drop(plan, input, dropWords)
     await carryOut(plan, input.output)
     // A worker may begin anew behind that look, for a setting of its own that has changed.
     const health = await settle(job, waitMs)
@@ -75,7 +83,7 @@ async function run(input: CommandInput): Promise<ExitCode> {
   }
 }
 
-function refuse({ refusals }: SyncPlan, { service }: SyncJob, output: Output): ExitCode {
+function refuse({ refusals }: SyncPlan, service: string, output: Output): ExitCode {
   output.result({ service, applied: false, refusals }, () =>
     refusals.map((text) => `${service}: ${text}.`).join('\n'),
   )
@@ -98,21 +106,50 @@ function dryRun({ steps }: SyncPlan, output: Output): ExitCode {
   return exitCodes.ok
 }
 
-async function drop(plan: SyncPlan, { args, output }: CommandInput): Promise<ExitCode> {
+/** After a cutover, with the source or without it. */
+async function giveUp(input: CommandInput): Promise<ExitCode> {
+  const { args, output } = input
+  if (!args.has('drop')) throw new PontoonError('USAGE', '--no-rollback: belongs to --drop.')
+  const context = serviceJobOf(input)
+  const givingUp = await planGiveUp(context)
+  const { plan } = givingUp
+  try {
+    if (plan.refusals.length > 0) return refuse(plan, context.service, output)
+    if (args.has('print-sql')) return printSql(plan, output)
+    if (args.has('dry-run')) return dryRun(plan, output)
+    return await drop(plan, input, giveUpWords)
+  } finally {
+    givingUp.close()
+  }
+}
+
+const dropWords = {
+  before: 'Changes would not travel any more; add --yes to do it.',
+  after: 'Sync is taken away.',
+}
+
+const giveUpWords = {
+  before: 'There would be no rollback any more; add --yes to do it.',
+  after:
+    'The way back is given up: no WAL is kept for it, and there is no rollback. While the source is\n' +
+    'there, pontoon sync makes it anew, and pontoon verify --repair brings what it has missed.',
+}
+
+async function drop(
+  plan: SyncPlan,
+  { args, output }: CommandInput,
+  words: typeof dropWords,
+): Promise<ExitCode> {
   const what = plan.steps.map((step) => step.what)
   if (!args.has('yes') && what.length > 0) {
     output.result({ steps: what, applied: false }, () =>
-      [
-        ...what.map((text) => `would ${text}`),
-        '',
-        'Changes would not travel any more; add --yes to do it.',
-      ].join('\n'),
+      [...what.map((text) => `would ${text}`), '', words.before].join('\n'),
     )
     return exitCodes.refused
   }
   await carryOut(plan, output)
   output.result({ steps: what, applied: true }, () =>
-    what.length === 0 ? 'There was nothing to take away.' : 'Sync is taken away.',
+    what.length === 0 ? 'There was nothing to take away.' : words.after,
   )
   return exitCodes.ok
 }

@@ -310,10 +310,11 @@ export const metricFamilies: readonly MetricFamily[] = [
   },
   {
     name: 'pontoon_rollback_ready',
-    help: '1 after a cutover while a rollback would lose nothing; `pontoon status` has the conditions.',
+    help: '1 after a cutover while a rollback would lose nothing; `pontoon status` has the conditions. Absent once the way back is given up.',
     type: 'gauge',
     labels: [],
-    read: (_, __, sync) => (sync === null ? [] : [[{}, sync.rollbackReady ? 1 : 0]]),
+    read: (_, __, sync) =>
+      sync === null || sync.givenUpSince !== null ? [] : [[{}, sync.rollbackReady ? 1 : 0]],
   },
   {
     name: 'pontoon_fence_active',

@@ -141,6 +141,7 @@ void t.test('every label of a sample is declared, and the other way round', asyn
     health: [{ ...health, lagBytes: 1, lagMs: 2, errors: { apply: 0, sync: 0, conflicts: {} } }],
     conditions: [],
     rollbackReady: false,
+    givenUpSince: null,
     slots: [{ side: 'source', name: 's', retainedBytes: 1 }],
     fences: { source: false, target: true },
     drift: [],

@@ -175,7 +175,7 @@ function operationLines(operation) {
 
 function syncLines({ sync, route, operation }) {
   if (sync === undefined) return []
-  const { direction, health, conditions, rollbackReady } = sync
+  const { direction, health, conditions, rollbackReady, givenUpSince } = sync
   // The other direction may not be there; this one has to be.
   const shown = health.filter((one) => one.direction === direction || one.state !== 'absent')
   // A switch under way has looked at them, and shuts the gate, which is one of them.
@@ -190,7 +190,7 @@ function syncLines({ sync, route, operation }) {
       element(
         'p',
         `${ready ? 'no rollback without loss' : 'to be mended before a cutover'}: ${name}: ${text}`,
-        'bad',
+        givenUpSince === null ? 'bad' : 'warn',
       ),
     ),
   ]

@@ -6,7 +6,8 @@
  *   names a side that a forced switch has left behind: it may have changes that the primary lacks.
  * - `pontoon.fence`: a row while this side is fenced (fence.ts), with what was there before.
  * - `pontoon.table_file`: what tells that a table was truncated (truncations.ts), where a side is 10.
- * - `pontoon.missed`: a row while changes of a direction are missing on its other side (missed.ts).
+ * - `pontoon.missed`: a row while changes of a direction are missing on its other side, or its way back
+ *   was given up (missed.ts).
  * - `pontoon.heartbeat_forward`, `…_reverse`: rows that travel with the changes of that direction
  *   only: the beat of the lag, and markers (beats.ts).
  */

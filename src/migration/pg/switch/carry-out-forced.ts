@@ -5,13 +5,11 @@
  */
 import type { Route } from '../../../routing/route.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
-import { otherSide } from '../../../shared/side.ts'
+import { detach } from '../attached.ts'
 import { ensurePartedColumn, writePartedSql } from '../control-schema.ts'
 import { raiseSequences } from '../lost-sequences.ts'
-import { directionFrom, probeSubscriptionName, subscriptionName } from '../names.ts'
+import { directionFrom } from '../names.ts'
 import { ensurePublication } from '../publication.ts'
-import { dropSlot } from '../slot.ts'
-import { dropSubscription } from '../subscription.ts'
 import { readTables } from '../tables.ts'
 import {
   forgetSwitch,
@@ -22,7 +20,6 @@ import {
   type SwitchContext,
 } from './carry-out.ts'
 import { endEarlier } from './earlier.ts'
-import { findStreams } from '../stream.ts'
 import { closeSide, openSide, type SwitchSide } from './switch-sides.ts'
 
 export interface CarryOutOptions {
@@ -110,25 +107,6 @@ export async function recoverForced(
   )
   if (record.over === null) letOn()
   return 'aborted'
-}
-
-/**
- * Nothing may come from the lost side any more, nor be kept for it: slots that nobody reads would
- * fill the disk.
- */
-export async function detach(service: string, at: SwitchSide): Promise<void> {
-  const inward = directionFrom(otherSide(at.side))
-  const streams = await findStreams(at.replication, service, inward)
-  for (const name of [...streams.map((one) => one.name), probeSubscriptionName(service, inward)])
-    await dropSubscription(at.replication, name, { keepSlot: true })
-  const outward = directionFrom(at.side)
-  const { rows } = await at.replication.query(
-    `SELECT slot_name FROM pg_catalog.pg_replication_slots
-     WHERE slot_type = 'logical' AND database = pg_catalog.current_database()
-       AND (slot_name ~ ('^' || $1 || '(_[0-9]+)?$') OR slot_name = $2)`,
-    [subscriptionName(service, outward), probeSubscriptionName(service, outward)],
-  )
-  for (const [slot] of rows) await dropSlot(at.replication, slot ?? '')
 }
 
 /** For `pontoon status`, which follows a direction that is published. */

@@ -17,7 +17,7 @@ import {
   sequencesOutOfReach,
   unindexedColumns,
 } from '../lost-sequences.ts'
-import { readMissed } from '../missed.ts'
+import { missedText, readMissed } from '../missed.ts'
 import { directionFrom, heartbeatTable } from '../names.ts'
 import { qualified, readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
@@ -137,9 +137,11 @@ async function marksGuard({ side, route, pending }: ForcedGuardParts): Promise<G
 }
 
 /** Beside what the last heartbeat tells: it has come by the sync that was made anew. */
-async function missedGuard({ side, route }: ForcedGuardParts): Promise<readonly Guard[]> {
-  const since = await readMissed(side.watch, directionFrom(route.primary))
-  if (since === null) return []
+async function missedGuard({ context, side, route }: ForcedGuardParts): Promise<readonly Guard[]> {
+  const missed = await readMissed(side.watch, directionFrom(route.primary))
+  if (missed === null) return []
+  const { since, isGivenUp } = missed
+  if (isGivenUp) return [blocker('missed', missedText(missed, context.service))]
   const text =
     `its sync was made anew at ${since}: what the lost slot had still to send is missing on the ` +
     `${side.side}, since no pontoon verify --repair has brought it`

@@ -66,8 +66,8 @@ async function getsWorker(stream: Stream, { replication }: SwitchSide): Promise<
 }
 
 export async function missedGuard({ context, sides }: GuardParts): Promise<Guard> {
-  const since = await readMissed(sides.from.watch, directionFrom(sides.from.side))
-  return since === null
+  const missed = await readMissed(sides.from.watch, directionFrom(sides.from.side))
+  return missed === null
     ? ok('missed', 'no change was missed by the sync')
-    : blocker('missed', missedText(since, context.service))
+    : blocker('missed', missedText(missed, context.service))
 }

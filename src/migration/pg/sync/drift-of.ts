@@ -2,7 +2,7 @@
 import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
 import { PontoonError } from '../../../shared/errors.ts'
 import { findDrift, type Drift } from '../drift.ts'
-import { readMissed } from '../missed.ts'
+import { readMissed, type Missed } from '../missed.ts'
 import { publicationName } from '../names.ts'
 import { planPublication, readPublishedTables } from '../publication.ts'
 import { qualified, readable } from '../quote.ts'
@@ -22,8 +22,8 @@ export interface SchemaPicture {
   readonly hasLargeObjects: boolean
   /** Tables of the sending side whose TRUNCATE the receiving side may not have seen. */
   readonly truncated: readonly string[]
-  /** Since when changes of the sending side are missing on the other one; null while none are. */
-  readonly missedSince: string | null
+  /** Changes of the sending side that are missing on the other one; null while none are. */
+  readonly missed: Missed | null
 }
 
 export async function readSchemas(
@@ -62,7 +62,7 @@ export async function readSchemas(
     publication: { name, isWhole: await isWhole(sender, receiver.major, place, synced) },
     hasLargeObjects: large === 't',
     truncated: await truncatedTables(sender, receiver.major, options),
-    missedSince: await readMissed(sender, place.direction, options),
+    missed: await readMissed(sender, place.direction, options),
   }
 }
 

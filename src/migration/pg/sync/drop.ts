@@ -19,7 +19,9 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
   const { service, direction } = job
   if (job.switchUnderWay !== null) return { steps: [], refusals: [job.switchUnderWay] }
   if (direction === 'reverse') {
-    const refusal = `the target takes the writes, and this sync is their way back: pontoon rollback ${service} first`
+    const refusal =
+      `the target takes the writes, and this sync is their way back: pontoon rollback ${service} first, ` +
+      `or give it up for good with pontoon sync ${service} --drop --no-rollback`
     return { steps: [], refusals: [refusal] }
   }
   const steps: SyncStep[] = []

@@ -76,11 +76,12 @@ async function switchUnderWay(
   const primary = (source ?? target)?.primary
   const differ = source !== undefined && target !== undefined && source.primary !== target.primary
   if (!differ && (primary === undefined || !(await isFenced(controls[primary])))) return null
-  return (
-    'a switch is under way, or was interrupted, and turns sync round itself: pontoon status ' +
-    'shows it, and a sidecar that starts finishes it'
-  )
+  return switchUnderWayText
 }
+
+export const switchUnderWayText =
+  'a switch is under way, or was interrupted, and turns sync round itself: pontoon status ' +
+  'shows it, and a sidecar that starts finishes it'
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined

@@ -9,7 +9,7 @@ import type { SchemaPicture } from './drift-of.ts'
 
 export function schemaConditions(schemas: SchemaPicture): readonly Condition[] {
   const { drift, missingSequences, tables, publication, hasLargeObjects } = schemas
-  const { truncated, missedSince } = schemas
+  const { truncated, missed } = schemas
   const ofTables = drift.filter(({ table }) => !missingSequences.includes(table))
   const stops = ofTables.filter(({ effect }) => effect === 'stops')
   const loses = ofTables.filter(({ effect }) => effect === 'loses')
@@ -64,9 +64,9 @@ export function schemaConditions(schemas: SchemaPicture): readonly Condition[] {
     ),
     condition(
       'missed',
-      missedSince === null,
+      missed === null,
       'no change was missed by the sync',
-      missedText(missedSince ?? '', 'SERVICE'),
+      missed === null ? '' : missedText(missed, 'SERVICE'),
     ),
     condition(
       'large-objects',

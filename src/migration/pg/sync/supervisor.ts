@@ -8,6 +8,7 @@ import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
 import { sides, type Side } from '../../../shared/side.ts'
 import type { Drift } from '../drift.ts'
+import { missedText, readMissed, type Missed } from '../missed.ts'
 import { directionFrom, directions, publicationName, type Direction } from '../names.ts'
 import { connectWith, loginAs, type MigrationContext } from '../side-login.ts'
 import { readSlot } from '../slot.ts'
@@ -36,6 +37,8 @@ export interface SyncView {
   readonly conditions: readonly Condition[]
   /** Whether a rollback loses nothing: after a cutover, with every condition met. */
   readonly rollbackReady: boolean
+  /** Since when an operator has given the way back up; then there is no sync to look at. */
+  readonly givenUpSince: string | null
   /** WAL kept by logical slots, by side and name. */
   readonly slots: readonly {
     readonly side: Side
@@ -81,6 +84,8 @@ export class SyncSupervisor {
   #isClosed = false
   #seen: readonly Direction[] = []
   #fences: SyncView['fences'] = { source: null, target: null }
+  /** As it was seen last. */
+  #givenUp: Missed | null = null
   readonly #schemas = new Kept<SchemaPicture>(schemasEveryMs)
   readonly #around = new Kept<Around>(surroundingsEveryMs)
 
@@ -96,11 +101,13 @@ export class SyncSupervisor {
       one.status === 'rejected' ? [{ side: sides[at], reason: toPontoonError(one.reason) }] : [],
     )
     const [source, target] = sides.map((side) => this.#clients.get(side))
-    if (failed.length > 0 || source === undefined || target === undefined) {
-      const cause = failed.map(({ side, reason }) => `the ${side}: ${reason.message}`).join('; ')
-      return await this.#withoutSide(cause, options)
-    }
     try {
+      await this.#lookForEnd(options)
+      if (this.#givenUp !== null) return await this.#withoutWayBack(this.#givenUp, options)
+      if (failed.length > 0 || source === undefined || target === undefined) {
+        const cause = failed.map(({ side, reason }) => `the ${side}: ${reason.message}`).join('; ')
+        return await this.#withoutSide(cause, options)
+      }
       return await this.#lookAt({ source, target }, options)
     } catch (thrown) {
       if (signal.aborted) throw thrown
@@ -112,6 +119,34 @@ export class SyncSupervisor {
     this.#isClosed = true
     for (const client of this.#clients.values()) client.close()
     this.#clients.clear()
+  }
+
+  /** The target says so, whether or not the source is there. */
+  async #lookForEnd(options: SqlOptions): Promise<void> {
+    if (this.#parts.route().primary === 'source') this.#givenUp = null
+    else {
+      const client = this.#clients.get('target')
+      if (client?.isOpen !== true) return
+      const missed = await readMissed(client, 'reverse', options)
+      this.#givenUp = missed?.isGivenUp === true ? missed : null
+    }
+  }
+
+  /** Only the WAL that the target keeps, which others may still have it keep. */
+  async #withoutWayBack(missed: Missed, options: SqlOptions): Promise<SyncView> {
+    const client = this.#clients.get('target')
+    const kept =
+      client?.isOpen === true ? (await readSurroundings(client, options)).retainedBytes : {}
+    return {
+      direction: 'reverse',
+      health: [],
+      conditions: [{ name: 'missed', ok: false, text: missedText(missed, 'SERVICE') }],
+      rollbackReady: false,
+      givenUpSince: missed.since,
+      slots: slotsOf('target', kept),
+      fences: this.#fences,
+      drift: [],
+    }
   }
 
   async #lookAt(clients: Clients, options: SqlOptions): Promise<SyncView | null> {
@@ -140,13 +175,8 @@ export class SyncSupervisor {
       health,
       conditions: all,
       rollbackReady: primary === 'target' && all.every(({ ok }) => ok),
-      slots: sides.flatMap((side) =>
-        Object.entries(surroundings[side].retainedBytes).map(([name, retainedBytes]) => ({
-          side,
-          name,
-          retainedBytes,
-        })),
-      ),
+      givenUpSince: null,
+      slots: sides.flatMap((side) => slotsOf(side, surroundings[side].retainedBytes)),
       fences: this.#fences,
       drift: schemas.drift.slice(0, driftMax),
     }
@@ -248,6 +278,7 @@ export class SyncSupervisor {
       health,
       conditions: [{ name: 'stream', ok: false, text: cause }],
       rollbackReady: false,
+      givenUpSince: null,
       slots: health.flatMap(({ direction: of, slot }) =>
         slot === null
           ? []
@@ -269,4 +300,8 @@ export class SyncSupervisor {
     if (this.#isClosed) client.close()
     else this.#clients.set(side, client)
   }
+}
+
+function slotsOf(side: Side, retained: Surroundings['retainedBytes']): SyncView['slots'] {
+  return Object.entries(retained).map(([name, retainedBytes]) => ({ side, name, retainedBytes }))
 }

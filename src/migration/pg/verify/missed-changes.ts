@@ -1,15 +1,15 @@
 /** What a comparison proves about changes that sync has missed: see ../missed.ts. */
 import { otherSide, sides, type Side } from '../../../shared/side.ts'
-import { forgetMissed, readMissed } from '../missed.ts'
+import { forgetMissed, readMissed, type Missed } from '../missed.ts'
 import { directionFrom } from '../names.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 
 /** By the side that sends, before anything is compared. */
-export type Missed = Readonly<Record<Side, string | null>>
+export type MissedBySide = Readonly<Record<Side, Missed | null>>
 
-export async function missedBefore(context: MigrationContext): Promise<Missed> {
-  const found: Record<Side, string | null> = { source: null, target: null }
+export async function missedBefore(context: MigrationContext): Promise<MissedBySide> {
+  const found: Record<Side, Missed | null> = { source: null, target: null }
   for (const side of sides)
     found[side] = await withControl(context, side, (client) =>
       readMissed(client, directionFrom(side)),
@@ -21,14 +21,14 @@ export async function missedBefore(context: MigrationContext): Promise<Missed> {
 export async function noteArrived(
   context: MigrationContext,
   primary: Side,
-  before: Missed,
+  before: MissedBySide,
 ): Promise<void> {
-  const since = before[primary]
-  if (since === null) return
+  const missed = before[primary]
+  if (missed === null) return
   const direction = directionFrom(primary)
   await withControl(context, primary, async (client) => {
     // Sync was made anew once more meanwhile.
-    if ((await readMissed(client, direction)) !== since) return
+    if ((await readMissed(client, direction))?.since !== missed.since) return
     await withControl(context, otherSide(primary), (other) => forgetMissed(other, direction))
     await forgetMissed(client, direction)
   })
