@@ -23,6 +23,8 @@ export interface DriftInput {
   readonly published: readonly QualifiedName[] | undefined
   /** Tables that the subscription knows, undefined while there is none. */
   readonly subscribed: readonly QualifiedName[] | undefined
+  /** Tables of the sending side whose name has meant others: see table-pairs.ts. */
+  readonly mixed: readonly QualifiedName[]
   readonly senderSequences: readonly Sequence[]
   readonly receiverSequences: readonly Sequence[]
 }
@@ -42,8 +44,19 @@ export function findDrift(input: DriftInput): readonly Drift[] {
         ...parentDrift(table, there.get(qualified(table)), here, there),
       ]
     }),
+    ...input.mixed.map(mixedDrift),
     ...missingSequences(input),
   ]
+}
+
+function mixedDrift(table: QualifiedName): Drift {
+  const text =
+    'is not the table that it was when both sides were known to be equal: it was made anew, or has ' +
+    'changed its name with another one. Changes go by names, so rows may be in the wrong table'
+  const fix =
+    'pontoon verify --repair, and a whole one has to find all rows equal; where there are many, ' +
+    'rename there first what was renamed here'
+  return { table: readable(table), effect: 'loses', text, fix }
 }
 
 function unpublished(table: Table, isPublished: boolean): readonly Drift[] {

@@ -27,6 +27,7 @@ await tap.test('drift, 15 and 17', async (whole) => {
       receiver: await readTables(target),
       published: ['a', 'b', 'c'].map((name) => ({ schema: 'public', name })),
       subscribed: [...known].map((name) => ({ schema: 'public', name })),
+      mixed: [],
       senderSequences: await readSequences(source),
       receiverSequences: await readSequences(target),
     })

@@ -13,6 +13,7 @@ import { ensurePublication, heartbeatOf, planPublication } from '../publication.
 import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { findStreams } from '../stream.ts'
+import { renewPairs, type TablePair } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 import { dropSourceSlot } from './abandon.ts'
 import {
@@ -81,9 +82,19 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
     onWait: waitNotes(options),
   })
   const planned = await planInSnapshot(options, snapshot)
+  await renewPairs(target, plannedPairs(planned, await readTables(target)))
   const begun: CopyJob = { ...job, stage: 'copying', tables: planned }
   await writeJob(folder, begun)
   return begun
+}
+
+/** By the names of the snapshot, from which on changes travel. */
+function plannedPairs(planned: CopyJob['tables'], there: readonly Table[]): readonly TablePair[] {
+  const oids = new Map(there.map((table) => [qualified(table), table.oid]))
+  return planned.flatMap(({ schema, name, oid, isPublished }) => {
+    const target = oids.get(qualified({ schema, name }))
+    return target === undefined || !isPublished ? [] : [{ schema, name, source: oid, target }]
+  })
 }
 
 /** What would be done, with nothing changed. Throws what startCopy would refuse. */

@@ -16,6 +16,7 @@ import { readPublishedTables } from '../publication.ts'
 import { readable } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
+import { findMixed } from '../table-pairs.ts'
 import { truncatedTables, truncatedText } from '../truncations.ts'
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
 import { verifiedGuard } from './verified-guard.ts'
@@ -121,10 +122,13 @@ async function schemaGuard({
   const theirs = await readTables(to.watch, exclude)
   const sequences = await readSequences(from.watch, exclude)
   const theirSequences = await readSequences(to.watch, exclude)
-  const name = publicationName(context.service, directionFrom(from.side))
+  const direction = directionFrom(from.side)
+  const name = publicationName(context.service, direction)
+  const target = from.side === 'target' ? from : to
+  const both = { sender: tables, receiver: theirs }
   const forth = findDrift({
-    sender: tables,
-    receiver: theirs,
+    ...both,
+    mixed: await findMixed(target.watch, direction, both),
     published: await readPublishedTables(from.watch, name),
     subscribed: (await stream?.state(to.watch))?.tables,
     senderSequences: sequences,
@@ -135,6 +139,7 @@ async function schemaGuard({
     receiver: tables,
     published: undefined,
     subscribed: undefined,
+    mixed: [],
     senderSequences: theirSequences,
     receiverSequences: sequences,
   })

@@ -7,6 +7,7 @@ import { publicationName } from '../names.ts'
 import { planPublication, readPublishedTables } from '../publication.ts'
 import { qualified, readable } from '../quote.ts'
 import { hasIdentity, readSequences, readTables, type Table } from '../tables.ts'
+import { findMixed } from '../table-pairs.ts'
 import { truncatedTables } from '../truncations.ts'
 import { readSubscription } from '../subscription-state.ts'
 import { findSubscription, type SyncPlace, type SyncSides } from './health.ts'
@@ -39,11 +40,14 @@ export async function readSchemas(
   const state =
     subscription === undefined ? undefined : await readSubscription(receiver, subscription, options)
   const senderSequences = await readSequences(sender, exclude)
+  const receiverTables = await readTables(receiver, exclude)
+  const sides = { sender: tables, receiver: receiverTables }
+  const target = place.direction === 'forward' ? receiver : sender
   const drift = findDrift({
-    sender: tables,
-    receiver: await readTables(receiver, exclude),
+    ...sides,
     published,
     subscribed: state?.tables,
+    mixed: await findMixed(target, place.direction, sides, options),
     senderSequences,
     receiverSequences: await readSequences(receiver, exclude),
   })

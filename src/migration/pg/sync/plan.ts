@@ -21,6 +21,7 @@ import {
   type SubscriptionSpec,
 } from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
+import { notePairsSql, type TablesOfSides } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 import { planLeftovers } from './drop.ts'
 import { findSubscription, readHealth } from './health.ts'
@@ -50,7 +51,8 @@ export async function planSync(job: SyncJob): Promise<SyncPlan> {
   }
   const { service, direction } = job
   const tables = await readTables(job.sender, job.exclude)
-  const receiver = new Set((await readTables(job.receiver, job.exclude)).map(qualified))
+  const receiverTables = await readTables(job.receiver, job.exclude)
+  const receiver = new Set(receiverTables.map(qualified))
   const before = await readPublishedTables(job.sender, publicationName(service, direction))
   const members = new Set(before?.map(qualified))
   // A table that only the sending side has would stop the stream at its first row.
@@ -83,8 +85,21 @@ export async function planSync(job: SyncJob): Promise<SyncPlan> {
       ? await planCreation(job, tables, receiver)
       : await planMending(job, name, synced)
   if (rest.refusals.length > 0) return rest
+  const pairs = await pairSteps(job, { sender: tables, receiver: receiverTables })
   const leftovers = await planLeftovers(job)
-  return { steps: [...publication, ...rest.steps, ...leftovers], refusals: [] }
+  return { steps: [...pairs, ...publication, ...rest.steps, ...leftovers], refusals: [] }
+}
+
+/** First: which tables belong together is known before a change of theirs can travel. */
+async function pairSteps(job: SyncJob, tables: TablesOfSides): Promise<readonly SyncStep[]> {
+  const { direction } = job
+  const target = direction === 'forward' ? job.receiver : job.sender
+  const sql = await notePairsSql(target, direction, tables)
+  if (sql === null) return []
+  const run = async (): Promise<void> => {
+    await target.run(sql)
+  }
+  return [{ what: 'note which tables belong together', sql: [sql], run }]
 }
 
 /** Tables that were synced, and whose changes nothing has carried since they were left out. */

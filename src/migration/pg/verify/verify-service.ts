@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { replaceFile } from '../../../store/durable-file.ts'
 import { FolderLock } from '../../../store/folder-lock.ts'
 import { systemClock } from '../../../shared/clock.ts'
+import { noteEqualPairs, tablesBefore } from './equal-pairs.ts'
 import { hasJournal, removeJournal } from './journal.ts'
 import { verifyFolder, type LastVerify, type VerifyResult } from './last-verify.ts'
 import { totalOf, type TablesReport } from './report.ts'
@@ -40,7 +41,9 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
   try {
     if (options.restart === true) await removeJournal(folder)
     const startedAt = new Date(clock.wallMs()).toISOString()
-    const files = (await hasJournal(folder)) ? null : await filesBefore(context)
+    const isResumed = await hasJournal(folder)
+    const files = isResumed ? null : await filesBefore(context)
+    const tables = isResumed ? null : await tablesBefore(context, options.exclude ?? [])
     const missed = await missedBefore(context)
     const { data, unlogged } = await verifyTables({ ...options, folder, clock })
     const schema = options.withSchema
@@ -53,8 +56,10 @@ export async function verifyService(options: VerifyServiceOptions): Promise<Serv
         })
       : null
     if (files !== null && areRowsEqual(data, options)) await noteEqual(context, data.primary, files)
-    if (areRowsEqual(data, options) && data.isAligned && !data.keysOnly)
+    if (areRowsEqual(data, options) && data.isAligned && !data.keysOnly) {
       await noteArrived(context, data.primary, missed)
+      if (tables !== null) await noteEqualPairs(context, data.primary, tables)
+    }
     const endedAt = new Date(clock.wallMs()).toISOString()
     const result = resultOf(data, schema)
     const name = `report-${startedAt.replaceAll(':', '-')}.json`
