@@ -2,7 +2,7 @@
  * Many clients that know what they must be told (redis-model-client.ts), at once through one Pontoon
  * over a cluster; in the end the nodes are asked for what is there. Slots may move meanwhile.
  */
-import { startRedisPontoon } from './redis-pontoon.ts'
+import { startClusterPontoon } from './redis-cluster-pontoon.ts'
 import { connectRedis, type RedisWire } from './redis-wire.ts'
 import type { RedisCluster } from './redis-topologies.ts'
 import type { RedisServer } from './redis.ts'
@@ -76,15 +76,10 @@ export async function runModelClients(
   options: ModelRunOptions,
 ): Promise<ModelRun> {
   const { mode, seed, clientCount, isMoving, durationMs, different } = options
-  const [node] = cluster.primaries
-  if (node === undefined) throw new Error('no primary')
-  const source = { host: node.host, port: node.port, cluster: true, clusterMset: 'split' }
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
+  const pontoon = await startClusterPontoon(cluster.primaries[0], {
     mode,
     pool: { size: 3, holdMs: 20_000, queueTimeoutMs: 60_000 },
-    config: { source },
+    source: { clusterMset: 'split' },
   })
   const clients = Array.from(
     { length: clientCount },

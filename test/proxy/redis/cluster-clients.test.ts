@@ -1,8 +1,8 @@
 /** What clients of a cluster are answered as by a single server, byte for byte. */
 import tap from 'tap'
+import { poolModes, serveCluster } from '../../support/redis-cluster-pontoon.ts'
 import { repliesTo } from '../../support/redis-replies.ts'
 import { startRedisCluster } from '../../support/redis-topologies.ts'
-import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { connectRedis } from '../../support/redis-wire.ts'
 import { startRedis } from '../../support/redis.ts'
 import { encodeCommand, textOf } from '../../support/resp.ts'
@@ -12,8 +12,7 @@ const single = await startRedis()
 const cluster = await startRedisCluster({}, 0)
 tap.teardown(() => Promise.all([single.stop(), cluster.stop()]))
 const [node] = cluster.primaries
-if (node === undefined) throw new Error('no primary')
-const source = { host: node.host, port: node.port, cluster: true, clusterMset: 'split' }
+const source = { clusterMset: 'split' }
 
 /** Keys of all nodes: whoever goes on with one node only is told MOVED. */
 const everywhere = ['a', 'b', 'c', 'd', 'e', 'f'].map((key) => `INCR n:${key}`).join('|')
@@ -47,14 +46,8 @@ const pipelines: Readonly<Record<string, string>> = {
 
 const done = '$4\r\ndone\r\n'
 
-for (const mode of ['multiplexed', 'pinned'] as const) {
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode,
-    config: { source },
-  })
-  tap.teardown(() => pontoon.stop())
+for (const mode of poolModes) {
+  const pontoon = await serveCluster(tap, node, { mode, source })
   for (const version of [2, 3])
     await tap.test(`${mode}, RESP${version}: as of a single server`, async (t) => {
       for (const [name, pipeline] of Object.entries(pipelines)) {
@@ -67,8 +60,7 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
 }
 
 await tap.test('multiplexed: nobody gets a server that is bound to one node', async (t) => {
-  const pontoon = await startRedisPontoon({ source: node, target: { port: 1 }, config: { source } })
-  t.teardown(() => pontoon.stop())
+  const pontoon = await serveCluster(t, node, { source })
   const client = await pontoon.client()
   await client.call('SUBSCRIBE', 'x')
   await client.call('UNSUBSCRIBE', 'x')
@@ -84,15 +76,9 @@ await tap.test('multiplexed: nobody gets a server that is bound to one node', as
   client.destroy()
 })
 
-for (const mode of ['multiplexed', 'pinned'] as const)
+for (const mode of poolModes)
   await tap.test(`${mode}: subscribers of RESP3 use all nodes`, async (t) => {
-    const pontoon = await startRedisPontoon({
-      source: node,
-      target: { port: 1 },
-      mode,
-      config: { source },
-    })
-    t.teardown(() => pontoon.stop())
+    const pontoon = await serveCluster(t, node, { mode, source })
     const [client, other] = [await pontoon.client(), await pontoon.client()]
     await client.call('HELLO', 3)
     await client.ask('SUBSCRIBE', 'x')
@@ -104,13 +90,7 @@ for (const mode of ['multiplexed', 'pinned'] as const)
   })
 
 await tap.test('pinned: QUIT ends the connection behind its answer', async (t) => {
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode: 'pinned',
-    config: { source },
-  })
-  t.teardown(() => pontoon.stop())
+  const pontoon = await serveCluster(t, node, { mode: 'pinned', source })
   const client = await pontoon.client()
   for (const line of ['SET a 1', 'SET b 1', 'QUIT', 'SET c 1']) client.send(...line.split(' '))
   for (let count = 0; count < 3; count += 1) t.equal(await client.value(), 'OK')
@@ -120,13 +100,7 @@ await tap.test('pinned: QUIT ends the connection behind its answer', async (t) =
 })
 
 await tap.test('pinned: CLIENT REPLY holds on every node', async (t) => {
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode: 'pinned',
-    config: { source },
-  })
-  t.teardown(() => pontoon.stop())
+  const pontoon = await serveCluster(t, node, { mode: 'pinned', source })
   const pipeline =
     `CLIENT REPLY SKIP|INCR q:a|INCR q:a|CLIENT REPLY OFF|INCR q:b|INCR q:c|MULTI|INCR q:b|EXEC|` +
     `CLIENT REPLY ON|MGET q:a q:b q:c|CLIENT REPLY maybe|CLIENT REPLY OFF|PING|RESET|${everywhere}`
@@ -134,17 +108,11 @@ await tap.test('pinned: CLIENT REPLY holds on every node', async (t) => {
   t.equal(await repliesTo(pontoon.port, 2, pipeline), await repliesTo(single.port, 2, pipeline))
 })
 
-for (const mode of ['multiplexed', 'pinned'] as const)
+for (const mode of poolModes)
   await tap.test(
     `${mode}: what is sent without replies arrives though who sent it leaves`,
     async (t) => {
-      const pontoon = await startRedisPontoon({
-        source: node,
-        target: { port: 1 },
-        mode,
-        config: { source },
-      })
-      t.teardown(() => pontoon.stop())
+      const pontoon = await serveCluster(t, node, { mode, source })
       const keys = Array.from({ length: 200 }, (_, index) => `left:${mode}:${index}`)
       for (const how of ['end', 'destroy'] as const) {
         const lines = keys.map((key) => encodeCommand('SET', `${key}:${how}`, '1'))
@@ -168,26 +136,14 @@ for (const mode of ['multiplexed', 'pinned'] as const)
   )
 
 await tap.test('pinned: a RESET with too many words ends no transaction', async (t) => {
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode: 'pinned',
-    config: { source },
-  })
-  t.teardown(() => pontoon.stop())
+  const pontoon = await serveCluster(t, node, { mode: 'pinned', source })
   for (const server of [single, ...cluster.primaries]) await server.call('FLUSHALL')
   const pipeline = `MULTI|INCR m|RESET x|INCR m|EXEC|${everywhere}`
   t.equal(await repliesTo(pontoon.port, 2, pipeline), await repliesTo(single.port, 2, pipeline))
 })
 
 await tap.test('pinned: what CLIENT REPLY keeps from the client holds on every node', async (t) => {
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode: 'pinned',
-    config: { source },
-  })
-  t.teardown(() => pontoon.stop())
+  const pontoon = await serveCluster(t, node, { mode: 'pinned', source })
   const client = await pontoon.client()
   client.send('CLIENT', 'REPLY', 'SKIP')
   client.send('HELLO', '3')
@@ -197,15 +153,9 @@ await tap.test('pinned: what CLIENT REPLY keeps from the client holds on every n
   client.destroy()
 })
 
-for (const mode of ['multiplexed', 'pinned'] as const)
+for (const mode of poolModes)
   await tap.test(`${mode}: MULTI refuses what is for all nodes`, async (t) => {
-    const pontoon = await startRedisPontoon({
-      source: node,
-      target: { port: 1 },
-      mode,
-      config: { source },
-    })
-    t.teardown(() => pontoon.stop())
+    const pontoon = await serveCluster(t, node, { mode, source })
     const client = await pontoon.client()
     for (const key of ['a', 'b', 'c']) await client.call('SET', key, '1')
     for (const line of ['FLUSHALL', 'DBSIZE', 'KEYS *', 'SCAN 0', 'SCRIPT LOAD x']) {
@@ -217,15 +167,9 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     client.destroy()
   })
 
-for (const mode of ['multiplexed', 'pinned'] as const)
+for (const mode of poolModes)
   await tap.test(`${mode}: what moves is sent again before what is behind it`, async (t) => {
-    const pontoon = await startRedisPontoon({
-      source: node,
-      target: { port: 1 },
-      mode,
-      config: { source },
-    })
-    t.teardown(() => pontoon.stop())
+    const pontoon = await serveCluster(t, node, { mode, source })
     // Of the first and the last node.
     const [moved, there] = [`{b}${mode}`, `{a}${mode}`]
     const [from, , to] = cluster.primaries
@@ -253,15 +197,9 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     client.destroy()
   })
 
-for (const mode of ['multiplexed', 'pinned'] as const)
+for (const mode of poolModes)
   await tap.test(`${mode}: lines as typed by hand`, async (t) => {
-    const pontoon = await startRedisPontoon({
-      source: node,
-      target: { port: 1 },
-      mode,
-      config: { source },
-    })
-    t.teardown(() => pontoon.stop())
+    const pontoon = await serveCluster(t, node, { mode, source })
     const lines = ['PING', '', 'SET a "x y"', 'SET b 1', 'MULTI', 'INCR b', 'EXEC', 'MGET a b c']
     const said: string[] = []
     for (const server of [single, ...cluster.primaries]) await server.call('FLUSHALL')

@@ -1,6 +1,6 @@
 /** A node of a cluster that does not know the client's user carries nothing out as another one. */
-import t, { type Test } from 'tap'
-import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import t from 'tap'
+import { serveCluster } from '../../support/redis-cluster-pontoon.ts'
 import { startRedisCluster } from '../../support/redis-topologies.ts'
 import { encodeCommand } from '../../support/resp.ts'
 
@@ -8,24 +8,12 @@ const cluster = await startRedisCluster({ users: { app: 'on >secret ~* &* +@all'
 t.teardown(() => cluster.stop())
 const [node, , last] = cluster.primaries
 if (node === undefined || last === undefined) throw new Error('no primaries')
-const upstream = { host: node.host, port: node.port }
 
 /** Of the first and of the last node. */
 const [here, there] = ['{b}', '{a}']
 
-async function pinned(test: Test): Promise<RedisPontoon> {
-  const pontoon = await startRedisPontoon({
-    source: upstream,
-    target: { port: 1 },
-    mode: 'pinned',
-    config: { source: { ...upstream, cluster: true } },
-  })
-  test.teardown(() => pontoon.stop())
-  return pontoon
-}
-
 await t.test('pinned: what comes behind a refused AUTH is not sent', async (test) => {
-  const pontoon = await pinned(test)
+  const pontoon = await serveCluster(test, node, { mode: 'pinned' })
   for (const round of [1, 2, 3, 4]) {
     const client = await pontoon.client()
     await client.call('SET', here, '1')
@@ -52,7 +40,7 @@ await t.test('pinned: what comes behind a refused AUTH is not sent', async (test
 await t.test(
   'pinned: what comes right behind an AUTH is not sent as who was there before',
   async (test) => {
-    const pontoon = await pinned(test)
+    const pontoon = await serveCluster(test, node, { mode: 'pinned' })
     await last.call('ACL', 'SETUSER', 'app', 'resetpass', '>other')
     for (const isOpen of [true, false]) {
       const key = `${there}:behind:${isOpen}`

@@ -3,7 +3,8 @@
  * nodes that no connection was open to. What only waits ends.
  */
 import tap from 'tap'
-import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import { serveCluster, type PoolMode } from '../../support/redis-cluster-pontoon.ts'
+import type { RedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedisCluster } from '../../support/redis-topologies.ts'
 import type { RedisWire } from '../../support/redis-wire.ts'
 import { encodeCommand, textOf } from '../../support/resp.ts'
@@ -13,7 +14,6 @@ const cluster = await startRedisCluster({}, 0)
 tap.teardown(() => cluster.stop())
 const [node, , last] = cluster.primaries
 if (node === undefined || last === undefined) throw new Error('no primaries')
-const source = { host: node.host, port: node.port, cluster: true }
 
 /** Of the node that every connection begins with, and of one that it has not opened. */
 const [here, there] = ['{b}', '{a}']
@@ -26,29 +26,12 @@ const pipelines: Readonly<Record<string, readonly string[]>> = {
   'behind MULTI and MONITOR': ['MULTI', `SET ${there}:left 1`, 'EXEC', 'MONITOR', 'PING'],
 }
 
-type Mode = 'multiplexed' | 'pinned'
-
-/** What a reset overtakes before there is a server for it is not done. */
-const leavings: readonly (readonly [Mode, string, (client: RedisWire) => void])[] = [
+const leavings: readonly (readonly [PoolMode, string, (client: RedisWire) => void])[] = [
   ['multiplexed', 'end', ({ socket }) => socket.end()],
+  ['multiplexed', 'reset', ({ socket }) => socket.resetAndDestroy()],
   ['pinned', 'end', ({ socket }) => socket.end()],
   ['pinned', 'reset', ({ socket }) => socket.resetAndDestroy()],
 ]
-
-async function serve(
-  test: { teardown(end: () => Promise<void>): void },
-  mode: Mode,
-): Promise<RedisPontoon> {
-  const target = { port: 1 }
-  const pontoon = await startRedisPontoon({
-    source: node ?? target,
-    target,
-    mode,
-    config: { source },
-  })
-  test.teardown(() => pontoon.stop())
-  return pontoon
-}
 
 /** All of it has come to Pontoon when the client leaves. */
 async function sendAndLeave(
@@ -70,7 +53,7 @@ for (const [mode, how, leave] of leavings)
   await tap.test(`${mode}, ${how}: what was sent is carried out`, async (t) => {
     t.teardown(() => last.resume())
     for (const [name, lines] of Object.entries(pipelines)) {
-      const pontoon = await serve(t, mode)
+      const pontoon = await serveCluster(t, node, { mode })
       await last.call('DEL', `${there}:left`)
       last.pause()
       await sendAndLeave(pontoon, lines, leave)
@@ -87,7 +70,7 @@ for (const [mode, how, leave] of leavings)
 
 for (const [mode, how, leave] of leavings)
   await tap.test(`${mode}, ${how}: who leaves while it blocks takes nothing`, async (t) => {
-    const pontoon = await serve(t, mode)
+    const pontoon = await serveCluster(t, node, { mode })
     const key = `${here}:queue:${mode}:${how}`
     await sendAndLeave(pontoon, ['SET a 1', `BLPOP ${key} 0`], leave)
     await until(() => pontoon.service.clients(1).length === 0, 'it has left')

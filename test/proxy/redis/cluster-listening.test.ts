@@ -1,7 +1,7 @@
 /** Who listens to a cluster hears what he would of a single server, wherever it comes from. */
 import t from 'tap'
+import { poolModes, serveCluster } from '../../support/redis-cluster-pontoon.ts'
 import { SlotOwners } from '../../support/redis-model-run.ts'
-import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedisCluster } from '../../support/redis-topologies.ts'
 import { connectRedis } from '../../support/redis-wire.ts'
 import { startRedis } from '../../support/redis.ts'
@@ -12,17 +12,10 @@ const cluster = await startRedisCluster({}, 0)
 t.teardown(() => Promise.all([single.stop(), cluster.stop()]))
 const [node] = cluster.primaries
 if (node === undefined) throw new Error('no primary')
-const source = { host: node.host, port: node.port, cluster: true }
 const owners = new SlotOwners(cluster)
 
-for (const mode of ['multiplexed', 'pinned'] as const) {
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode,
-    config: { source },
-  })
-  t.teardown(() => pontoon.stop())
+for (const mode of poolModes) {
+  const pontoon = await serveCluster(t, node, { mode })
 
   for (const version of [2, 3])
     await t.test(

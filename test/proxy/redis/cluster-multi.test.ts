@@ -1,7 +1,7 @@
 /** Over a cluster, who may not use MULTI is told so, and his commands are no transaction. */
 import t from 'tap'
+import { poolModes, serveCluster } from '../../support/redis-cluster-pontoon.ts'
 import { repliesTo } from '../../support/redis-replies.ts'
-import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedisCluster } from '../../support/redis-topologies.ts'
 import { startRedis } from '../../support/redis.ts'
 import { until } from '../../support/until.ts'
@@ -11,26 +11,7 @@ const single = await startRedis({ users })
 const cluster = await startRedisCluster({ users }, 0)
 t.teardown(() => Promise.all([single.stop(), cluster.stop()]))
 const [node] = cluster.primaries
-if (node === undefined) throw new Error('no primary')
-const place = { host: node.host, port: node.port, cluster: true }
-const unary = { ...place, user: 'unary', password: 'unary' }
-
-const modes = ['multiplexed', 'pinned'] as const
-
-async function serve(
-  test: { teardown(end: () => Promise<void>): void },
-  mode: (typeof modes)[number],
-  source: object = unary,
-): Promise<RedisPontoon> {
-  const pontoon = await startRedisPontoon({
-    source: place,
-    target: { port: 1 },
-    mode,
-    config: { source },
-  })
-  test.teardown(() => pontoon.stop())
-  return pontoon
-}
+const unary = { user: 'unary', password: 'unary' }
 
 /** Keys of all nodes. */
 const everywhere = ['a', 'b', 'c', 'd', 'e', 'f'].map((key) => `INCR n:${key}`).join('|')
@@ -43,9 +24,9 @@ const pipelines = [
   `MULTI|BLPOP none 0.001|${everywhere}|EXEC`,
 ]
 
-for (const mode of modes)
+for (const mode of poolModes)
   await t.test(`${mode}: what is behind a refused MULTI is carried out singly`, async (test) => {
-    const pontoon = await serve(test, mode)
+    const pontoon = await serveCluster(test, node, { mode, source: unary })
     for (const version of [2, 3])
       for (const pipeline of pipelines) {
         for (const server of [single, ...cluster.primaries]) await server.call('FLUSHALL')
@@ -59,7 +40,7 @@ for (const mode of modes)
   })
 
 await t.test('pinned: with another user MULTI is asked for again', async (test) => {
-  const pontoon = await serve(test, 'pinned', place)
+  const pontoon = await serveCluster(test, node, { mode: 'pinned' })
   for (const version of [2, 3]) {
     for (const server of [single, ...cluster.primaries]) await server.call('FLUSHALL')
     const lines =
@@ -70,9 +51,9 @@ await t.test('pinned: with another user MULTI is asked for again', async (test) 
   }
 })
 
-for (const mode of modes)
+for (const mode of poolModes)
   await t.test(`${mode}: behind it nothing blocks for who has left`, async (test) => {
-    const pontoon = await serve(test, mode)
+    const pontoon = await serveCluster(test, node, { mode, source: unary })
     for (const when of ['at once', 'later']) {
       const client = await pontoon.client()
       client.raw('MULTI\r\nBLPOP left 0\r\n')
@@ -89,7 +70,7 @@ for (const mode of modes)
   })
 
 await t.test('who may use it no more is told so one transaction later', async (test) => {
-  const pontoon = await serve(test, 'multiplexed', { ...place, user: 'late', password: 'late' })
+  const pontoon = await serveCluster(test, node, { source: { user: 'late', password: 'late' } })
   const client = await pontoon.client()
   for (const key of ['a', 'b', 'c']) {
     await client.call('MULTI')

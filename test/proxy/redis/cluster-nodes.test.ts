@@ -5,7 +5,7 @@ import { ClusterSide } from '../../../src/proxy/redis/cluster-side.ts'
 import { CommandBook } from '../../../src/proxy/redis/command-book.ts'
 import { commandTable } from '../../../src/routing/redis/command-table.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
-import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import { poolModes, serveCluster, type PoolMode } from '../../support/redis-cluster-pontoon.ts'
 import { giveSlot, startRedisCluster } from '../../support/redis-topologies.ts'
 import type { RedisServer } from '../../support/redis.ts'
 import { connectRedis, RedisWire } from '../../support/redis-wire.ts'
@@ -20,7 +20,7 @@ if (seed === undefined || last === undefined) throw new Error('no primaries')
 /** A key of the last node, about which the first one is not asked. */
 const key = await keyOf(last)
 
-for (const mode of ['multiplexed', 'pinned'] as const)
+for (const mode of poolModes)
   await tap.test(`${mode}: a transaction learns where its slot has moved`, async (t) => {
     const client = await clientOf(t, mode)
     t.match(await transaction(client, `multi:${mode}`), ['QUEUED', [1]])
@@ -33,9 +33,9 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     t.match(await transaction(client, `watch:${mode}`), ['QUEUED', [1]])
   })
 
-for (const mode of ['multiplexed', 'pinned'] as const)
+for (const mode of poolModes)
   await tap.test(`${mode}: a transaction whose slot has moved is over`, async (t) => {
-    const pontoon = await serve(t, mode)
+    const pontoon = await serveCluster(t, cluster.primaries[0], { mode })
     const client = await pontoon.client()
     t.teardown(() => client.destroy())
     const name = `over:${mode}`
@@ -164,28 +164,12 @@ async function connection(test: { teardown(end: () => void): void }): Promise<Re
   return wire
 }
 
-async function serve(
-  test: { teardown(end: () => Promise<void>): void },
-  mode: 'multiplexed' | 'pinned',
-): Promise<RedisPontoon> {
-  const [node] = cluster.primaries
-  if (node === undefined) throw new Error('no primary')
-  const source = { host: node.host, port: node.port, cluster: true }
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode,
-    config: { source },
-  })
-  test.teardown(() => pontoon.stop())
-  return pontoon
-}
-
 async function clientOf(
   test: { teardown(end: () => Promise<void>): void },
-  mode: 'multiplexed' | 'pinned',
+  mode: PoolMode,
 ): Promise<RedisWire> {
-  const client = await (await serve(test, mode)).client()
+  const pontoon = await serveCluster(test, cluster.primaries[0], { mode })
+  const client = await pontoon.client()
   test.teardown(() => Promise.resolve(client.destroy()))
   return client
 }

@@ -1,7 +1,7 @@
 /** A cluster whose nodes speak TLS only, announced by address, by name, or not at all. */
 import t from 'tap'
 import { createAuthority } from '../../support/certificates.ts'
-import { startRedisPontoon } from '../../support/redis-pontoon.ts'
+import { serveCluster } from '../../support/redis-cluster-pontoon.ts'
 import { giveSlot, startRedisCluster } from '../../support/redis-topologies.ts'
 import { until } from '../../support/until.ts'
 
@@ -32,18 +32,8 @@ for (const { how, shown, host } of announced) {
       await node.call('CONFIG', 'SET', 'cluster-preferred-endpoint-type', how)
     const slots = await seed.call('CLUSTER', 'SLOTS')
     test.match(JSON.stringify(slots), new RegExp(`\\["?${shown || 'null'}"?,${seed.port}`))
-    const source = {
-      host,
-      port: seed.port,
-      cluster: true,
-      tls: { mode: 'verify-full', ca: authority.ca.certPath },
-    }
-    const pontoon = await startRedisPontoon({
-      source: seed,
-      target: { port: 1 },
-      config: { source },
-    })
-    test.teardown(() => pontoon.stop())
+    const tls = { mode: 'verify-full', ca: authority.ca.certPath }
+    const pontoon = await serveCluster(test, seed, { source: { host, tls } })
     const client = await pontoon.client()
     const names = Array.from({ length: 60 }, (_, index) => `tls:${index}`)
     for (const name of names) client.send('SET', name, name)

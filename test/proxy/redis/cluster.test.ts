@@ -10,7 +10,8 @@ import { hashSlot } from '../../../src/routing/redis/hash-slot.ts'
 import { systemClock } from '../../../src/shared/clock.ts'
 import { noticeLosses, startRedisCluster } from '../../support/redis-topologies.ts'
 import type { RedisServer } from '../../support/redis.ts'
-import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
+import { serveCluster } from '../../support/redis-cluster-pontoon.ts'
+import type { RedisPontoon } from '../../support/redis-pontoon.ts'
 import { RedisWire } from '../../support/redis-wire.ts'
 import { itemsOf, RespError, textOf } from '../../support/resp.ts'
 import type { RespValue } from '../../support/resp.ts'
@@ -386,16 +387,7 @@ async function serve(
   test: { teardown(end: () => Promise<void>): void },
   mode: 'multiplexed' | 'pinned',
 ): Promise<RedisPontoon> {
-  const node = await nodeOf('any')
-  const source = { host: node.host, port: node.port, cluster: true }
-  const pontoon = await startRedisPontoon({
-    source: node,
-    target: { port: 1 },
-    mode,
-    config: { source },
-  })
-  test.teardown(() => pontoon.stop())
-  return pontoon
+  return serveCluster(test, await nodeOf('any'), { mode })
 }
 
 function slotOf(key: string): number {
