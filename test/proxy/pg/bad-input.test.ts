@@ -8,7 +8,7 @@ import {
   startup,
   untyped,
 } from '../../support/pg-frontend.ts'
-import { connect, errorFields } from '../../support/pg-wire.ts'
+import { connect, errorFields, rowValues } from '../../support/pg-wire.ts'
 import type { BackendMessage, PgWire } from '../../support/pg-wire.ts'
 import { present, startPontoon, until, value } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
@@ -127,6 +127,43 @@ void t.test('a first query in the same write as the startup packet', async (test
   test.ok((await wire.until('Z')).find(({ type }) => type === 'D')?.body.includes('5'))
   wire.destroy()
 })
+
+/** Requests that are sent along with the startup packet, for a login that a pause holds up. */
+async function sendEarly(wire: PgWire, count: number, padding: number): Promise<void> {
+  const filler = 'x'.repeat(padding)
+  const requests = Array.from({ length: count }, (_, n) => query(`SELECT ${n} /* ${filler} */`))
+  await wire.send(startup({ user: 'postgres', database: 'postgres' }), ...requests)
+}
+
+void t.test('what is sent before the login is over waits for it, up to a bound', async (test) => {
+  await pontoon.service.pause(60_000, 1_000, 'a test')
+  // Nobody has asked yet what these are told, so they wait for a server.
+  pontoon.service.reconnect()
+  const [eager, greedy] = [await raw(), await raw()]
+  await sendEarly(eager, 100, 1_000)
+  await sendEarly(greedy, 3, 60_000)
+  test.match(await refusal(greedy), { C: '08P01', M: /too many bytes before the login is over/ })
+  pontoon.service.resume()
+  test.equal((await eager.until('Z')).at(0)?.type, 'R')
+  for (let n = 0; n < 100; n += 1) {
+    const row = (await eager.until('Z')).find(({ type }) => type === 'D')
+    test.strictSame(rowValues(present(row)), [String(n)])
+  }
+  eager.destroy()
+})
+
+void t.test(
+  'a client that dribbles its startup packet is closed in time all the same',
+  async (test) => {
+    const wire = await raw(impatient)
+    const endless = untyped(int32(196_608), Buffer.from(`user\0${'p'.repeat(60_000)}\0\0`))
+    let at = 0
+    const dribble = setInterval(() => void wire.send(endless.subarray(at, (at += 1))), 5)
+    test.teardown(() => clearInterval(dribble))
+    test.match(await refusal(wire), { C: '08P01', M: /not finished within 400 ms/ })
+    test.ok(at > 1, `${at} bytes`)
+  },
+)
 
 const silences: Readonly<Record<string, Buffer>> = {
   'says nothing': Buffer.alloc(0),
