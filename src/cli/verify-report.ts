@@ -60,7 +60,8 @@ function rowsText(table: TableReport, primary: Side, isRehearsal: boolean): read
   const { differing, unsettled, differences, unsettledKeys, repairs } = table
   if (differing + unsettled === 0) return []
   const listed = differences.length < differing ? `, the first ${differences.length}` : ''
-  const failed = repairs.filter(({ action }) => action === 'failed')
+  const isKeyless = table.method === 'multiset'
+  const failed = isKeyless ? [] : repairs.filter(({ action }) => action === 'failed')
   return [
     '',
     ...(differing === 0
@@ -72,6 +73,7 @@ function rowsText(table: TableReport, primary: Side, isRehearsal: boolean): read
     ...failed
       .slice(0, failedLinesMax)
       .map(({ key, reason }) => `  not repaired: ${key.join(', ')}: ${reason}`),
+    ...(isKeyless && differing > 0 ? [`  ${keylessText(table, primary)}`] : []),
     ...(failed.length > failedLinesMax
       ? [`  … ${failed.length} rows were not repaired, see the report`]
       : []),
@@ -80,6 +82,16 @@ function rowsText(table: TableReport, primary: Side, isRehearsal: boolean): read
       : [`${table.table}: ${unsettled} rows changed all the time and could not be compared:`]),
     ...unsettledKeys.map((key) => `  ${key.join(', ')}`),
   ]
+}
+
+/** Once for all rows; a repair says the same of each in its report. */
+function keylessText({ table, differing }: TableReport, primary: Side): string {
+  return (
+    `${counted(differing, 'row')} stay${differing === 1 ? 's' : ''} as they are, also with --repair: ` +
+    'the table has no key, and equal rows cannot be told apart. To do: ALTER TABLE ' +
+    `${table} ADD PRIMARY KEY (…) on the ${otherSide(primary)}, then on the ${primary}, with a new ` +
+    'column where none will do; then pontoon verify --repair'
+  )
 }
 
 function differenceText(
