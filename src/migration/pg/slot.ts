@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SqlClient, SqlOptions } from '../../net/pg/sql-client.ts'
 import { hasSqlstate } from '../../net/pg/sql-error.ts'
+import { PontoonError } from '../../shared/errors.ts'
 import { lsnOf, parseLsn, type Lsn } from './lsn.ts'
 import { literal } from './quote.ts'
 
@@ -25,10 +26,11 @@ export interface SlotState {
 
 const objectInUse = '55006'
 const undefinedObject = '42704'
+const duplicateObject = '42710'
 const dropDeadlineMs = 15_000
 const dropIntervalMs = 20
 
-/** Undefined when there is no such slot. */
+/** Undefined when this database has no such slot. */
 export async function readSlot(
   client: SqlClient,
   slot: string,
@@ -50,7 +52,7 @@ export async function readSlots(
        pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.restart_lsn),
        pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), s.confirmed_flush_lsn)
      FROM pg_catalog.pg_replication_slots s
-     WHERE s.slot_type = 'logical'
+     WHERE s.slot_type = 'logical' AND s.database = pg_catalog.current_database()
        AND s.slot_name = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
      ORDER BY 1`,
     [JSON.stringify(names)],
@@ -74,19 +76,45 @@ export async function readSlots(
 
 /**
  * Gives the position from which the slot sends. Waits for the transactions that are open anywhere
- * in the cluster; rejects with SQLSTATE 42710 when there is one of that name.
+ * in the cluster; rejects with SQLSTATE 42710 when there is one of that name, and as
+ * refuseForeignSlot().
  */
 export async function createSlot(
   publisher: SqlClient,
   slot: string,
   options?: SqlOptions,
 ): Promise<Lsn> {
-  const lsn = await publisher.value(
-    `SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')`,
-    [slot],
-    options,
-  )
+  const lsn = await publisher
+    .value(
+      `SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')`,
+      [slot],
+      options,
+    )
+    .catch(async (error: unknown) => {
+      if (hasSqlstate(error, duplicateObject)) await refuseForeignSlot(publisher, slot)
+      throw error
+    })
   return parseLsn(lsn ?? '')
+}
+
+/**
+ * Rejects with MIGRATION_REFUSED where another database has a slot of that name: slots are the whole
+ * cluster's, and a service of another configuration may be named as this one.
+ */
+export async function refuseForeignSlot(publisher: SqlClient, slot: string): Promise<void> {
+  const { rows } = await publisher.query(
+    `SELECT COALESCE(s.database, '') FROM pg_catalog.pg_replication_slots s
+     WHERE s.slot_name = $1 AND s.database IS DISTINCT FROM pg_catalog.current_database()`,
+    [slot],
+  )
+  const [row] = rows
+  if (row === undefined) return
+  throw new PontoonError(
+    'MIGRATION_REFUSED',
+    `${publisher.where}: the replication slot ${slot} belongs to the database ${row[0]}, and its ` +
+      'server can have one of that name only: another configuration has a service of the same name ' +
+      'there. Give this one another name',
+  )
 }
 
 /** For people. */
@@ -95,7 +123,7 @@ export function createSlotSql(slot: string): string {
 }
 
 /**
- * Ends who uses it, then drops it; gives whether there was one. A subscription that is still
+ * Ends who uses it, then drops it; gives whether this database had one. A subscription that is still
  * enabled comes back within moments, so this is tried for 15 s; then rejects with SQLSTATE 55006.
  */
 export async function dropSlot(client: SqlClient, slot: string): Promise<boolean> {
@@ -104,12 +132,18 @@ export async function dropSlot(client: SqlClient, slot: string): Promise<boolean
     await client.query(
       `SELECT pg_catalog.pg_terminate_backend(s.active_pid)
        FROM pg_catalog.pg_replication_slots s
-       WHERE s.slot_name = $1 AND s.active_pid IS NOT NULL`,
+       WHERE s.slot_name = $1 AND s.active_pid IS NOT NULL
+         AND s.database = pg_catalog.current_database()`,
       [slot],
     )
     try {
-      await client.query('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot])
-      return true
+      const { rows } = await client.query(
+        `SELECT pg_catalog.pg_drop_replication_slot(s.slot_name)
+         FROM pg_catalog.pg_replication_slots s
+         WHERE s.slot_name = $1 AND s.database = pg_catalog.current_database()`,
+        [slot],
+      )
+      return rows.length > 0
     } catch (error) {
       if (hasSqlstate(error, undefinedObject)) return false
       if (!hasSqlstate(error, objectInUse) || performance.now() > deadline) throw error

@@ -12,6 +12,7 @@ import { otherSubscriptions } from '../other-subscriptions.ts'
 import { ensurePublication, heartbeatOf, planPublication } from '../publication.ts'
 import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
+import { refuseForeignSlot } from '../slot.ts'
 import { findStreams } from '../stream.ts'
 import { renewPairs, type TablePair } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
@@ -122,6 +123,7 @@ async function refuseUnfit({
       'MIGRATION_REFUSED',
       `The source has wal_level = ${level}: set it to logical and restart it.`,
     )
+  await refuseForeignSlot(source, subscriptionName(service, 'forward'))
   const [stream] = await findStreams(target, service, 'forward')
   if (stream !== undefined)
     throw new PontoonError(

@@ -163,3 +163,29 @@ await tap.test('a target that is kept for another service', async (t) => {
     'the first one goes on',
   )
 })
+
+await tap.test(
+  'a service of another configuration, named alike, in another database',
+  async (t) => {
+    const schema = 'CREATE TABLE thing (id int PRIMARY KEY)'
+    const first = await pair.database('namesake', { schema })
+    const one = new CopyCommand(first.context)
+    t.teardown(() => one.remove())
+    const copied = await one.run()
+    if (copied.exit !== 0) throw new Error(copied.err)
+    const second = await pair.database('elsewhere', { schema })
+    const two = new CopyCommand({ ...second.context, service: 'namesake' })
+    t.teardown(() => two.remove())
+    for (const args of [[], ['--restart'], ['--abort']]) {
+      const refused = await two.run(...args)
+      t.not(refused.exit, 0)
+      if (!args.includes('--abort'))
+        t.match(refused.err, /slot pontoon_namesake_forward belongs to the database namesake/)
+    }
+    await first.query('source', 'INSERT INTO thing VALUES (1)')
+    await until(
+      async () => (await first.query('target', 'SELECT id FROM thing')).length === 1,
+      'the sync of the first goes on',
+    )
+  },
+)
