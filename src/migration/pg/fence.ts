@@ -64,9 +64,26 @@ export async function isFenced(client: SqlClient, options: SqlOptions = {}): Pro
   return (await ask('SELECT count(*) FROM pontoon.fence')) === '1'
 }
 
-/** What is there now, for `fenceSql`. Reading it ahead keeps it out of the pause. */
+const elsewhereSql = `SELECT DISTINCT usename || ' in ' || datname
+  FROM pg_catalog.pg_stat_activity
+  WHERE backend_type = 'client backend' AND usename = ANY ($1::text[])
+    AND datname <> pg_catalog.current_database() ORDER BY 1`
+
+/**
+ * What is there now, for `fenceSql`. Reading it ahead keeps it out of the pause. Rejects with
+ * MIGRATION_REFUSED where a superuser that would lose LOGIN is at work in other databases: those of
+ * other services, whose clients would be kept out as well.
+ */
 export async function readPrior(client: SqlClient, spec: FenceSpec): Promise<FencePrior> {
   const { rows } = await client.query(superusersSql, [arrayLiteral(spec.applicationRoles)])
+  const busy = await client.query(elsewhereSql, [arrayLiteral(rows.map(([role]) => role ?? ''))])
+  if (busy.rows.length > 0)
+    throw new PontoonError(
+      'MIGRATION_REFUSED',
+      `${client.where}: a fence takes LOGIN from the application's roles that are superusers, and ` +
+        `these are at work in other databases: ${busy.rows.map(([text]) => text).join(', ')}; let ` +
+        'the application of each service use a role of its own that is no superuser',
+    )
   const own = await client.query(existingSql, [arrayLiteral(spec.ownRoles)])
   return priorSchema.parse({
     connect: JSON.parse((await client.value(connectSql, [spec.database])) ?? '[]'),

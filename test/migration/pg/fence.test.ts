@@ -13,6 +13,7 @@ import { readSequences } from '../../../src/migration/pg/tables.ts'
 import type { Sequence } from '../../../src/migration/pg/tables.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import type { PostgresServer } from '../../support/postgres.ts'
+import { until } from '../../support/until.ts'
 
 tap.setTimeout(280_000)
 
@@ -89,6 +90,21 @@ await tap.test('fence and sequences', async (whole) => {
     await admin.run('GRANT CONNECT ON DATABASE shop TO other')
     t.same(await fenceHoles(control, spec), ['other'])
     await admin.run('REVOKE CONNECT ON DATABASE shop FROM other')
+    await unfence(control, spec)
+  })
+
+  await whole.test('a superuser at work in another database is not kept out of it', async (t) => {
+    const elsewhere = await connect(server, 'super_app', 'postgres')
+    await t.rejects(fence(control, spec), {
+      code: 'MIGRATION_REFUSED',
+      message: /at work in other databases: super_app in postgres; let /,
+    })
+    t.equal(await isFenced(control), false)
+    elsewhere.close()
+    const left =
+      "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres' AND usename = 'super_app'"
+    await until(async () => (await admin.value(left)) === '0', 'it has gone')
+    await fence(control, spec)
     await unfence(control, spec)
   })
 

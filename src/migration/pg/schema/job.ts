@@ -131,6 +131,10 @@ async function fenceTarget(
     const { database, application } = roles
     await fence(control, { database, ownRoles, applicationRoles: application })
     return [`The target is fenced: only ${ownRoles.join(', ')} may connect until the cutover.`]
+  } catch (thrown) {
+    const { code, message } = toPontoonError(thrown)
+    if (code !== 'MIGRATION_REFUSED') throw thrown
+    return [`The target is not fenced yet: ${message}. Then run pontoon schema once more.`]
   } finally {
     control.close()
   }
