@@ -15,7 +15,7 @@ import { formatPath, type Path } from './mistake.ts'
 import type { PhaseProfiles } from './phases.ts'
 import type { AdminConfig, Config } from './schema.ts'
 import { checkRedisService } from './redis-checks.ts'
-import { checkService } from './service-checks.ts'
+import { checkService, checkSharedDatabases } from './service-checks.ts'
 
 export interface CheckReport {
   mistake(path: Path, message: string): void
@@ -47,6 +47,7 @@ export function checkConfig(config: Config, phases: PhaseProfiles, report: Check
     else checkService(path, service, addresses, phases, report)
     all.push(...listening)
   }
+  checkSharedDatabases(config.services, report)
   checkOverlaps(all, report)
 }
 

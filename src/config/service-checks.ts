@@ -5,7 +5,13 @@ import { checkConsole } from './console-checks.ts'
 import { isLoopback, isLoopbackHost, type ListenAddress } from './listen-address.ts'
 import type { Path } from './mistake.ts'
 import type { PhaseProfiles } from './phases.ts'
-import type { ClientTlsConfig, ServerTlsConfig, ServiceConfig, SideConfig } from './schema.ts'
+import type {
+  AnyServiceConfig,
+  ClientTlsConfig,
+  ServerTlsConfig,
+  ServiceConfig,
+  SideConfig,
+} from './schema.ts'
 
 export function checkService(
   path: Path,
@@ -130,4 +136,47 @@ export function checkStart(
     const message = `phase ${profile.phase} needs ${needs}, which is not supported yet`
     report.mistake([...path, 'phase'], `${message} by this version`)
   }
+}
+
+/**
+ * A switch moves a database away from under every service that has it; only the one that is switched
+ * follows, and no other could ever follow later: the marks of both sides name its new primary.
+ */
+export function checkSharedDatabases(
+  services: Readonly<Record<string, AnyServiceConfig>>,
+  report: CheckReport,
+): void {
+  const earlier: [string, ServiceConfig][] = []
+  for (const [name, service] of Object.entries(services)) {
+    if (service.protocol !== 'postgres') continue
+    const found = earlier.find(
+      ([, other]) => (isMoved(service) || isMoved(other)) && shareDatabase(service, other),
+    )
+    if (found !== undefined)
+      report.mistake(
+        ['services', name],
+        `has a database of services.${found[0]}, and a switch of one would shut the other out: ` +
+          'make them one service, with several addresses in listen',
+      )
+    earlier.push([name, service])
+  }
+}
+
+/** It has all that a cutover needs. */
+function isMoved({ source, target }: ServiceConfig): boolean {
+  return source.controlUser !== undefined && target.controlUser !== undefined
+}
+
+function shareDatabase(one: ServiceConfig, other: ServiceConfig): boolean {
+  return (['source', 'target'] as const).some((name) => {
+    const [mine, theirs] = [one[name], other[name]]
+    if (mine.port !== theirs.port || !sameHost(mine.host, theirs.host)) return false
+    const taken = new Set(namesOf(other, theirs))
+    return namesOf(one, mine).some((database) => taken.has(database))
+  })
+}
+
+/** None where clients say which they want. */
+function namesOf({ databases = [] }: ServiceConfig, { database }: SideConfig): readonly string[] {
+  return database === undefined ? databases : [database]
 }

@@ -189,6 +189,37 @@ const cases: readonly Case[] = [
     mistakes: ['services.stock.listen: 127.0.0.1:6432 is taken by services.orders.listen'],
   },
   {
+    name: 'two services that can be moved, on one database',
+    service: {
+      databases: ['orders'],
+      source: { host: 'a', controlUser: { user: 'c' } },
+      target: { host: 'b', controlUser: { user: 'c' } },
+    },
+    top: {
+      services: {
+        stock: {
+          protocol: 'postgres',
+          listen: '127.0.0.1:6433',
+          clientAuth: { mode: 'trust' },
+          databases: ['stock'],
+          source: { host: 'a' },
+          target: { host: 'b', database: 'stock' },
+        },
+        session: {
+          protocol: 'postgres',
+          listen: '127.0.0.1:6434',
+          clientAuth: { mode: 'trust' },
+          databases: ['other', 'orders'],
+          source: { host: 'A.' },
+          target: { host: 'c' },
+        },
+      },
+    },
+    mistakes: [
+      'services.session: has a database of services.orders, and a switch of one would shut the other out: make them one service, with several addresses in listen',
+    ],
+  },
+  {
     name: 'admin beyond loopback with all it needs',
     top: {
       admin: {
