@@ -273,7 +273,7 @@ async function sequencesGuard({ config }: MigrationContext, at: SwitchSide): Pro
   return rightsGuard(at, await readSequences(at.watch, config.migration.exclude))
 }
 
-/** For the slot of the way back, where it is not there already. */
+/** For the way back, where it is not there already. All limits are those of the whole server. */
 async function roomGuard({ context, sides }: GuardParts): Promise<Guard> {
   const { from, to: at } = sides
   const back = await findStreams(from.replication, context.service, directionFrom(at.side))
@@ -287,9 +287,20 @@ async function roomGuard({ context, sides }: GuardParts): Promise<Guard> {
   const [level, slots, senders] = rows[0] ?? []
   if (level !== 'logical')
     return blocker('room', `wal_level of ${at.side} is ${level}: the way back needs logical`)
-  return back.length > 0 || (Number(slots) > 0 && Number(senders) > 0)
-    ? ok('room', `${at.side} has room for a slot and a WAL sender`)
-    : blocker('room', `${at.side}: raise max_replication_slots and max_wal_senders`)
+  if (back.length > 0) return ok('room', 'the way back has its slot')
+  if (Number(slots) <= 0 || Number(senders) <= 0)
+    return blocker('room', `${at.side}: raise max_replication_slots and max_wal_senders`)
+  const workers = await from.watch.value(
+    `SELECT pg_catalog.current_setting('max_logical_replication_workers')::int -
+       (SELECT count(s.pid) FROM pg_catalog.pg_stat_subscription s)`,
+  )
+  return Number(workers) > 0
+    ? ok('room', `there is room for a slot on ${at.side} and for its worker on ${from.side}`)
+    : blocker(
+        'room',
+        `${from.side} has no worker left for the way back: raise max_logical_replication_workers ` +
+          'and max_worker_processes',
+      )
 }
 
 async function schedulerGuard({ from, to }: SwitchSides): Promise<Guard> {

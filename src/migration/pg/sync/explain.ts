@@ -64,6 +64,11 @@ const known: readonly Known[] = [
     fix: 'raise max_wal_senders, max_replication_slots or max_connections there; it goes on by itself',
   },
   {
+    pattern: /could not find free replication state/,
+    cause: 'the receiving server has no room to note how far its subscriptions are',
+    fix: 'raise max_replication_slots there (from 18 on max_active_replication_origins); it goes on by itself',
+  },
+  {
     pattern: /permission denied for (?<name>.+)$/m,
     cause: 'the owner of the subscription may not write $name',
     fix: 'GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE on it to that role, then pontoon sync',

@@ -9,6 +9,14 @@ tap.setTimeout(280_000)
 await tap.test('a source that receives changes from elsewhere', async (t) => {
   const { pair } = await startForcedSwitches(t)
   const { source, target } = pair
+  await source.query('ALTER SYSTEM SET max_logical_replication_workers = 0')
+  await source.restart()
+  t.match(await runSwitch(pair.adminUrl, 'cutover'), {
+    state: 'refused',
+    report: { reason: /source has no worker left .*max_logical_replication_workers/ },
+  })
+  await source.query('ALTER SYSTEM RESET max_logical_replication_workers')
+  await source.restart()
   await source.query('CREATE DATABASE feed')
   await source.query(
     `CREATE TABLE accounts (id int PRIMARY KEY, balance int); CREATE PUBLICATION feed FOR TABLE accounts`,

@@ -46,6 +46,10 @@ const cases: readonly (readonly [words: string, cause: RegExp])[] = [
     /has no room/,
   ],
   [
+    'could not find free replication state slot for replication origin with ID 2',
+    /receiving server has no room/,
+  ],
+  [
     'could not start WAL streaming: ERROR:  replication slot "s" is active for PID 7',
     /the connection before this one/,
   ],
