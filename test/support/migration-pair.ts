@@ -14,7 +14,7 @@ import { Secrets } from '../../src/net/secrets/secrets.ts'
 import { systemClock } from '../../src/shared/clock.ts'
 import { silentLog } from '../../src/shared/log.ts'
 import { sides, type Side } from '../../src/shared/side.ts'
-import { startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
+import { quickWorkers, startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
 import type { PostgresTls } from './postgres-cluster.ts'
 
 export interface PairOptions {
@@ -51,7 +51,7 @@ export interface MigrationPair {
 const replicationPassword = "repl's \\ secret"
 
 export async function startPair(options: PairOptions): Promise<MigrationPair> {
-  const settings = { ...options.settings }
+  const settings = { ...quickWorkers, ...options.settings }
   const [source, target] = await Promise.all([
     startPostgres({ major: options.source, settings }),
     startPostgres({

@@ -44,6 +44,12 @@ export interface NewUser {
 export type Row = Record<string, unknown>
 export type StopMode = 'fast' | 'immediate'
 
+/**
+ * Settings under which a worker of a subscription begins at once, and again at once after an error:
+ * by default these are 5 s apart, before 16 over all subscriptions of the server.
+ */
+export const quickWorkers = { wal_retrieve_retry_interval: '200ms' } as const
+
 const startDeadlineMs = 60_000
 const stopDeadlineMs = 20_000
 const startAttemptsMax = 5

@@ -23,7 +23,7 @@ import { Secrets } from '../../src/net/secrets/secrets.ts'
 import { systemClock } from '../../src/shared/clock.ts'
 import { silentLog } from '../../src/shared/log.ts'
 import { freePort } from './free-port.ts'
-import { startPostgres } from './postgres.ts'
+import { quickWorkers, startPostgres } from './postgres.ts'
 import { SwitchNetwork } from './switch-network.ts'
 import type { PostgresMajor, PostgresServer } from './postgres.ts'
 import { administer, makeAdministrator, managedRolesSql, plainRolesSql } from './switch-roles.ts'
@@ -95,8 +95,7 @@ export class SwitchPair {
       max_connections: '150',
       max_replication_slots: '20',
       max_wal_senders: '20',
-      // 5 s by default, which a server of 15 would make each switch wait for.
-      wal_retrieve_retry_interval: '500ms',
+      ...quickWorkers,
       // As by default: a pause must not be short only because a test has switched it off.
       jit: 'on',
     }

@@ -8,7 +8,7 @@ import { Secrets } from '../../src/net/secrets/secrets.ts'
 import { systemClock } from '../../src/shared/clock.ts'
 import { silentLog } from '../../src/shared/log.ts'
 import { sides, type Side } from '../../src/shared/side.ts'
-import { startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
+import { quickWorkers, startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
 
 export interface VerifiedDatabase {
   readonly context: MigrationContext
@@ -28,7 +28,8 @@ export async function startVerifyPair(
   source: PostgresMajor,
   target: PostgresMajor,
 ): Promise<VerifyPair> {
-  const settings = { max_logical_replication_workers: '8', max_worker_processes: '16' }
+  const workers = { max_logical_replication_workers: '8', max_worker_processes: '16' }
+  const settings = { ...quickWorkers, ...workers }
   const [one, two] = await Promise.all([
     startPostgres({ major: source, settings }),
     startPostgres({ major: target, settings }),

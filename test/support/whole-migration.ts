@@ -11,7 +11,7 @@ import { stringify } from 'yaml'
 import { startChild, type Child } from './child-processes.ts'
 import { freePort } from './free-port.ts'
 import { postgresBinFolder } from './postgres-binaries.ts'
-import { startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
+import { quickWorkers, startPostgres, type PostgresMajor, type PostgresServer } from './postgres.ts'
 import { programArgs } from './program.ts'
 import { removeFolder } from './remove-folder.ts'
 import { TransferClients } from './transfer-clients.ts'
@@ -90,8 +90,8 @@ export class WholeMigration {
     readonly target: PostgresMajor
   }): Promise<WholeMigration> {
     const [source, target] = await Promise.all([
-      startPostgres({ major: majors.source }),
-      startPostgres({ major: majors.target }),
+      startPostgres({ major: majors.source, settings: quickWorkers }),
+      startPostgres({ major: majors.target, settings: quickWorkers }),
     ])
     const ports = { service: await freePort(), admin: await freePort() }
     const folder = mkdtempSync(join(tmpdir(), 'pontoon-whole-'))

@@ -7,7 +7,7 @@ import { createLog } from '../../../../src/control/logging.ts'
 import { startRuntime } from '../../../../src/control/runtime.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
 import { freePort } from '../../../support/free-port.ts'
-import { startPostgres } from '../../../support/postgres.ts'
+import { quickWorkers, startPostgres } from '../../../support/postgres.ts'
 import { programArgs } from '../../../support/program.ts'
 import { startWriters } from '../../../support/record-client.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
@@ -16,7 +16,7 @@ import { ServiceFiles } from '../schema/sides.ts'
 
 tap.setTimeout(280_000)
 
-const settings = { wal_level: 'logical' }
+const settings = { ...quickWorkers, wal_level: 'logical' }
 const database = 'My "Shop"'
 
 await tap.test('15 to 18 without superuser', async (t) => {
