@@ -141,8 +141,8 @@ export class ClientCommands {
 
   #list(texts: readonly string[]): Buffer {
     const session = this.#session
-    const filter = readFilter(texts.slice(2))
-    if (filter === null) return syntaxError
+    const filter = readFilter(texts.slice(2), listedIds)
+    if (Buffer.isBuffer(filter)) return filter
     const lines = [...session.context.sessions.values()]
       .filter((one) => !one.isClosed && filter.every((holds) => holds(one)))
       .map((one) => `${describe(one)}\n`)
@@ -161,8 +161,9 @@ export class ClientCommands {
     const session = this.#session
     const [, , first = '', ...rest] = texts
     const isOld = rest.length === 0
-    const filter = isOld ? [(one: Session) => one.address === first] : readFilter([first, ...rest])
-    if (filter === null) return { reply: syntaxError, killed: [] }
+    const isThere: Holds = (one) => one.address === first
+    const filter = isOld ? [isThere] : readFilter([first, ...rest], killedIds)
+    if (Buffer.isBuffer(filter)) return { reply: filter, killed: [] }
     const skipsItself = !isOld && !/^no$/i.test(optionOf(texts, 'skipme') ?? 'yes')
     const found = [...session.context.sessions.values()].filter(
       (one) => !one.isClosed && filter.every((holds) => holds(one)),
@@ -248,16 +249,32 @@ function replyInTransaction({ replies }: Session, mode: string): StandInAnswer |
 
 type Holds = (session: Session) => boolean
 
-/** Filters of CLIENT LIST and CLIENT KILL; null when the server would call it a syntax error. */
-function readFilter(words: readonly string[]): Holds[] | null {
+/** What an id has to look like, and what is said of one that does not. */
+interface IdForm {
+  readonly form: RegExp
+  readonly refusal: Buffer
+}
+
+const listedIds: IdForm = { form: /^-?\d{1,18}$/, refusal: errorReply('ERR Invalid client ID') }
+
+const killedIds: IdForm = {
+  form: /^[1-9]\d{0,17}$/,
+  refusal: errorReply('ERR client-id should be greater than 0'),
+}
+
+const clientType = /^(?:normal|master|slave|replica|pubsub)$/i
+
+/** Filters of CLIENT LIST and CLIENT KILL, or what the server would call wrong with them. */
+function readFilter(words: readonly string[], { form, refusal }: IdForm): Holds[] | Buffer {
   const filters: Holds[] = []
   for (let at = 0; at < words.length;) {
     const option = words[at]?.toLowerCase() ?? ''
     const value = words[at + 1]
-    if (value === undefined) return null
+    if (value === undefined) return syntaxError
     at += 2
     switch (option) {
       case 'id': {
+        if (!form.test(value)) return refusal
         const ids = new Set([Number(value)])
         while (/^\d+$/.test(words[at] ?? '')) ids.add(Number(words[at++]))
         filters.push((session) => ids.has(session.id))
@@ -273,15 +290,17 @@ function readFilter(words: readonly string[]): Holds[] | null {
         filters.push((session) => (session.user || 'default') === value)
         break
       case 'type':
+        if (!clientType.test(value)) return errorReply(`ERR Unknown client type '${value}'`)
         filters.push((session) => typeOf(session) === value.toLowerCase())
         break
       case 'maxage':
         filters.push((session) => session.ageSeconds >= Number(value))
         break
       case 'skipme':
+        if (!/^(?:yes|no)$/i.test(value)) return syntaxError
         break
       default:
-        return null
+        return syntaxError
     }
   }
   return filters
