@@ -13,7 +13,8 @@ import { encodeCommand, type RespValue } from './resp.ts'
 export interface ModelClientOptions {
   readonly index: number
   readonly random: () => number
-  readonly isPinned: boolean
+  /** It says CLIENT REPLY. */
+  readonly mayBeSilent: boolean
   /** Slots move: transactions may be refused. */
   readonly isMoving: boolean
   open(): Promise<RedisWire>
@@ -142,7 +143,8 @@ export class ModelClient {
     const dice = this.#random()
     if (dice < 0.4) await sleep(this.#below(6))
     else if (dice < 0.7) await new Promise((resolve) => setImmediate(resolve))
-    wire.destroy()
+    if (this.#random() < 0.5) wire.destroy()
+    else wire.socket.resetAndDestroy()
     this.#gone(batch)
   }
 
@@ -194,7 +196,7 @@ export class ModelClient {
       else if (dice < 89) batch.push(['BLPOP', this.#key('l'), '0.05'])
       else if (dice < 93) batch.push(...this.#refused())
       else if (dice < 96) batch.push(['SUBSCRIBE', this.name], ['UNSUBSCRIBE', this.name])
-      else if (this.#options.isPinned) {
+      else if (this.#options.mayBeSilent) {
         this.#hasSkipped = true
         // Behind an answer it is known that what had none was done.
         batch.push(['CLIENT', 'REPLY', 'SKIP'], this.#plain(), ['ECHO', this.#token()])

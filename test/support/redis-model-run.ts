@@ -3,6 +3,7 @@
  * over a cluster; in the end the nodes are asked for what is there. Slots may move meanwhile.
  */
 import { startClusterPontoon } from './redis-cluster-pontoon.ts'
+import { startRedisPontoon } from './redis-pontoon.ts'
 import { connectRedis, type RedisWire } from './redis-wire.ts'
 import type { RedisCluster } from './redis-topologies.ts'
 import type { RedisServer } from './redis.ts'
@@ -10,6 +11,9 @@ import { ModelClient, sequence, slotOf, together, type Left } from './redis-mode
 import type { ModelValue } from './redis-model.ts'
 import { itemsOf, textOf, type RespValue } from './resp.ts'
 import { until } from './until.ts'
+
+/** Of a cluster, or a single server. */
+export type Primaries = Pick<RedisCluster, 'primaries'>
 
 export interface ModelRunOptions {
   readonly mode: 'multiplexed' | 'pinned'
@@ -29,9 +33,9 @@ export interface ModelRun {
 /** Which primary has a slot, as it was last moved. */
 export class SlotOwners {
   readonly #owners: RedisServer[]
-  readonly #cluster: RedisCluster
+  readonly #cluster: Primaries
 
-  constructor(cluster: RedisCluster) {
+  constructor(cluster: Primaries) {
     const { primaries } = cluster
     this.#cluster = cluster
     const part = (slot: number): number => Math.floor((slot * primaries.length) / 16_384)
@@ -71,23 +75,25 @@ export class SlotOwners {
 }
 
 export async function runModelClients(
-  cluster: RedisCluster,
+  cluster: Primaries,
   owners: SlotOwners,
   options: ModelRunOptions,
 ): Promise<ModelRun> {
   const { mode, seed, clientCount, isMoving, durationMs, different } = options
-  const pontoon = await startClusterPontoon(cluster.primaries[0], {
-    mode,
-    pool: { size: 3, holdMs: 20_000, queueTimeoutMs: 60_000 },
-    source: { clusterMset: 'split' },
-  })
+  const [node] = cluster.primaries
+  if (node === undefined) throw new Error('no primary')
+  const pool = { size: 3, holdMs: 20_000, queueTimeoutMs: 60_000 }
+  const isOfOne = cluster.primaries.length === 1
+  const pontoon = isOfOne
+    ? await startRedisPontoon({ source: node, mode, pool: { ...pool, ownSize: 6 } })
+    : await startClusterPontoon(node, { mode, pool, source: { clusterMset: 'split' } })
   const clients = Array.from(
     { length: clientCount },
     (_, index) =>
       new ModelClient({
         index,
         random: sequence(seed + index * 7_919),
-        isPinned: mode === 'pinned',
+        mayBeSilent: isOfOne || mode === 'pinned',
         isMoving,
         open: () => pontoon.client(),
         different,
@@ -125,7 +131,7 @@ return {kind}`
 
 /** When nobody is under way any more: what is there is what must be, and nothing else. */
 async function check(
-  cluster: RedisCluster,
+  cluster: Primaries,
   owners: SlotOwners,
   left: readonly Left[],
   different: (words: string) => void,
