@@ -20,6 +20,8 @@ export class Requests {
   #held: Buffer = nothing
   #isConsuming = false
   #isChanged = false
+  /** What is held begins with a command that has waited at a server already. */
+  #isPutBack = false
 
   constructor(session: Session) {
     this.#session = session
@@ -47,6 +49,7 @@ export class Requests {
   /** A command that was sent is to be sent again, before all others. */
   putBack(request: Buffer): void {
     this.#held = Buffer.concat([request, this.#held])
+    this.#isPutBack = true
   }
 
   /** Takes the first command out of what is held; false when it is not complete. */
@@ -71,6 +74,8 @@ export class Requests {
   /** Goes on with what is held. */
   resume(): void {
     const session = this.#session
+    // Its wait ends with its client, wherever that is.
+    if (this.#isPutBack && session.hasEnded) session.close()
     if (this.#session.state !== 'ready' || this.#isConsuming || this.#held.length === 0) return
     const held = this.#held
     this.#held = nothing
@@ -94,6 +99,7 @@ export class Requests {
     } finally {
       this.#isConsuming = false
     }
+    if (offset > 0) this.#isPutBack = false
     if (this.#session.isClosed || offset === end) return
     // A line that was turned into the usual form stands before the rest.
     this.#held = Buffer.concat([this.#held, bytes.subarray(offset, end)])

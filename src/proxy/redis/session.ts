@@ -397,7 +397,7 @@ export class Session implements TransportHandler {
   /** It sends nothing more. What it has asked for is still answered, unless that would never end. */
   onEnded(): void {
     this.#hasEnded = true
-    this.#leaveIfDone()
+    this.resume()
   }
 
   /** Also when what it had to wait for has come after it ended. */

@@ -9,7 +9,9 @@ import { startRedis } from '../../support/redis.ts'
 import { encodeCommand } from '../../support/resp.ts'
 import { until } from '../../support/until.ts'
 
-const redis = await startRedis()
+const redis = await startRedis({
+  users: { free: 'on nopass ~* &* +@all', limited: 'on nopass ~* &* +@all -client|unblock' },
+})
 tap.teardown(() => redis.stop())
 
 function bytesOf(pipeline: string): Buffer {
@@ -78,3 +80,26 @@ for (const mode of ['multiplexed', 'pinned'] as const)
       await until(() => pontoon.ownServers() === 0, 'no server is its own')
     }
   })
+
+for (const mode of ['multiplexed', 'pinned'] as const)
+  for (const user of ['free', 'limited'])
+    await tap.test(`${mode}, ${user}: who leaves in a pause takes nothing after it`, async (t) => {
+      const source = { host: redis.host, port: redis.port, user, password: 'any' }
+      const pontoon = await startRedisPontoon({ source: redis, mode, config: { source } })
+      t.teardown(() => pontoon.stop())
+      const { service } = pontoon
+      for (const how of ['end', 'reset'] as const) {
+        const client = await pontoon.client()
+        client.send('BLPOP', 'queue', '0')
+        await until(async () => (await redis.info('blocked_clients')) === '1', 'it blocks')
+        t.equal((await service.pause(300_000, 10_000, 'a test')).drained, true)
+        if (how === 'end') client.socket.end()
+        else client.socket.resetAndDestroy()
+        await until(() => service.clients(1).length === 0, `${how}: it has left`)
+        await redis.call('RPUSH', 'queue', 'element')
+        service.resume()
+        const next = await pontoon.client()
+        t.same(await next.call('BLPOP', 'queue', '1'), ['queue', 'element'], how)
+        next.destroy()
+      }
+    })
