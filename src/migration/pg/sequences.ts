@@ -13,6 +13,12 @@ export interface SequenceState {
   readonly isCalled: boolean
 }
 
+/** As it was read from a server. */
+export interface SequenceRead extends SequenceState {
+  /** Another one whenever it was restarted (TRUNCATE … RESTART IDENTITY) or changed by DDL. */
+  readonly file: string
+}
+
 /** Values drawn ahead of the other side, so that what it has in its caches is not drawn again. */
 const marginDraws = 32n
 /** Of the values that are left at most this part is left out: a sequence must not end of it. */
@@ -35,24 +41,30 @@ export async function readSequenceStates(
   client: SqlClient,
   sequences: readonly Sequence[],
   options?: SqlOptions,
-): Promise<readonly SequenceState[]> {
+): Promise<readonly SequenceRead[]> {
   if (sequences.length === 0) return []
   const { rows } = await client.query(
     calledSql,
     [JSON.stringify(sequences.map(qualified))],
     options,
   )
+  const fileOf = new Map(sequences.map((sequence, index) => [sequence, rows[index]?.[1] ?? '']))
   const called = sequences.flatMap((sequence, index): readonly SequenceState[] => {
     const last = rows[index]?.[0] ?? null
     return last === null ? [] : [{ sequence, last: BigInt(last), isCalled: true }]
   })
   const seen = new Set(called.map(({ sequence }) => sequence))
   const others = sequences.filter((sequence) => !seen.has(sequence))
-  return [...called, ...(await readOneByOne(client, others, options))]
+  const all = [...called, ...(await readOneByOne(client, others, options))]
+  return all.map((state) => ({ ...state, file: fileOf.get(state.sequence) ?? '' }))
 }
 
-/** Null for those that nobody has drawn from since they were made or set. */
-const calledSql = `SELECT pg_catalog.pg_sequence_last_value(s.name::pg_catalog.regclass)
+/**
+ * Null for those that nobody has drawn from since they were made or set. It locks the sequence, so
+ * that the file behind it is the one that was read.
+ */
+const calledSql = `SELECT pg_catalog.pg_sequence_last_value(s.name::pg_catalog.regclass),
+    pg_catalog.pg_relation_filenode(s.name::pg_catalog.regclass)
   FROM ROWS FROM (pg_catalog.json_array_elements_text($1::json)) WITH ORDINALITY s (name, i)
   ORDER BY s.i`
 

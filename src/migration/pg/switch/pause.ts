@@ -11,7 +11,6 @@ import { endOthers, fenceHoles, fenceSql, type FencePrior, type FenceSpec } from
 import { directionFrom, publicationName } from '../names.ts'
 import { readable } from '../quote.ts'
 import { readPublishedTables } from '../publication.ts'
-import { readSequenceStates, setSequencesSql, type SequenceState } from '../sequences.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { createSlot } from '../slot.ts'
 import { disableSubscription, enableSubscription, terminateApplyWorker } from '../subscription.ts'
@@ -112,27 +111,6 @@ export async function awaitApplied(
       `sync from ${from.side} to ${to.side} has met an error`,
     )
   return probe
-}
-
-/**
- * C6, and once ahead of the pause, which then has to set only what was drawn from since (`carried`
- * is what the run before gives) and reads them in a session that knows them.
- */
-export async function carrySequences(
-  { sides, sequences }: PausePlan,
-  carried: readonly SequenceState[],
-  options: SqlOptions,
-): Promise<readonly SequenceState[]> {
-  const { from, to } = sides
-  const states = await readSequenceStates(from.control, sequences, options)
-  const before = new Map(carried.map((state) => [state.sequence, state]))
-  const drawn = states.filter((state) => {
-    const known = before.get(state.sequence)
-    return known?.last !== state.last || known.isCalled !== state.isCalled
-  })
-  const sql = setSequencesSql(drawn)
-  if (sql !== null) await to.watch.query(sql, undefined, options)
-  return states
 }
 
 /** C7, where only one direction may run at a time: the old one stops, the new one begins here. */

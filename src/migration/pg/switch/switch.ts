@@ -13,7 +13,7 @@ import { isPending, startedRecord } from '../../../store/switch-record.ts'
 import { catalogStamp } from '../catalog-stamp.ts'
 import { readPrior } from '../fence.ts'
 import { directionFrom } from '../names.ts'
-import type { SequenceState } from '../sequences.ts'
+import type { SequenceRead } from '../sequences.ts'
 import { readSequences, readTables } from '../tables.ts'
 import {
   armReverse,
@@ -32,6 +32,7 @@ import {
   withGateHeld,
   type SwitchContext,
 } from './carry-out.ts'
+import { carryAhead, carryDrawn, carryRestarted } from './carry-sequences.ts'
 import { drain } from './drain.ts'
 import { checkGuards, marksGuard } from './guards.ts'
 import { lockSwitch } from './lock.ts'
@@ -39,7 +40,6 @@ import { refuseBlocked } from './model.ts'
 import type { Guard, HeldGate, SwitchReport, SwitchRequest } from './model.ts'
 import {
   awaitApplied,
-  carrySequences,
   checkAgain,
   checkTables,
   fenceOldSide,
@@ -67,6 +67,8 @@ export interface SwitchParts extends SwitchContext {
 const lagWaitMs = 15_000
 /** Connections are opened ahead for so long; the pause begins with what is there then. */
 const prepareMs = 2_000
+/** Of each statement while sequences are carried over ahead, and of a row on its way. */
+const carryAheadMs = 30_000
 /** Of the deadline, what the steps after the drain may need. */
 const stepsShare = 0.5
 
@@ -87,7 +89,7 @@ interface Prepared {
 interface Opened extends Prepared {
   readonly back: Stream
   /** Sequences as the new side has them already. */
-  readonly carried: readonly SequenceState[]
+  readonly carried: readonly SequenceRead[]
 }
 
 /**
@@ -229,7 +231,7 @@ class Switch {
   async #begin(prepared: Prepared): Promise<Opened> {
     const ahead = [
       this.#wayBack(prepared),
-      carrySequences(prepared.plan, [], {}),
+      carryAhead(prepared.plan, { timeoutMs: carryAheadMs, signal: this.#signal }),
       this.#parts.participant.prepare(this.#to, prepareMs),
     ] as const
     // Whoever fails first is heard; the others are waited for with it.
@@ -324,11 +326,14 @@ class Switch {
       fenceOldSide(plan, options, participant.resting(this.#from)),
     )
     const row = await this.#steps.run('fence-row', () => sendFenceRow(plan, options))
-    const beside = Promise.all([checkAgain(plan, options), carrySequences(plan, carried, options)])
+    const beside = Promise.all([checkAgain(plan, options), carryDrawn(plan, carried, options)])
     // Whoever fails first is heard; the other is waited for with it.
     beside.catch(() => undefined)
     const probe = await this.#steps.run('applied', () => awaitApplied(plan, row, options))
-    await this.#steps.run('sequences', () => beside)
+    await this.#steps.run('sequences', async () => {
+      const [, restarted] = await beside
+      await carryRestarted(plan, restarted, options)
+    })
     const isTurned = mode === 'turns'
     if (isTurned) await this.#steps.run('reverse-slot', () => turnRound(plan, back, options))
     await this.#steps.run('reverse-proof', () =>
