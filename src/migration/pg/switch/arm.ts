@@ -235,9 +235,12 @@ export async function awaitLowLag(
 export async function dropStream({ from, to }: SwitchSides, stream: Stream): Promise<void> {
   const toward = stream.direction === directionFrom(from.side) ? to : from
   const sender = toward === to ? from : to
-  const dropped = await dropSubscription(toward.replication, stream.name, { keepSlot: false })
-  const slot = dropped.slotLeft ?? stream.slot
-  if (slot !== '') await dropSlot(sender.replication, slot)
+  // One that was made ahead has no slot: both servers would log that as an error.
+  const hasSlot =
+    stream.slot !== '' && (await readSlot(sender.replication, stream.slot)) !== undefined
+  const dropped = await dropSubscription(toward.replication, stream.name, { keepSlot: !hasSlot })
+  const isSlotLeft = hasSlot && (!dropped.existed || dropped.slotLeft !== null)
+  if (isSlotLeft) await dropSlot(sender.replication, stream.slot)
 }
 
 /**

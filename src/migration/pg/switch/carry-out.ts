@@ -315,6 +315,23 @@ export async function straighten(context: MigrationContext, sides: SwitchSides):
   if (state?.isEnabled === false) await enableSubscription(to.replication, forth.name)
 }
 
+/**
+ * What a switch has made ahead that has not come to its pause. On connections of its own: those that
+ * it had may be closed, and with them its lock.
+ */
+export async function takeBack(context: SwitchContext, primary: Side): Promise<void> {
+  const { store, service } = context
+  const sides = await openSides(context, primary, otherSide(primary))
+  try {
+    await lockSwitch(sides, new AbortController().signal)
+    // Behind a commit the same subscription is the way back.
+    if (store.get(service)?.primary !== primary || store.switchOf(service) !== undefined) return
+    await straighten(context, sides)
+  } finally {
+    sides.close()
+  }
+}
+
 /** At the start of a process: finishes what an earlier one has begun. */
 export async function recover(
   context: SwitchContext,

@@ -28,6 +28,7 @@ import {
   decideAbort,
   forgetSwitch,
   straighten,
+  takeBack,
   undo,
   withGateHeld,
   type SwitchContext,
@@ -147,8 +148,12 @@ class Switch {
       // Decided and not carried out, as when the process is to stop: the next start finishes it, or a
       // forced switch has taken its place.
       if (isPending(store.switchOf(service), this.#request.id)) throw thrown
-      // What it cannot take away, the next switch does.
-      if (sides !== null && hasBegun) await straighten(this.#parts, sides).catch(() => undefined)
+      if (hasBegun) {
+        // And with them the locks, which are taken again for it.
+        sides?.close()
+        // What cannot be taken back, the next switch takes away.
+        await takeBack(this.#parts, this.#from).catch(() => undefined)
+      }
       const message = await wordsOf(this.#parts, this.#from, thrown)
       const at = this.#steps.current
       const outcome = this.#signal.aborted ? 'aborted' : 'refused'

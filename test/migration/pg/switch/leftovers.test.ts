@@ -111,6 +111,28 @@ await tap.test('a switch that ends early', async (whole) => {
       t.same(await pair.target.query('SELECT slot_name FROM pg_replication_slots'), [])
     })
 
+  await whole.test('while sequences are carried over ahead takes it away as well', async (t) => {
+    const holder = new Client(pair.source.url('shop'))
+    before = async (step) => {
+      if (step !== 'proof') return
+      await holder.connect()
+      await holder.query('BEGIN; ALTER SEQUENCE still INCREMENT 2')
+    }
+    const started = await start()
+    await until(async () => (await backAt()).length > 0, 'the way back is made', 30_000)
+    const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+      AND application_name = 'pontoon switch'`
+    await until(async () => (await pair.source.query(waiting)).length > 0, 'it waits for the lock')
+    await ask('POST', `/v1/operations/${started.id}/abort`)
+    t.match(await ended(started), { state: 'aborted', report: { reason: /aborted by/ } })
+    before = nothing
+    await holder.end()
+    t.same(await backAt(), [])
+    const complaint = /replication slot "pontoon_orders_reverse_2" does not exist/
+    t.notMatch(pair.source.log(), complaint, 'what has no slot is dropped without asking for it')
+    t.notMatch(pair.target.log(), complaint)
+  })
+
   await whole.test('by an abort does not wait for those at work', async (t) => {
     const worker = new Client(pair.url())
     await worker.connect()
