@@ -101,8 +101,15 @@ export async function recoverForced(
   }
   const letOn = (): void => gate.release({ gradually: true })
   await lettingOn(context, letOn, () =>
-    retried(context, Number.POSITIVE_INFINITY, 'the end of a forced switch is written', () =>
-      store.withdrawForced(service, record.id),
+    retried(
+      context,
+      Number.POSITIVE_INFINITY,
+      'the end of a forced switch is written',
+      async () => {
+        // A write that fails after its rename is there all the same.
+        if (store.switchOf(service)?.id === record.id)
+          await store.withdrawForced(service, record.id)
+      },
     ),
   )
   if (record.over === null) letOn()

@@ -16,7 +16,7 @@ import { toPontoonError } from '../../../shared/errors.ts'
 import type { Log } from '../../../shared/log.ts'
 import { otherSide, type Side } from '../../../shared/side.ts'
 import type { RouteStore } from '../../../store/route-store.ts'
-import type { SwitchRecord } from '../../../store/switch-record.ts'
+import { isPending, type SwitchRecord } from '../../../store/switch-record.ts'
 import { writeMarkSql } from '../control-schema.ts'
 import { unfence, unfenceSql } from '../fence.ts'
 import { directionFrom } from '../names.ts'
@@ -37,6 +37,8 @@ export interface SwitchContext extends MigrationContext {
   /** Ends retries when the process stops, or a forced switch takes the place of this one. */
   readonly stopping: AbortSignal
 }
+
+type Retrying = Pick<SwitchContext, 'store' | 'service' | 'stopping' | 'log'>
 
 /** How long clients may wait for a database that is down before they are told so. */
 export const gateHeldMsMax = 15_000
@@ -123,11 +125,12 @@ export async function undo(
 }
 
 /** Nothing of it is left to do. Until it is written no other one can begin. */
-export async function forgetSwitch(context: SwitchContext, id: string): Promise<void> {
+export async function forgetSwitch(context: Retrying, id: string): Promise<void> {
   const { store, service } = context
-  await retried(context, forEver, 'the end of the switch is written', () =>
-    store.endSwitch(service, id),
-  )
+  await retried(context, forEver, 'the end of the switch is written', async () => {
+    // A write that fails after its rename is there all the same.
+    if (isPending(store.switchOf(service), id)) await store.endSwitch(service, id)
+  })
 }
 
 /**
@@ -258,7 +261,7 @@ async function settleSides(context: SwitchContext, sides: SwitchSides): Promise<
 }
 
 export async function retried(
-  { stopping, log, service }: SwitchContext,
+  { stopping, log, service }: Retrying,
   forMs: number,
   what: string,
   work: () => Promise<void>,
