@@ -18,7 +18,7 @@ import {
 import { connect, rowValues } from '../../support/pg-wire.ts'
 import type { BackendMessage } from '../../support/pg-wire.ts'
 import { sqlstate, startPontoon } from '../../support/pontoon.ts'
-import type { Pontoon, RawClient } from '../../support/pontoon.ts'
+import type { Pontoon, PontoonOptions, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
 const seed = Number(process.env['CANCEL_SEED'] ?? Date.now() % 1_000_000)
@@ -77,7 +77,7 @@ class Caller {
 
   async #round(): Promise<void> {
     const requests = Array.from({ length: 1 + this.#random(3) }, () => this.#request())
-    if (this.#random(4) === 0) requests.push(this.#transaction())
+    if (this.#random(4) === 0) requests.push(...this.#transaction())
     const cancelling = this.#random(2) === 0 ? this.#cancelSoon() : Promise.resolve()
     await this.#expect(requests)
     // Cancelled behind its BEGIN; the ROLLBACK may be cancelled, too.
@@ -147,9 +147,16 @@ class Caller {
     }
   }
 
-  #transaction(): Request {
+  #transaction(): readonly Request[] {
     const token = `${this.#name}, in a transaction`
-    return { bytes: [query(`BEGIN; SELECT '${token}', pg_sleep(0.003); COMMIT`)], rows: [token] }
+    const select = `SELECT '${token}', pg_sleep(0.003)`
+    if (this.#random(2) === 0)
+      return [{ bytes: [query(`BEGIN; ${select}; COMMIT`)], rows: [token] }]
+    return [
+      { bytes: [query('BEGIN READ ONLY')], rows: [] },
+      { bytes: [parse(select), bind(), execute(), sync()], rows: [token] },
+      { bytes: [query('COMMIT')], rows: [] },
+    ]
   }
 
   /** A name of its own each time; the text is shared by all clients. */
@@ -169,16 +176,37 @@ const settingShown = "SELECT coalesce(current_setting('test.mine', true), '')"
 const rowsIn = (answer: readonly BackendMessage[]): (string | null)[] =>
   answer.filter(({ type }) => type === 'D').map((row) => rowValues(row)[0] ?? null)
 
-for (const mode of ['session', 'transaction'] as const) {
-  void t.test(`${mode} mode: cancel requests at any moment`, async (test) => {
+/** Shuts and opens the gate and has servers opened anew, at any moment, while `isOn`. */
+async function disturb({ service }: Pontoon, isOn: () => boolean): Promise<void> {
+  const random = randomOf(seed)
+  while (isOn()) {
+    void service.pause(60_000, 1, 'a test')
+    await delay(random(10))
+    service.resume()
+    if (random(4) === 0) service.reconnect()
+    await delay(random(40))
+  }
+}
+
+const size = 2
+const services: Readonly<Record<string, Partial<PontoonOptions>>> = {
+  'session mode': { mode: 'session', pool: { size: clientCount } },
+  'transaction mode': { pool: { size } },
+  'transaction mode with reads elsewhere': { pool: { size }, route: { reads: 100 } },
+}
+
+for (const [name, options] of Object.entries(services)) {
+  void t.test(`${name}: cancel requests at any moment`, async (test) => {
     test.comment(`seed ${seed}`)
-    const size = mode === 'session' ? clientCount : 2
-    const pontoon = await startPontoon({ source: server, mode, pool: { size } })
+    const pontoon = await startPontoon({ source: server, ...options })
     test.teardown(() => pontoon.stop())
     const callers: Caller[] = []
     for (let number = 0; number < clientCount; number += 1)
       callers.push(new Caller(test, pontoon, await pontoon.client(), number))
-    await Promise.all(callers.map((caller) => caller.run()))
+    let isOver = false
+    const disturbing = disturb(pontoon, () => !isOver)
+    await Promise.all(callers.map((caller) => caller.run())).finally(() => (isOver = true))
+    await disturbing
     await pontoon.untilIdle()
     test.strictSame([...pontoon.service.stats.ownErrors], [])
     test.strictSame(pontoon.service.snapshot().pinned, {})
