@@ -15,7 +15,7 @@ import { countIn } from '../service.ts'
 import { columnsIn, noColumns } from './columns.ts'
 import type { Session } from './session.ts'
 import { takesNotification } from './session-listening.ts'
-import { mayLoseServer } from './session-move.ts'
+import { isThroughWith, mayLoseServer } from './session-move.ts'
 
 /**
  * Messages other than rows and COPY data are read whole up to this size: a RowDescription of 1,600
@@ -316,8 +316,9 @@ export class BackendRelay implements TransportHandler {
       return
     }
     session.listening?.failed()
-    if (isLast && mayLoseServer(session)) {
-      // The fence of a switch has ended it: the session goes on with another one.
+    if (isLast && (mayLoseServer(session) || isThroughWith(session, server))) {
+      // The session goes on with another one, and nobody else gets this one.
+      server.spoil()
       this.#forwardTo(bytes, offset)
       this.#from = end
       return

@@ -3,6 +3,7 @@
  * Pontoon can give to another server is moved: its server is dropped, and its next request links
  * one of the new primary side. The others are listed, so that whoever moves the side decides.
  */
+import type { PgServer } from '../../net/pg/server.ts'
 import { PontoonError } from '../../shared/errors.ts'
 import type { Side } from '../../shared/side.ts'
 import type { ClientSnapshot } from '../service.ts'
@@ -28,6 +29,16 @@ export function mayLoseServer(session: Session): boolean {
   if (server === null || (state !== 'idle' && state !== 'parked')) return false
   const isSwitching = context.gate.keptBy === 'switch' || server.side !== context.route.primary
   return isSwitching && immovableReason(session) === ''
+}
+
+/**
+ * The client has all its answers from the server, and left nothing there: the session is about to
+ * give it back, and to tell its client of its end would end a session that need not end.
+ */
+export function isThroughWith(session: Session, server: PgServer): boolean {
+  const { isPooled, pinReason, effects, errands, frontend } = session
+  const isClean = isPooled && pinReason === '' && effects === 0
+  return isClean && server.isAtRest && !errands.isUnderWay && frontend.isBetweenMessages
 }
 
 /** Who waits for a server waits at the gate instead, those first who have waited longest. */

@@ -149,6 +149,42 @@ void t.test('one fatal error, and none of ours behind it', async (test) => {
   await untilLastWord(test, client)
 })
 
+const lastWord = back.errorResponse('57P01', 'the last word', 'FATAL')
+
+void t.test('a last word behind the last answer ends the server, not its client', async (test) => {
+  const mock = await startMockPostgres((connection) =>
+    connection === 0
+      ? [
+          expectStartup(),
+          send(back.welcome()),
+          expect('Q'),
+          send(back.commandComplete('SELECT 0'), back.readyForQuery(), lastWord),
+          { kind: 'close' },
+        ]
+      : [expectStartup(), send(back.welcome()), expect('Q'), answer('2'), silence()],
+  )
+  const pontoon = await pontoonOf(test, mock)
+  const client = await pontoon.client()
+  test.equal(summary(await ask(client, 'SELECT')), 'CZ')
+  test.equal(summary(await ask(client, 'SELECT 2')), 'TDCZ', 'on another server')
+  test.strictSame([...pontoon.service.stats.ownErrors], [])
+})
+
+void t.test('unless the client has left there what nobody can tell any more', async (test) => {
+  const mock = await startMockPostgres([
+    expectStartup(),
+    send(back.welcome()),
+    expect('Q'),
+    send(back.commandComplete('SET'), back.readyForQuery(), lastWord),
+    { kind: 'close' },
+  ])
+  const pontoon = await pontoonOf(test, mock)
+  const client = await pontoon.client()
+  await client.wire.send(query("SET work_mem = '5MB'"))
+  test.equal(summary(await client.wire.until('Z')), 'CZ')
+  await untilLastWord(test, client)
+})
+
 void t.test('nor behind one that comes for what the client did not send', async (test) => {
   const mock = await startMockPostgres((connection) =>
     connection === 0
