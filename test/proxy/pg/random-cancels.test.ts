@@ -1,7 +1,8 @@
 /**
  * Clients that share few servers, cancel whatever they do at any moment, pipeline, set, prepare and
- * begin: each gets its own answers in order, is cancelled by nobody else's request, and keeps
- * exactly the settings that it has set. A failing seed is printed; run it again with CANCEL_SEED.
+ * begin, while the gate shuts and servers end: each gets its own answers in order, is cancelled by
+ * nobody else's request, and keeps exactly the settings that it has set. A failing seed is printed;
+ * run it again with CANCEL_SEED.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
@@ -17,7 +18,7 @@ import {
 } from '../../support/pg-frontend.ts'
 import { connect, rowValues } from '../../support/pg-wire.ts'
 import type { BackendMessage } from '../../support/pg-wire.ts'
-import { sqlstate, startPontoon } from '../../support/pontoon.ts'
+import { sqlstate, startPontoon, until } from '../../support/pontoon.ts'
 import type { Pontoon, PontoonOptions, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 
@@ -50,9 +51,11 @@ interface Request {
 class Caller {
   readonly #test: Test
   readonly #pontoon: Pontoon
-  readonly #client: RawClient
+  #client: RawClient
   readonly #random: (below: number) => number
   readonly #name: string
+  /** Servers end: then so may this client's connection, and it comes again. */
+  readonly #mayEnd: boolean
   #turn = 0
   #prepared = 0
   #setting = ''
@@ -60,10 +63,11 @@ class Caller {
   /** Cancel requests that are not through yet. */
   readonly #cancels = new Set<Promise<void>>()
 
-  constructor(test: Test, pontoon: Pontoon, client: RawClient, number: number) {
+  constructor(test: Test, pontoon: Pontoon, client: RawClient, number: number, mayEnd: boolean) {
     this.#test = test
     this.#pontoon = pontoon
     this.#client = client
+    this.#mayEnd = mayEnd
     this.#name = `client ${number}`
     this.#random = randomOf(seed * 100 + number)
   }
@@ -85,8 +89,29 @@ class Caller {
     if (this.#random(2) === 0) await cancelling
   }
 
-  /** Sends all in one go and checks what comes back. */
   async #expect(requests: readonly Request[]): Promise<void> {
+    try {
+      await this.#ask(requests)
+    } catch (error) {
+      if (!this.#mayEnd) throw error
+      await this.#client.wire.closed()
+      await this.#comeAgain()
+    }
+  }
+
+  async #comeAgain(): Promise<void> {
+    await Promise.all(this.#cancels)
+    this.#setting = ''
+    this.#isInTransaction = false
+    await until(async () => {
+      const made = await this.#pontoon.client().catch(() => null)
+      if (made !== null) this.#client = made
+      return made !== null
+    }, 'a client to get in')
+  }
+
+  /** Sends all in one go and checks what comes back. */
+  async #ask(requests: readonly Request[]): Promise<void> {
     const { wire } = this.#client
     let mayBeCancelled = this.#cancels.size > 0
     await wire.send(...requests.flatMap(({ bytes }) => bytes))
@@ -176,14 +201,22 @@ const settingShown = "SELECT coalesce(current_setting('test.mine', true), '')"
 const rowsIn = (answer: readonly BackendMessage[]): (string | null)[] =>
   answer.filter(({ type }) => type === 'D').map((row) => rowValues(row)[0] ?? null)
 
+const endOne = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY random() LIMIT 1`
+
 /** Shuts and opens the gate and has servers opened anew, at any moment, while `isOn`. */
-async function disturb({ service }: Pontoon, isOn: () => boolean): Promise<void> {
+async function disturb(
+  { service }: Pontoon,
+  endsServers: boolean,
+  isOn: () => boolean,
+): Promise<void> {
   const random = randomOf(seed)
   while (isOn()) {
     void service.pause(60_000, 1, 'a test')
     await delay(random(10))
     service.resume()
     if (random(4) === 0) service.reconnect()
+    if (endsServers && random(2) === 0) await server.query(endOne)
     await delay(random(40))
   }
 }
@@ -193,6 +226,7 @@ const services: Readonly<Record<string, Partial<PontoonOptions>>> = {
   'session mode': { mode: 'session', pool: { size: clientCount } },
   'transaction mode': { pool: { size } },
   'transaction mode with reads elsewhere': { pool: { size }, route: { reads: 100 } },
+  'transaction mode on servers that end': { pool: { size }, route: { reads: 50 } },
 }
 
 for (const [name, options] of Object.entries(services)) {
@@ -200,15 +234,16 @@ for (const [name, options] of Object.entries(services)) {
     test.comment(`seed ${seed}`)
     const pontoon = await startPontoon({ source: server, ...options })
     test.teardown(() => pontoon.stop())
+    const endsServers = name.endsWith('end')
     const callers: Caller[] = []
     for (let number = 0; number < clientCount; number += 1)
-      callers.push(new Caller(test, pontoon, await pontoon.client(), number))
+      callers.push(new Caller(test, pontoon, await pontoon.client(), number, endsServers))
     let isOver = false
-    const disturbing = disturb(pontoon, () => !isOver)
+    const disturbing = disturb(pontoon, endsServers, () => !isOver)
     await Promise.all(callers.map((caller) => caller.run())).finally(() => (isOver = true))
     await disturbing
     await pontoon.untilIdle()
-    test.strictSame([...pontoon.service.stats.ownErrors], [])
+    if (!endsServers) test.strictSame([...pontoon.service.stats.ownErrors], [])
     test.strictSame(pontoon.service.snapshot().pinned, {})
   })
 }
