@@ -25,7 +25,7 @@ export interface TablesOfSides {
   readonly receiver: readonly NamedTable[]
 }
 
-export const tablePairSql = `CREATE TABLE IF NOT EXISTS pontoon.table_pair (
+const tablePairSql = `CREATE TABLE IF NOT EXISTS pontoon.table_pair (
   source_table oid NOT NULL, target_table oid NOT NULL,
   schema_name text NOT NULL, table_name text NOT NULL
 );
@@ -99,10 +99,10 @@ export async function notePairsSql(
   )
 }
 
-/** They are equal, and all that is remembered. */
-export async function renewPairs(target: SqlClient, pairs: readonly TablePair[]): Promise<void> {
-  const insert = pairs.length === 0 ? '' : insertSql(pairs)
-  await target.run(`${tablePairSql} DELETE FROM pontoon.table_pair; ${insert}`)
+/** They are equal, or are copied anew, and all that is remembered. */
+export function renewPairsSql(pairs: readonly TablePair[]): string {
+  const insert = pairs.length === 0 ? '' : `; ${insertSql(pairs)}`
+  return `${tablePairSql} DELETE FROM pontoon.table_pair${insert}`
 }
 
 function insertSql(pairs: readonly TablePair[]): string {

@@ -14,7 +14,7 @@ import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { refuseForeignSlot } from '../slot.ts'
 import { findStreams } from '../stream.ts'
-import { renewPairs, type TablePair } from '../table-pairs.ts'
+import { renewPairsSql, type TablePair } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 import { dropSourceSlot } from './abandon.ts'
 import {
@@ -83,7 +83,7 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
     onWait: waitNotes(options),
   })
   const planned = await planInSnapshot(options, snapshot)
-  await renewPairs(target, plannedPairs(planned, await readTables(target)))
+  await target.run(renewPairsSql(plannedPairs(planned, await readTables(target))))
   const begun: CopyJob = { ...job, stage: 'copying', tables: planned }
   await writeJob(folder, begun)
   return begun

@@ -21,7 +21,7 @@ import {
   type SubscriptionSpec,
 } from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
-import { notePairsSql, type TablesOfSides } from '../table-pairs.ts'
+import { notePairsSql, pairsOf, renewPairsSql, type TablesOfSides } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 import { planLeftovers } from './drop.ts'
 import { findSubscription, readHealth } from './health.ts'
@@ -85,16 +85,24 @@ export async function planSync(job: SyncJob): Promise<SyncPlan> {
       ? await planCreation(job, tables, receiver)
       : await planMending(job, name, synced)
   if (rest.refusals.length > 0) return rest
-  const pairs = await pairSteps(job, { sender: tables, receiver: receiverTables })
+  // The rows of all of them are copied then.
+  const isAnew = name === undefined && direction === 'forward'
+  const pairs = await pairSteps(job, { sender: tables, receiver: receiverTables }, isAnew)
   const leftovers = await planLeftovers(job)
   return { steps: [...pairs, ...publication, ...rest.steps, ...leftovers], refusals: [] }
 }
 
 /** First: which tables belong together is known before a change of theirs can travel. */
-async function pairSteps(job: SyncJob, tables: TablesOfSides): Promise<readonly SyncStep[]> {
+async function pairSteps(
+  job: SyncJob,
+  tables: TablesOfSides,
+  isAnew: boolean,
+): Promise<readonly SyncStep[]> {
   const { direction } = job
   const target = direction === 'forward' ? job.receiver : job.sender
-  const sql = await notePairsSql(target, direction, tables)
+  const sql = isAnew
+    ? renewPairsSql(pairsOf(direction, tables))
+    : await notePairsSql(target, direction, tables)
   if (sql === null) return []
   const run = async (): Promise<void> => {
     await target.run(sql)

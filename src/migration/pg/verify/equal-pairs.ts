@@ -2,7 +2,7 @@
 import { otherSide, sides, type Side } from '../../../shared/side.ts'
 import { directionFrom } from '../names.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
-import { pairsOf, renewPairs } from '../table-pairs.ts'
+import { pairsOf, renewPairsSql } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 
 export type TablesBySide = Readonly<Record<Side, readonly Table[]>>
@@ -33,7 +33,7 @@ export async function noteEqualPairs(
   const tables = { sender: before[primary], receiver: before[otherSide(primary)] }
   const client = await connectAs(context, { side: 'target', ...asControl })
   try {
-    await renewPairs(client, pairsOf(directionFrom(primary), tables))
+    await client.run(renewPairsSql(pairsOf(directionFrom(primary), tables)))
   } finally {
     client.close()
   }

@@ -70,6 +70,11 @@ await tap.test('a source that is gone, 15 and 15', async (t) => {
   // It was not gone after all.
   await source.restart()
   t.match(await operated.ask('rollback'), { exit: 3, out: /the way back was given up at 20/ })
+  t.match(await operated.run('sync', '--drop', '--no-rollback', '--yes'), {
+    exit: 0,
+    err: /drop the subscription pontoon_orders_reverse_2 on the source/,
+  })
+  t.same(await operated.subscriptionsOf('source'), [], 'what was left of it goes as well')
   const anew = await operated.run('sync')
   t.equal(anew.exit, 0, anew.out + anew.err)
   t.match(await operated.run('verify', '--repair'), { exit: 0 })

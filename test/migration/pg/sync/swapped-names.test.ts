@@ -58,4 +58,12 @@ await tap.test('two tables that change their names, 17 and 15', async (t) => {
   await source.query(rename, 'shop')
   t.match(await operated.run('sync'), { exit: 0 })
   t.match(await operated.ask('cutover', '--dry-run'), { exit: 0 }, 'a new name alone is nothing')
+
+  t.match(await operated.run('sync', '--drop', '--yes'), { exit: 0 })
+  const others = swap.replaceAll('one', 'three')
+  await source.query(others, 'shop')
+  await operated.onSide('target', `${others}; TRUNCATE accounts, records, three, two`)
+  t.match(await operated.run('sync'), { exit: 0 })
+  await operated.told(/stream +yes/)
+  t.match(await operated.ask('cutover', '--dry-run'), { exit: 0 }, 'nor is what is copied anew')
 })
