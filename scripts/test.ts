@@ -38,7 +38,8 @@ async function main(): Promise<number> {
   if (files.some((file) => builtFor.test(file))) ensureBuilt()
   const results = new TapResults(print)
   const options = {
-    jobs: Number(values.jobs ?? (values.soak ? 1 : 3)),
+    // Most files wait most of the time, for servers and for time-outs of the product.
+    jobs: Number(values.jobs ?? (values.soak ? 1 : 4)),
     timeoutSeconds: Number(values.timeout ?? (values.soak ? 3_600 : 300)),
     grep: values.grep,
     bundles: await bundle(root, files),
