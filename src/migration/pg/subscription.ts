@@ -220,6 +220,13 @@ export function subscriptionsSql(major: number): string {
     WHERE v.subid IN (SELECT r.srsubid FROM pg_catalog.pg_subscription_rel r))`
 }
 
+/** Oids of those of this database; the view of the workers has the whole cluster's. */
+export function ownSubscriptionsSql(major: number): string {
+  return `SELECT o.oid FROM ${subscriptionsSql(major)} o
+    JOIN pg_catalog.pg_database d ON d.oid = o.subdbid
+    WHERE d.datname = pg_catalog.current_database()`
+}
+
 /** Names of subscriptions are unique within a database only. */
 export function isNamedSql(name: string): string {
   return `s.subname = ${literal(name)} AND s.subdbid = (

@@ -21,6 +21,7 @@ import { missedText, readMissed } from '../missed.ts'
 import { directionFrom, heartbeatTable } from '../names.ts'
 import { qualified, readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
+import { ownSubscriptionsSql } from '../subscription.ts'
 import type { SubscriptionState } from '../subscription-state.ts'
 import { readTables } from '../tables.ts'
 import { blocker, ok, warning, type Guard } from './model.ts'
@@ -163,7 +164,8 @@ async function lastHeard({ watch }: SwitchSide, stream: Stream | null): Promise<
   if (stream === null) return null
   const { rows } = await watch.query(
     `SELECT w.pid, w.last_msg_receipt_time FROM pg_catalog.pg_stat_subscription w
-     WHERE w.subname = $1 AND w.relid IS NULL AND pg_catalog.to_jsonb(w)->>'leader_pid' IS NULL`,
+     WHERE w.subname = $1 AND w.subid IN (${ownSubscriptionsSql(watch.major)}) AND w.relid IS NULL
+       AND pg_catalog.to_jsonb(w)->>'leader_pid' IS NULL`,
     [stream.name],
   )
   const [pid, at] = rows[0] ?? []

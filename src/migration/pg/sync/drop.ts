@@ -8,7 +8,7 @@ import {
 import { dropIdleSlot, findSwitchLeftovers } from '../orphan-slots.ts'
 import { dropPublicationSql } from '../publication.ts'
 import { dropSlot, readSlots } from '../slot.ts'
-import { dropSubscription } from '../subscription.ts'
+import { dropSubscription, isNamedSql } from '../subscription.ts'
 import { identifier, literal } from '../quote.ts'
 import { findSubscription } from './health.ts'
 import type { SyncJob } from './job.ts'
@@ -68,8 +68,7 @@ function slotStep(name: string): Pick<SyncStep, 'what' | 'sql'> {
 
 async function subscription(job: SyncJob, name: string): Promise<readonly SyncStep[]> {
   const there = await job.receiver.value(
-    'SELECT count(*) FROM pg_catalog.pg_subscription WHERE subname = $1',
-    [name],
+    `SELECT count(*) FROM pg_catalog.pg_subscription s WHERE ${isNamedSql(name)}`,
   )
   if (there === '0') return []
   return [

@@ -1,6 +1,7 @@
 /** Subscriptions that are not Pontoon's: their workers pass every fence, and what they bring stays. */
+import { Client } from 'pg'
 import tap from 'tap'
-import { startForcedSwitches } from '../../../support/forced-switches.ts'
+import { forced, startForcedSwitches } from '../../../support/forced-switches.ts'
 import { runSwitch } from '../../../support/switch-operation.ts'
 import { until } from '../../../support/until.ts'
 
@@ -40,4 +41,25 @@ await tap.test('a source that receives changes from elsewhere', async (t) => {
   await source.query('ALTER SUBSCRIPTION feed DISABLE', 'shop')
   const done = await runSwitch(pair.adminUrl, 'cutover')
   t.equal(done.state, 'done', done.report?.reason ?? '')
+
+  await t.test('and has one of the same name in another database', async (again) => {
+    await source.query("SELECT pg_create_logical_replication_slot('namesake', 'pgoutput')", 'feed')
+    await source.query('CREATE DATABASE namesake')
+    await source.query('CREATE TABLE accounts (id int PRIMARY KEY, balance int)', 'namesake')
+    await source.query(
+      `CREATE SUBSCRIPTION pontoon_orders_reverse CONNECTION '${way}' PUBLICATION feed
+       WITH (create_slot = false, slot_name = namesake, copy_data = false)`,
+      'namesake',
+    )
+    const holder = new Client(source.url('namesake'))
+    await holder.connect()
+    await holder.query('BEGIN; LOCK TABLE accounts')
+    await source.query('INSERT INTO accounts VALUES (5001, 1)', 'feed')
+    const blocked = "SELECT FROM pg_locks WHERE locktype = 'relation' AND NOT granted"
+    await until(async () => (await source.query(blocked)).length > 0, 'its worker waits')
+    await target.kill9()
+    const lost = await forced(pair, 'rollback')
+    again.equal(lost.state, 'done', lost.report?.reason ?? '')
+    await holder.end()
+  })
 })
