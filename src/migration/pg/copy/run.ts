@@ -28,6 +28,7 @@ import { Tally } from './tally.ts'
 import { lockTarget } from './target-lock.ts'
 import type { Throttle } from './throttle.ts'
 import { copyUnpublished } from './unpublished.ts'
+import { dropWayBack } from './way-back.ts'
 import { note, type CopyEvent, type CopyStage, type CopyWork } from './work.ts'
 
 export interface RunOptions {
@@ -99,6 +100,7 @@ async function jobToRun(
     )
   if (found?.stage !== 'copying' && found?.stage !== 'following')
     return startCopy({ ...options, source, target, ...startDefaults(options, false) })
+  if (found.stage === 'copying') await dropWayBack(options.context)
   options.onEvent({ kind: 'note', words: 'Going on with the copy that was stopped.' })
   return found
 }

@@ -29,6 +29,7 @@ import { emptyTables } from './empty.ts'
 import { writeJob, type CopyJob } from './journal.ts'
 import { awaitSnapshot, startKeeper } from './keeper.ts'
 import { planCopy } from './plan.ts'
+import { dropWayBack } from './way-back.ts'
 
 export interface StartOptions {
   readonly context: MigrationContext
@@ -52,6 +53,10 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   const { service } = context
   const name = subscriptionName(service, 'forward')
   await refuseUnfit(options)
+  if (await dropWayBack(context))
+    options.note(
+      'The way back is taken away, since it would carry this copy; a switch makes it anew.',
+    )
   const tables = await readTables(source, options.exclude)
   await Promise.all([ensureControlSchema(source), ensureControlSchema(target)])
   await ensureChunkMarks(target)

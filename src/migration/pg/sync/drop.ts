@@ -1,4 +1,5 @@
 /** Takes sync away: subscription, slot, publication, and the probes of that direction. */
+import { findAttached } from '../attached.ts'
 import {
   probePublicationName,
   probeSubscriptionName,
@@ -24,7 +25,7 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
       `or give it up for good with pontoon sync ${service} --drop --no-rollback`
     return { steps: [], refusals: [refusal] }
   }
-  const steps: SyncStep[] = []
+  const steps: SyncStep[] = [...(await wayBack(job))]
   const found = await findSubscription(job.receiver, job)
   const names = [found, probeSubscriptionName(service, direction)]
   const slots = new Set([subscriptionName(service, direction), ...names].filter(Boolean))
@@ -48,6 +49,34 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
   ])
     steps.push(...(await publication(job, name)))
   return { steps, refusals: [] }
+}
+
+/** What is done to the target afterwards, such as emptying it, is not to travel to the source. */
+async function wayBack(job: SyncJob): Promise<readonly SyncStep[]> {
+  const { service } = job
+  const source = await job.senderOwner()
+  const target = await job.receiverOwner()
+  const { subscriptions } = await findAttached(service, { side: 'source', replication: source })
+  const { slots } = await findAttached(service, { side: 'target', replication: target })
+  return [
+    ...subscriptions.map((name) => ({
+      what: `drop the subscription ${name} of the way back, on the source`,
+      sql: [
+        `ALTER SUBSCRIPTION ${identifier(name)} DISABLE`,
+        `ALTER SUBSCRIPTION ${identifier(name)} SET (slot_name = NONE)`,
+        `DROP SUBSCRIPTION ${identifier(name)}`,
+      ],
+      run: async (): Promise<void> => {
+        await dropSubscription(source, name, { keepSlot: true })
+      },
+    })),
+    ...slots.map((name) => ({
+      ...slotStep(name),
+      run: async (): Promise<void> => {
+        await dropSlot(target, name)
+      },
+    })),
+  ]
 }
 
 /** Slots of earlier switches whose subscriptions are gone. */

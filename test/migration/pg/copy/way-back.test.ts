@@ -1,0 +1,71 @@
+/**
+ * Where both servers are 16 or newer the way back stays once it was made, by a rehearsal of a
+ * cutover or by one that was rolled back. What a copy empties and fills must not travel on it.
+ */
+import tap from 'tap'
+import { z } from 'zod'
+import { createLog } from '../../../../src/control/logging.ts'
+import { startRuntime } from '../../../../src/control/runtime.ts'
+import { planDrop } from '../../../../src/migration/pg/sync/drop.ts'
+import { openSyncJob } from '../../../../src/migration/pg/sync/job.ts'
+import { systemClock } from '../../../../src/shared/clock.ts'
+import { CopyCommand } from '../../../support/copy-command.ts'
+import { accountsCount, SwitchPair } from '../../../support/switch-pair.ts'
+import { until } from '../../../support/until.ts'
+
+tap.setTimeout(180_000)
+
+await tap.test('behind a rehearsed cutover', async (whole) => {
+  const pair = await SwitchPair.start({ source: 16, target: 17 })
+  whole.teardown(() => pair.stop())
+  const runtime = await startRuntime({
+    config: pair.config,
+    configFiles: [pair.configFile],
+    log: createLog('error', { write: (line) => process.stderr.write(line) }),
+    clock: systemClock,
+  })
+  whole.teardown(() => runtime.stop('the test is over', 0))
+  const slots = (): Promise<readonly object[]> =>
+    pair.target.query('SELECT slot_name, active FROM pg_replication_slots')
+  const rehearse = async (): Promise<void> => {
+    const asked = await fetch(`${pair.adminUrl}/v1/services/orders/cutover`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ dryRun: true }),
+    })
+    const { id } = z.object({ id: z.string() }).parse(await asked.json())
+    const ended = async (): Promise<boolean> => {
+      const answer = await fetch(`${pair.adminUrl}/v1/operations/${id}`)
+      return z.object({ state: z.string() }).parse(await answer.json()).state === 'done'
+    }
+    await until(ended, 'it is rehearsed', 60_000)
+    whole.match(await slots(), [{ slot_name: 'pontoon_orders_reverse', active: true }])
+  }
+  const counted = 'SELECT count(*)::int AS count FROM accounts'
+  const rows = [{ count: accountsCount }]
+
+  await whole.test('a copy leaves the source as it is', async (t) => {
+    await rehearse()
+    const command = new CopyCommand(pair.context)
+    t.teardown(() => command.remove())
+    const { exit, err } = await command.run('--restart')
+    t.equal(exit, 0, err)
+    t.match(err, /way back is taken away/)
+    t.same(await pair.source.query(counted, 'shop'), rows)
+    t.same(await pair.target.query(counted, 'shop'), rows)
+    t.same(await slots(), [])
+  })
+
+  await whole.test('sync --drop takes the way back away', async (t) => {
+    await rehearse()
+    const job = await openSyncJob(pair.context)
+    t.teardown(() => job.close())
+    const { steps, refusals } = await planDrop(job)
+    t.same(refusals, [])
+    for (const step of steps) await step.run()
+    t.same(await pair.source.query('SELECT subname FROM pg_subscription'), [])
+    t.same(await slots(), [])
+    await pair.target.query('BEGIN READ WRITE; TRUNCATE accounts; COMMIT', 'shop')
+    t.same(await pair.source.query(counted, 'shop'), rows)
+  })
+})
