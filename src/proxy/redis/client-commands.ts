@@ -241,7 +241,10 @@ const said = /^client\|(?:[gs]etname|setinfo|id|info|list)$/
 function replyInTransaction({ replies }: Session, mode: string): StandInAnswer | null {
   if (!/^(?:on|off|skip)$/.test(mode)) return null
   return (reader) => {
+    // For the command behind EXEC, also when ON comes in between.
+    if (mode === 'skip') reader.skipsNext ||= !replies.isOff
     replies.take(mode)
+    if (mode === 'on' && reader.skipsNext) replies.take('skip')
     if (mode !== 'skip') reader.isMute = mode === 'off'
     return mode === 'on' ? okReply : null
   }

@@ -12,6 +12,11 @@ export class ReplyMode {
     return this.#state !== 'on'
   }
 
+  /** Until it is said otherwise. */
+  get isOff(): boolean {
+    return this.#state === 'off'
+  }
+
   /** The next command is looked at. */
   next(): void {
     this.isMute = this.isMuting

@@ -61,6 +61,8 @@ export class StandIns {
 export class StandInReader {
   /** By CLIENT REPLY, also in the middle of it. */
   isMute: boolean
+  /** A CLIENT REPLY SKIP was in it. */
+  skipsNext = false
   readonly #standIns: StandIns
   readonly #give: (bytes: Buffer, start: number, end: number) => void
   /** It may be the beginning of one. */
