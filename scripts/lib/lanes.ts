@@ -6,6 +6,7 @@
 
 /** Longest first. */
 export const longFiles: readonly string[] = [
+  'test/packaging/artefacts.test.ts',
   'test/demo.test.ts',
   'test/migration/pg/switch/two-services.test.ts',
   'test/migration/pg/switch/faults-late.test.ts',
@@ -13,7 +14,6 @@ export const longFiles: readonly string[] = [
   'test/migration/pg/switch/forced-hindered.test.ts',
   'test/migration/pg/switch/forced-waits.test.ts',
   'test/migration/pg/verify/live.test.ts',
-  'test/packaging/artefacts.test.ts',
   'test/migration/pg/copy/copy.test.ts',
   'test/migration/pg/switch/forced-in-place.test.ts',
   'test/migration/pg/old-majors.test.ts',
