@@ -7,8 +7,12 @@ import { findAttached } from '../attached.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
 import { dropSlot } from '../slot.ts'
 import { dropSubscription } from '../subscription.ts'
+import { lockSide } from '../switch/lock.ts'
 
-/** Gives whether there was any. The next switch makes it anew. */
+/**
+ * Gives whether there was any. The next switch makes it anew; none can, once this has settled, until
+ * the copy is over. Rejects with MIGRATION_REFUSED while one is under way.
+ */
 export async function dropWayBack(context: MigrationContext): Promise<boolean> {
   const { service } = context
   const login = { purpose: 'replication', task: 'copy: drop the way back' } as const
@@ -16,6 +20,9 @@ export async function dropWayBack(context: MigrationContext): Promise<boolean> {
   try {
     const target = await connectAs(context, { ...login, side: 'target' })
     try {
+      const { signal } = new AbortController()
+      await lockSide({ side: 'source', control: source }, signal)
+      await lockSide({ side: 'target', control: target }, signal)
       const here = await findAttached(service, { side: 'source', replication: source })
       for (const name of here.subscriptions)
         await dropSubscription(source, name, { keepSlot: true })

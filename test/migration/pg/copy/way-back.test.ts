@@ -6,6 +6,8 @@ import tap from 'tap'
 import { z } from 'zod'
 import { createLog } from '../../../../src/control/logging.ts'
 import { startRuntime } from '../../../../src/control/runtime.ts'
+import { connectAs } from '../../../../src/migration/pg/side-login.ts'
+import { switchLockKeys } from '../../../../src/migration/pg/switch/lock.ts'
 import { planDrop } from '../../../../src/migration/pg/sync/drop.ts'
 import { openSyncJob } from '../../../../src/migration/pg/sync/job.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
@@ -43,6 +45,25 @@ await tap.test('behind a rehearsed cutover', async (whole) => {
   }
   const counted = 'SELECT count(*)::int AS count FROM accounts'
   const rows = [{ count: accountsCount }]
+
+  await whole.test('no copy begins while a switch may make it', async (t) => {
+    const other = await connectAs(pair.context, {
+      side: 'target',
+      purpose: 'control',
+      task: 'switch',
+    })
+    t.teardown(() => other.close())
+    await other.run(`SELECT pg_advisory_lock(${switchLockKeys})`)
+    const command = new CopyCommand(pair.context)
+    t.teardown(() => command.remove())
+    const { exit, err } = await command.run('--restart')
+    t.equal(exit, 3)
+    t.match(err, /target is locked by pontoon switch/)
+    t.same(await pair.target.query(counted, 'shop'), rows)
+    other.close()
+    const again = await command.run('--restart')
+    t.equal(again.exit, 0, again.err)
+  })
 
   await whole.test('a copy leaves the source as it is', async (t) => {
     await rehearse()
