@@ -10,8 +10,8 @@ await t.test('Ctrl-C leaves no process behind', async (test) => {
   await demo.until(/schema orders --dry-run/)
   const tree = processTree(demo.pid)
   // The demo itself, two postmasters with their backends, the sidecar and the application.
-  test.ok(tree.length > 10, `${tree.length} processes`)
-  test.ok(tree.every(isAlive))
+  // Some of them, such as a backend that has answered, are gone a moment later.
+  test.ok(tree.filter(isAlive).length > 10, `${tree.length} processes`)
   process.kill(demo.pid, 'SIGINT')
   test.equal(await demo.exited, 130, 'exit code')
   await waitUntilGone(tree, stopDeadlineMs)
