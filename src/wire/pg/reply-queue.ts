@@ -76,17 +76,21 @@ export class ReplyQueue<Tag> {
 
   /** Something that ends with ReadyForQuery is owed: it comes without more from the client. */
   get owesReady(): boolean {
-    return this.readyCount > 0
+    for (let index = 0; index < this.#length; index += 1)
+      if (this.#endsWithReady(index)) return true
+    return false
   }
 
   /** So many owed replies end with ReadyForQuery. */
   get readyCount(): number {
     let count = 0
-    for (let index = 0; index < this.#length; index += 1) {
-      const kind = this.#kinds[(this.#head + index) & (this.#kinds.length - 1)] ?? owed.none
-      if (readyKinds.has(kind & owedKindMask)) count += 1
-    }
+    for (let index = 0; index < this.#length; index += 1) if (this.#endsWithReady(index)) count += 1
     return count
+  }
+
+  #endsWithReady(index: number): boolean {
+    const kind = this.#kinds[(this.#head + index) & (this.#kinds.length - 1)] ?? owed.none
+    return readyKinds.has(kind & owedKindMask)
   }
 
   /** Records that a message was sent. Returns false when the server is going to ignore it. */
