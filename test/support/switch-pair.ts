@@ -14,7 +14,7 @@ import { fence } from '../../src/migration/pg/fence.ts'
 import { publicationName, subscriptionName } from '../../src/migration/pg/names.ts'
 import { ensurePublication } from '../../src/migration/pg/publication.ts'
 import { connectAs, type MigrationContext } from '../../src/migration/pg/side-login.ts'
-import { createSubscription } from '../../src/migration/pg/subscription.ts'
+import { subscribe } from '../../src/migration/pg/subscribe.ts'
 import { readSubscription } from '../../src/migration/pg/subscription-state.ts'
 import { fenceSpec } from '../../src/migration/pg/switch/switch-sides.ts'
 import { readTables } from '../../src/migration/pg/tables.ts'
@@ -165,12 +165,18 @@ export class SwitchPair {
       await client.run('GRANT ALL ON ALL TABLES IN SCHEMA pontoon TO repl')
     }
     await fence(target, fenceSpec(context, 'target'))
+    const publisher = await connect('source', 'replication')
     const owner = await connect('target', 'replication')
-    if (synced) await this.#startSync(source, target, owner)
-    for (const client of [source, target, owner]) client.close()
+    if (synced) await this.#startSync(source, target, publisher, owner)
+    for (const client of [source, target, publisher, owner]) client.close()
   }
 
-  async #startSync(source: SqlClient, target: SqlClient, owner: SqlClient): Promise<void> {
+  async #startSync(
+    source: SqlClient,
+    target: SqlClient,
+    publisher: SqlClient,
+    owner: SqlClient,
+  ): Promise<void> {
     const { context } = this
     const { service } = context
     const tables = await readTables(source)
@@ -181,12 +187,11 @@ export class SwitchPair {
       receiverMajor: target.major,
     })
     const name = subscriptionName(service, 'forward')
-    await createSubscription(owner, {
+    await subscribe(publisher, owner, {
       name,
       publications: [publicationName(service, 'forward')],
       conninfo: await conninfo(context, 'source', { task: 'sync' }),
       publisherMajor: source.major,
-      createSlot: true,
       copyData: true,
       enabled: true,
     })

@@ -122,6 +122,11 @@ export function createSlotSql(slot: string): string {
   return `SELECT pg_catalog.pg_create_logical_replication_slot(${literal(slot)}, 'pgoutput')`
 }
 
+/** For people, as createSlotSql. */
+export function dropSlotSql(slot: string): string {
+  return `SELECT pg_catalog.pg_drop_replication_slot(${literal(slot)})`
+}
+
 /**
  * Ends who uses it, then drops it; gives whether this database had one. A subscription that is still
  * enabled comes back within moments, so this is tried for 15 s; then rejects with SQLSTATE 55006.

@@ -14,12 +14,12 @@ const slotTimeoutMs = 60_000
 export async function subscribe(
   publisher: SqlClient,
   subscriber: SqlClient,
-  spec: Omit<SubscriptionSpec, 'createSlot'>,
+  spec: SubscriptionSpec,
 ): Promise<void> {
   const slot = spec.slot ?? spec.name
   await createSlot(publisher, slot, { timeoutMs: slotTimeoutMs })
   try {
-    await createSubscription(subscriber, { ...spec, createSlot: false })
+    await createSubscription(subscriber, spec)
   } catch (error) {
     // It would keep WAL for nobody; where that fails too, the first error tells more.
     if (publisher.isOpen) await dropSlot(publisher, slot).catch(() => undefined)

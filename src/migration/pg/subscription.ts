@@ -11,14 +11,12 @@ import { identifier, identifiers, literal } from './quote.ts'
 
 export interface SubscriptionSpec {
   readonly name: string
-  /** Default: `name`. */
+  /** It has to be there before it is switched on. Default: `name`. */
   readonly slot?: string
   readonly publications: readonly string[]
   /** As conninfo() makes it. */
   readonly conninfo: string
   readonly publisherMajor: number
-  /** Whether the server makes the slot itself; else it must be there. */
-  readonly createSlot: boolean
   /** Whether the server copies the rows that are there. */
   readonly copyData: boolean
   readonly enabled: boolean
@@ -85,7 +83,8 @@ function settingsOf(
     major >= since ? value : undefined
   return {
     slot_name: literal(spec.slot ?? spec.name),
-    create_slot: String(spec.createSlot),
+    // By itself the server would wait for it in a transaction: see subscribe.ts.
+    create_slot: 'false',
     copy_data: String(spec.copyData),
     enabled: String(spec.enabled),
     streaming: from(14, major >= 16 ? 'parallel' : 'on'),
@@ -167,6 +166,16 @@ export async function dropSubscription(
     if (!hasSqlstate(error, undefinedObject)) throw error
   }
   return { existed: true, slotLeft: slot }
+}
+
+/** As dropSubscription() does it without the publisher; for people. */
+export function dropSubscriptionSql(name: string): readonly string[] {
+  const quoted = identifier(name)
+  return [
+    `ALTER SUBSCRIPTION ${quoted} DISABLE`,
+    `ALTER SUBSCRIPTION ${quoted} SET (slot_name = NONE)`,
+    `DROP SUBSCRIPTION ${quoted}`,
+  ]
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   readPublishedTables,
 } from '../../../src/migration/pg/publication.ts'
 import { createSlot, dropSlot, readSlot } from '../../../src/migration/pg/slot.ts'
+import { subscribe } from '../../../src/migration/pg/subscribe.ts'
 import {
   createSubscription,
   createSubscriptionSql,
@@ -97,7 +98,6 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
     name,
     publications: [name],
     publisherMajor: 15,
-    createSlot: false,
     copyData: true,
     enabled: true,
   }
@@ -202,11 +202,11 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
       slotLeft: null,
     })
     const text = await conninfo(context, 'source', { task: 'sync shop' })
-    const bare = { ...spec, conninfo: text, createSlot: true, copyData: false }
-    await createSubscription(farRepl, bare)
+    const bare = { ...spec, conninfo: text, copyData: false }
+    await subscribe(repl, farRepl, bare)
     t.match(await dropSubscription(farRepl, name, { keepSlot: true }), { slotLeft: name })
     t.ok(await dropSlot(repl, name), 'kept')
-    await createSubscription(farRepl, bare)
+    await subscribe(repl, farRepl, bare)
     t.same(await dropSubscription(farRepl, name, { keepSlot: false }), {
       existed: true,
       slotLeft: null,
@@ -224,11 +224,13 @@ await tap.test('15 → 18 and back, verify-full to the target', async (whole) =>
     t.match(text, `sslmode='verify-full' sslrootcert='${sourceCa}'`)
     const reverseSpec = { ...spec, name: probe, publications: [probe], publisherMajor: 18 }
     const wrongHost = text.replace("host='localhost'", "host='127.0.0.1.nip.invalid'")
-    await t.rejects(
-      createSubscription(repl, { ...reverseSpec, conninfo: wrongHost, createSlot: true }),
-      { code: 'SQL_FAILED', sqlstate: '08006', message: /not Pontoon: hostSeenFromOtherSide/ },
-    )
-    await createSubscription(repl, { ...reverseSpec, conninfo: text, createSlot: true })
+    await t.rejects(subscribe(farRepl, repl, { ...reverseSpec, conninfo: wrongHost }), {
+      code: 'SQL_FAILED',
+      sqlstate: '08006',
+      message: /not Pontoon: hostSeenFromOtherSide/,
+    })
+    t.equal(await readSlot(farRepl, probe), undefined, 'no slot is left of it')
+    await subscribe(farRepl, repl, { ...reverseSpec, conninfo: text })
     await awaitMarker(repl, await sendMarker(farControl, 'reverse', 'probe', patience), patience)
     await pair.target.shutdown()
     t.same(await dropSubscription(repl, probe, { keepSlot: false }), {
@@ -243,7 +245,6 @@ await tap.test('options by version', (t) => {
     name: 's',
     publications: ['p'],
     conninfo: "password='x'",
-    createSlot: false,
     copyData: false,
     enabled: true,
   }

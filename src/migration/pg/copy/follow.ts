@@ -68,7 +68,6 @@ export async function follow(work: CopyWork, source: SqlClient): Promise<void> {
           subscriberMajor: subscriber.major,
         }),
         publisherMajor: source.major,
-        createSlot: false,
         copyData: false,
         enabled: true,
       })

@@ -147,7 +147,7 @@ async function subscribeBack(
     enabled: createSlot,
   }
   if (createSlot) await subscribe(to.replication, from.replication, made)
-  else await createSubscription(from.replication, { ...made, createSlot })
+  else await createSubscription(from.replication, made)
   return makeStream(direction, name, name)
 }
 

@@ -1,5 +1,5 @@
 /** Takes sync away: subscription, slot, publication, and the probes of that direction. */
-import { findAttached } from '../attached.ts'
+import { findAttached, type AttachedSide } from '../attached.ts'
 import {
   probePublicationName,
   probeSubscriptionName,
@@ -8,9 +8,10 @@ import {
 } from '../names.ts'
 import { dropIdleSlot, findSwitchLeftovers } from '../orphan-slots.ts'
 import { dropPublicationSql } from '../publication.ts'
-import { dropSlot, readSlots } from '../slot.ts'
+import { dropSlot, dropSlotSql, readSlots } from '../slot.ts'
 import { dropSubscription, isNamedSql } from '../subscription.ts'
-import { identifier, literal } from '../quote.ts'
+import { identifier } from '../quote.ts'
+import { slotStep, subscriptionStep } from './detach-steps.ts'
 import { findSubscription } from './health.ts'
 import type { SyncJob } from './job.ts'
 import type { SyncPlan, SyncStep } from './plan.ts'
@@ -25,7 +26,9 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
       `or give it up for good with pontoon sync ${service} --drop --no-rollback`
     return { steps: [], refusals: [refusal] }
   }
-  const steps: SyncStep[] = [...(await wayBack(job))]
+  const source = { side: 'source', replication: await job.senderOwner() } as const
+  const target = { side: 'target', replication: await job.receiverOwner() } as const
+  const steps: SyncStep[] = [...(await wayBack(service, source, target))]
   const found = await findSubscription(job.receiver, job)
   const names = [found, probeSubscriptionName(service, direction)]
   const slots = new Set([subscriptionName(service, direction), ...names].filter(Boolean))
@@ -34,14 +37,7 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
     job.sender,
     [...slots].flatMap((name) => name ?? []),
   )
-  steps.push(
-    ...present.map(({ name }): SyncStep => ({
-      ...slotStep(name),
-      run: async () => {
-        await dropSlot(await job.senderOwner(), name)
-      },
-    })),
-  )
+  steps.push(...present.map(({ name }) => slotStep(source, name)))
   steps.push(...(await planLeftovers(job)))
   for (const name of [
     publicationName(service, direction),
@@ -52,30 +48,16 @@ export async function planDrop(job: SyncJob): Promise<SyncPlan> {
 }
 
 /** What is done to the target afterwards, such as emptying it, is not to travel to the source. */
-async function wayBack(job: SyncJob): Promise<readonly SyncStep[]> {
-  const { service } = job
-  const source = await job.senderOwner()
-  const target = await job.receiverOwner()
-  const { subscriptions } = await findAttached(service, { side: 'source', replication: source })
-  const { slots } = await findAttached(service, { side: 'target', replication: target })
+async function wayBack(
+  service: string,
+  source: AttachedSide,
+  target: AttachedSide,
+): Promise<readonly SyncStep[]> {
+  const { subscriptions } = await findAttached(service, source)
+  const { slots } = await findAttached(service, target)
   return [
-    ...subscriptions.map((name) => ({
-      what: `drop the subscription ${name} of the way back, on the source`,
-      sql: [
-        `ALTER SUBSCRIPTION ${identifier(name)} DISABLE`,
-        `ALTER SUBSCRIPTION ${identifier(name)} SET (slot_name = NONE)`,
-        `DROP SUBSCRIPTION ${identifier(name)}`,
-      ],
-      run: async (): Promise<void> => {
-        await dropSubscription(source, name, { keepSlot: true })
-      },
-    })),
-    ...slots.map((name) => ({
-      ...slotStep(name),
-      run: async (): Promise<void> => {
-        await dropSlot(target, name)
-      },
-    })),
+    ...subscriptions.map((name) => subscriptionStep(source, name)),
+    ...slots.map((name) => slotStep(target, name)),
   ]
 }
 
@@ -83,16 +65,10 @@ async function wayBack(job: SyncJob): Promise<readonly SyncStep[]> {
 export async function planLeftovers(job: SyncJob): Promise<readonly SyncStep[]> {
   const leftovers = await findSwitchLeftovers(job.sender, job.receiver, job)
   return leftovers.map((name) => ({
-    ...slotStep(name),
+    what: `drop the slot ${name}, and the WAL that it keeps`,
+    sql: [dropSlotSql(name)],
     run: async () => dropIdleSlot(await job.senderOwner(), name),
   }))
-}
-
-function slotStep(name: string): Pick<SyncStep, 'what' | 'sql'> {
-  return {
-    what: `drop the slot ${name}, and the WAL that it keeps`,
-    sql: [`SELECT pg_catalog.pg_drop_replication_slot(${literal(name)})`],
-  }
 }
 
 async function subscription(job: SyncJob, name: string): Promise<readonly SyncStep[]> {

@@ -9,12 +9,10 @@ import { findAttached } from '../attached.ts'
 import { readMark } from '../control-schema.ts'
 import { isFenced } from '../fence.ts'
 import { missedTableSql, noteGivenUp, noteGivenUpSql, readMissed } from '../missed.ts'
-import { identifier, literal } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
-import { dropSlot } from '../slot.ts'
-import { dropSubscription } from '../subscription.ts'
 import { lockSide } from '../switch/lock.ts'
 import { closeSide, openSide, type SwitchSide } from '../switch/switch-sides.ts'
+import { slotStep, subscriptionStep } from './detach-steps.ts'
 import { switchUnderWayText } from './job.ts'
 import type { SyncPlan, SyncStep } from './plan.ts'
 
@@ -95,31 +93,6 @@ function noteStep(sides: readonly SwitchSide[], away: string | null): SyncStep {
     sql: [missedTableSql.replace(/;$/, ''), noteGivenUpSql('reverse')],
     run: async () => {
       for (const { control } of sides.toReversed()) await noteGivenUp(control, 'reverse')
-    },
-  }
-}
-
-function subscriptionStep({ side, replication }: SwitchSide, name: string): SyncStep {
-  const quoted = identifier(name)
-  return {
-    what: `drop the subscription ${name} on the ${side}`,
-    sql: [
-      `ALTER SUBSCRIPTION ${quoted} DISABLE`,
-      `ALTER SUBSCRIPTION ${quoted} SET (slot_name = NONE)`,
-      `DROP SUBSCRIPTION ${quoted}`,
-    ],
-    run: async () => {
-      await dropSubscription(replication, name, { keepSlot: true })
-    },
-  }
-}
-
-function slotStep({ side, replication }: SwitchSide, name: string): SyncStep {
-  return {
-    what: `drop the slot ${name} on the ${side}, and the WAL that it keeps`,
-    sql: [`SELECT pg_catalog.pg_drop_replication_slot(${literal(name)})`],
-    run: async () => {
-      await dropSlot(replication, name)
     },
   }
 }

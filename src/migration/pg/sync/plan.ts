@@ -6,7 +6,7 @@
 import { conninfo, redactConninfo } from '../conninfo.ts'
 import { clearParted, readMark } from '../control-schema.ts'
 import { missedTableSql, noteMissedSql } from '../missed.ts'
-import { createSlotSql, dropSlot, readSlot } from '../slot.ts'
+import { createSlotSql, dropSlot, dropSlotSql, readSlot } from '../slot.ts'
 import { subscribe } from '../subscribe.ts'
 import { list } from './condition.ts'
 import { heartbeatTable, pontoonSchema, publicationName, subscriptionName } from '../names.ts'
@@ -15,6 +15,7 @@ import { identifier, literal, qualified, readable, type QualifiedName } from '..
 import {
   createSubscriptionSql,
   dropSubscription,
+  dropSubscriptionSql,
   enableSubscription,
   refreshSubscription,
   setSubscriptionConnection,
@@ -254,18 +255,11 @@ function missedStep({ service, direction, sender, receiver }: SyncJob): SyncStep
 }
 
 async function dropSql({ sender, receiver }: SyncJob, name: string): Promise<readonly string[]> {
-  const quoted = identifier(name)
   const isThere = (await readSubscription(receiver, name)) !== undefined
   const slot = await readSlot(sender, name)
   return [
-    ...(isThere
-      ? [
-          `ALTER SUBSCRIPTION ${quoted} DISABLE`,
-          `ALTER SUBSCRIPTION ${quoted} SET (slot_name = NONE)`,
-          `DROP SUBSCRIPTION ${quoted}`,
-        ]
-      : []),
-    ...(slot === undefined ? [] : [`SELECT pg_catalog.pg_drop_replication_slot(${literal(name)})`]),
+    ...(isThere ? dropSubscriptionSql(name) : []),
+    ...(slot === undefined ? [] : [dropSlotSql(name)]),
   ]
 }
 
@@ -280,7 +274,6 @@ async function creationSpec(job: SyncJob): Promise<SubscriptionSpec> {
     publications: [publicationName(service, direction)],
     conninfo: await connectionText(job),
     publisherMajor: job.sender.major,
-    createSlot: false,
     copyData: true,
     enabled: true,
   }
