@@ -3,14 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { writeBeat } from '../migration/pg/sync/beat.ts'
 import { syncConditions } from '../migration/pg/sync/conditions.ts'
 import { planDrop } from '../migration/pg/sync/drop.ts'
+import { dropFailure } from '../migration/pg/sync/drop-out-of-reach.ts'
 import { readSchemas } from '../migration/pg/sync/drift-of.ts'
 import { planGiveUp } from '../migration/pg/sync/give-up.ts'
 import { readHealth, type SyncHealth } from '../migration/pg/sync/health.ts'
 import { openSyncJob, sendingSide, type SyncJob } from '../migration/pg/sync/job.ts'
-import { planSync, type SyncPlan } from '../migration/pg/sync/plan.ts'
+import { planSync, type SyncPlan, type SyncStep } from '../migration/pg/sync/plan.ts'
 import { readStanding } from '../migration/pg/sync/standing.ts'
 import { readSurroundings } from '../migration/pg/sync/surroundings.ts'
-import { PontoonError } from '../shared/errors.ts'
+import { PontoonError, toPontoonError } from '../shared/errors.ts'
 import { dryRunOption, exitCodes } from './command.ts'
 import type { Command, CommandInput, ExitCode } from './command.ts'
 import { configOption } from './config-files.ts'
@@ -65,7 +66,10 @@ async function run(input: CommandInput): Promise<ExitCode> {
   if (args.has('drop') && (args.has('follow') || args.has('once')))
     throw new PontoonError('USAGE', '--drop goes with neither --follow nor --once.')
   if (args.has('no-rollback')) return await giveUp(input)
-  const job = await openSyncJob(serviceJobOf(input))
+  const context = serviceJobOf(input)
+  const job = await openSyncJob(context).catch(async (thrown: unknown) => {
+    throw args.has('drop') ? await dropFailure(context, thrown) : thrown
+  })
   try {
     if (args.has('once')) return await report(job, input.output, await readHealth(job, job))
     const plan = args.has('drop') ? await planDrop(job) : await planSync(job)
@@ -155,10 +159,31 @@ async function drop(
 }
 
 async function carryOut({ steps }: SyncPlan, output: Output): Promise<void> {
-  for (const step of steps) {
+  for (const [index, step] of steps.entries()) {
     output.remark(step.what)
-    await step.run()
+    try {
+      await step.run()
+    } catch (thrown) {
+      throw unfinished(thrown, steps.slice(0, index), steps.slice(index))
+    }
   }
+}
+
+/** Whoever meets it is to know where things stand. */
+function unfinished(
+  thrown: unknown,
+  done: readonly SyncStep[],
+  left: readonly SyncStep[],
+): PontoonError {
+  const { code, message } = toPontoonError(thrown)
+  const text =
+    `${message}. Done before that: ${namesOf(done) || 'nothing'}. Not done: ${namesOf(left)}. ` +
+    'Run the same command again once that is mended: it does what is left'
+  return new PontoonError(code, text, { cause: thrown })
+}
+
+function namesOf(steps: readonly SyncStep[]): string {
+  return steps.map(({ what }) => what).join('; ')
 }
 
 /** Until it runs and a beat has come through, or is off, or the time is over. The last look. */

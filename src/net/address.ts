@@ -5,6 +5,8 @@ export interface Endpoint {
   /** Host name or address, or the folder of a Unix socket (it starts with a slash). */
   readonly host: string
   readonly port: number
+  /** What it is for, in messages, such as `the source`. */
+  readonly label?: string
   /** Finds the addresses of a name; default: that of the system. */
   readonly lookup?: LookupFunction | undefined
 }
@@ -19,7 +21,7 @@ export function unixSocketPath(folder: string, port: number): string {
 }
 
 export function endpointName(endpoint: Endpoint): string {
-  return isUnixHost(endpoint.host)
-    ? unixSocketPath(endpoint.host, endpoint.port)
-    : `${endpoint.host}:${endpoint.port}`
+  const { host, port, label } = endpoint
+  const place = isUnixHost(host) ? unixSocketPath(host, port) : `${host}:${port}`
+  return label === undefined ? place : `${label} (${place})`
 }

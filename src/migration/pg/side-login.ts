@@ -113,7 +113,7 @@ export function loginAs(context: MigrationContext, options: ConnectOptions): Log
   const { config, secrets } = context
   const { side: name, purpose, task } = options
   const side = config[name]
-  const endpoint = { host: side.host, port: side.port }
+  const endpoint = { host: side.host, port: side.port, label: `the ${name}` }
   const role = roleOf(config, name, purpose)
   const { user } = role
   const parameters = {
