@@ -89,8 +89,10 @@ export async function forgetMissed(client: SqlClient, direction: Direction): Pro
 
 export function missedText({ since, isGivenUp }: Missed, service: string): string {
   return isGivenUp
-    ? `the way back was given up at ${since}, so there is no rollback. While the source is there, ` +
-        lostSlotFix('reverse', service)
+    ? `the way back was given up at ${since} by pontoon sync ${service} --drop --no-rollback: ` +
+        'nothing written on the target since then goes to the source, so there is no rollback. ' +
+        `Once the source is there, ${lostSlotFix('reverse', service)}; where it is gone for good, ` +
+        'nothing has to be done'
     : `the sync was made anew at ${since}, without what its lost slot had still to send: ` +
         `pontoon verify ${service} --repair brings that over, and has to find all rows equal`
 }

@@ -17,7 +17,7 @@ import {
   sequencesOutOfReach,
   unindexedColumns,
 } from '../lost-sequences.ts'
-import { missedText, readMissed } from '../missed.ts'
+import { readMissed } from '../missed.ts'
 import { directionFrom, heartbeatTable } from '../names.ts'
 import { qualified, readable } from '../quote.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
@@ -138,15 +138,24 @@ async function marksGuard({ side, route, pending }: ForcedGuardParts): Promise<G
 }
 
 /** Beside what the last heartbeat tells: it has come by the sync that was made anew. */
-async function missedGuard({ context, side, route }: ForcedGuardParts): Promise<readonly Guard[]> {
+async function missedGuard({ side, route }: ForcedGuardParts): Promise<readonly Guard[]> {
   const missed = await readMissed(side.watch, directionFrom(route.primary))
   if (missed === null) return []
   const { since, isGivenUp } = missed
-  if (isGivenUp) return [blocker('missed', missedText(missed, context.service))]
+  if (isGivenUp) return [blocker('missed', givenUpText(since))]
   const text =
     `its sync was made anew at ${since}: what the lost slot had still to send is missing on the ` +
     `${side.side}, since no pontoon verify --repair has brought it`
   return [warning('missed', text)]
+}
+
+/** Who asks for a forced rollback has lost the only side that has everything. */
+function givenUpText(since: string): string {
+  return (
+    `the way back was given up at ${since} by pontoon sync --drop --no-rollback: the source has ` +
+    'nothing that was written on the target since then. Bring the target back, or restore it from ' +
+    'a backup; where the old rows are better than nothing: docs/runbooks.md, "The primary is lost", 9'
+  )
 }
 
 async function standbyGuard({ side, watch }: SwitchSide): Promise<Guard> {

@@ -66,6 +66,12 @@ await tap.test('a source that is gone, 15 and 15', async (t) => {
   t.same(await operated.slotsOf('target'), [])
   await operated.told(/rollback ready +no way back: it was given up at 20/)
   t.match(await operated.application('SELECT 1 AS one'), [{ one: 1 }])
+  const dead = await operated.ask('rollback')
+  t.equal(dead.exit, 3)
+  t.match(dead.out, /source cannot be reached.*cannot connect to the source \(127/)
+  t.match(dead.out, /given up at 20.* by pontoon sync orders --drop --no-rollback: nothing written/)
+  t.match(dead.out, /Once the source is there, pontoon sync orders makes the way back anew/)
+  t.match(dead.out, /gone for good, nothing has to be done/)
 
   // It was not gone after all.
   await source.restart()
