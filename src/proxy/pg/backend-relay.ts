@@ -310,19 +310,19 @@ export class BackendRelay implements TransportHandler {
     // The server has left COPY mode by itself; a Sync counts again.
     server.copyIn = false
     const isLast = error.severity === 'FATAL' || error.severity === 'PANIC'
-    if (this.#isSwallowing) {
-      this.#injectedFailed(server, error.message, offset)
-      if (isLast && !this.#isSwallowing) this.#wasTold = true
-      return
-    }
-    session.listening?.failed()
-    if (isLast && (mayLoseServer(session) || isThroughWith(session, server))) {
+    if (isLast && this.#goesOn(server)) {
       // The session goes on with another one, and nobody else gets this one.
       server.spoil()
       this.#forwardTo(bytes, offset)
       this.#from = end
       return
     }
+    if (this.#isSwallowing) {
+      this.#injectedFailed(server, error.message, offset)
+      if (isLast && !this.#isSwallowing) this.#wasTold = true
+      return
+    }
+    session.listening?.failed()
     if (isLast) this.#wasTold = true
     const isOutdated = failed?.change === 'outdated'
     const words = isOutdated
@@ -332,6 +332,15 @@ export class BackendRelay implements TransportHandler {
     this.#forwardTo(bytes, offset)
     session.client.sendOwned(words)
     this.#from = end
+  }
+
+  /** The session goes on without this server, of whose end its client need not know. */
+  #goesOn(server: PgServer): boolean {
+    const session = this.#session
+    if (mayLoseServer(session) || isThroughWith(session, server)) return true
+    if (!session.restart.mayStartOver(server)) return false
+    session.errands.awaitEnd()
+    return true
   }
 
   /**

@@ -282,8 +282,10 @@ export class FrontendRelay implements TransportHandler {
     const { server } = session
     assert(server !== null, 'an active session has a server')
     const step = this.#relay(server, bytes, offset, end, type, total)
-    if (step === 'forward' || step === 'replaced')
+    if (step === 'forward' || step === 'replaced') {
+      session.restart.isUnsent = false
       session.sequences.used(type, bytes, offset, total)
+    }
     return step
   }
 

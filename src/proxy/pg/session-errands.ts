@@ -33,8 +33,11 @@ const refusalsMax = 3
 /** So many may besides for what ran on them before: all that a pool holds, one after the other. */
 const pastRefusalsMax = 100
 
-/** due: something is to be asked or told once no cancel request can hit it. */
-export type Errand = 'none' | 'settings' | 'due' | 'truth' | 'move'
+/**
+ * due: something is to be asked or told once no cancel request can hit it. end: the server has said
+ * its last word, and what the client sends waits for another one.
+ */
+export type Errand = 'none' | 'settings' | 'due' | 'truth' | 'move' | 'end'
 
 export class SessionErrands {
   readonly #session: Session
@@ -188,6 +191,17 @@ export class SessionErrands {
     server.unnamedOwner = null
     server.replies.push(owed.query | owed.injected)
     server.transport.sendOwned(query)
+  }
+
+  /** Nothing more is sent to this server. */
+  awaitEnd(): void {
+    this.#underWay = 'end'
+  }
+
+  /** It is gone, and the session goes on with another one. */
+  ended(): void {
+    this.#underWay = 'none'
+    this.#isRefused = false
   }
 
   /** One row of the answer to what was asked. */

@@ -30,6 +30,7 @@ import { assertMove, type SessionState } from './session-state.ts'
 import { SessionErrands } from './session-errands.ts'
 import { SessionListening } from './session-listening.ts'
 import { mayLoseServer, sideLeft } from './session-move.ts'
+import { SessionRestart } from './session-restart.ts'
 import { SessionSequences } from './session-sequences.ts'
 import { undoneByDiscard } from './session-truth.ts'
 import { snapshotOf } from './session-view.ts'
@@ -95,6 +96,7 @@ export class Session {
   readonly errands: SessionErrands
   readonly wait: SessionWait
   readonly sequences: SessionSequences
+  readonly restart: SessionRestart
   /** Its LISTENs, from the first one on. */
   listening: SessionListening | null = null
   #parseKey = ''
@@ -126,6 +128,7 @@ export class Session {
     this.errands = new SessionErrands(this)
     this.wait = new SessionWait(this)
     this.sequences = new SessionSequences(this)
+    this.restart = new SessionRestart(this)
     this.frontend = new FrontendRelay(this)
     this.backend = new BackendRelay(this)
     client.handler = this.frontend
@@ -203,6 +206,7 @@ export class Session {
     this.context.stats.clientWait.observe(waitedMs / 1_000)
     this.totals.serverLinks += 1
     this.sequences.linked(server, this.totals.serverLinks)
+    this.restart.linked()
     this.totals.waitedMs += waitedMs
     this.#start(this.context.clock.nowMs())
     if (server.settingsKey !== this.settingsKey) this.errands.applySettings(server)
@@ -215,15 +219,13 @@ export class Session {
     this.errands.inject(server, begin)
   }
 
-  /** The server just linked does not take the session's settings: the request starts over. */
+  /** The server just linked serves nobody, and got nothing of the request: that starts over. */
   replaceServer(): void {
     const { server } = this
-    assert(server !== null && !server.isUsable, 'a server that refuses settings serves nobody')
+    assert(server !== null && !server.isUsable, 'a server that is replaced serves nobody')
     this.deferredBegin = this.#sentBegin
     this.move('idle')
-    this.server = null
-    server.rest()
-    this.#pool?.give(server)
+    this.#giveUp(server)
     // The service may be closing, and end whoever is idle.
     this.context.settled(this)
     if (this.#state === 'idle') this.frontend.resume()
@@ -401,7 +403,11 @@ export class Session {
       this.unlink()
       return
     }
-    const server = this.server
+    const { server } = this
+    if (server !== null && this.restart.mayStartOver(server)) {
+      this.restart.startOver(server, error)
+      return
+    }
     this.server = null
     if (server !== null) this.#pool?.lost(server)
     if (wasTold) this.close()
@@ -415,12 +421,17 @@ export class Session {
       server !== null && this.#state !== 'active',
       'only a session at rest gives up its server',
     )
-    this.server = null
     this.effects = 0
     this.pinReason = ''
     this.backend.forget()
     this.listening?.serverLeft()
     server.spoil()
+    this.#giveUp(server)
+  }
+
+  /** It serves nobody any more. */
+  #giveUp(server: PgServer): void {
+    this.server = null
     if (server.transport.isClosed) {
       this.#pool?.lost(server)
       return

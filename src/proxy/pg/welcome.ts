@@ -28,6 +28,7 @@ import type { ServiceContext } from './context.ts'
 import type { PoolSet, PoolSlot, ServerKinds } from './pool-set.ts'
 import { ReplicationClients } from './replication.ts'
 import { Session } from './session.ts'
+import { isShortLife, shortLivesMax } from './session-restart.ts'
 import { isOfPast, settingsKey, settingsSql, startupSettings, type Settings } from './settings.ts'
 
 export interface WelcomeParts {
@@ -196,14 +197,15 @@ export class Welcomer {
   /**
    * Applies the settings to a server of the pool and remembers what it reports then. A server that
    * has settings of another client may refuse to take those back: a second one is asked. Whoever
-   * refuses for what ran there makes room for another one, down to one on which nothing has.
+   * refuses for what ran there makes room for another one, down to one on which nothing has. And so
+   * does one that is lost: the login has a deadline.
    */
   async #ask(
     login: ClientLogin,
     kinds: ServerKinds,
     settings: Settings,
     key: string,
-    isSecond = false,
+    tries = { isSecond: false, shortLives: 0 },
   ): Promise<Reported> {
     const { context } = this.#parts
     const server = await acquire(login, context, kinds)
@@ -216,9 +218,11 @@ export class Welcomer {
         refusal = await applySettings(server, settings, key, context.config.limits.loginTimeoutMs)
       } catch (error) {
         slot.pool.lost(server)
-        // A switch has cut it off from its side: the client waits for the end of that.
-        if (context.gate.isOpen && context.route.primary === server.side) throw error
-        return await this.#ask(login, kinds, settings, key, isSecond)
+        if (isShortLife(server, context.clock.nowMs())) tries.shortLives += 1
+        // Unless a switch has cut it off from its side: the client waits for the end of that.
+        const isOfSwitch = !context.gate.isOpen || context.route.primary !== server.side
+        if (tries.shortLives >= shortLivesMax && !isOfSwitch) throw error
+        return await this.#ask(login, kinds, settings, key, tries)
       }
     }
     const { reported } = server
@@ -226,9 +230,9 @@ export class Welcomer {
     if (refusal !== null) server.spoil()
     slot.pool.give(server)
     if (refusal !== null && isOfPast(server.isFresh, refusal.message))
-      return await this.#ask(login, kinds, settings, key, isSecond)
-    if (refusal !== null && !wasPlain && !isSecond)
-      return await this.#ask(login, kinds, settings, key, true)
+      return await this.#ask(login, kinds, settings, key, tries)
+    if (refusal !== null && !wasPlain && !tries.isSecond)
+      return await this.#ask(login, kinds, settings, key, { ...tries, isSecond: true })
     if (refusal !== null) throw settingsRefused(refusal)
     this.#remember(slot, key, reported)
     return reported
