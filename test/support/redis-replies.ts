@@ -5,7 +5,10 @@ import { until } from './until.ts'
 
 const done = '$4\r\ndone\r\n'
 
-/** All that comes for the commands of `pipeline`, parted by `|` and sent in one write. */
+/** What MONITOR shows has the time in it, and others in it. */
+const monitored = /^\+\d+\.\d+ \[.*\r\n/gm
+
+/** All that comes, but for that, for the commands of `pipeline`, parted by `|` and sent in one write. */
 export async function repliesTo(port: number, version: number, pipeline: string): Promise<string> {
   const wire = await connectRedis({ port })
   if (version === 3) await wire.call('HELLO', 3)
@@ -14,5 +17,5 @@ export async function repliesTo(port: number, version: number, pipeline: string)
   await until(() => wire.isClosed || wire.unread.includes(done), `${pipeline} ends`)
   const text = wire.unread.toString('latin1')
   wire.destroy()
-  return text
+  return text.replaceAll(monitored, '')
 }

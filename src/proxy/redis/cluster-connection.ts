@@ -337,6 +337,7 @@ export class ClusterConnection implements LinkOwner, EntryOwner {
     const { node } = this.#listening
     const slot = plan.kind === 'slot' ? plan.slot : -1
     this.#listening.begin(node ?? this.nodeAt(this.endpointOf(slot)), facts)
+    if (this.#listening.isForGood) this.#listening.mute(this.#replies)
     if (node === null && slot >= 0) this.#listening.mayFollow(bytes)
     this.#listening.send(bytes, facts, this.request.count)
   }

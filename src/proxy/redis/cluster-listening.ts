@@ -8,8 +8,9 @@ import { readRedirect, type Redirect } from '../../net/redis/cluster-map.ts'
 import type { ClusterNode } from '../../net/redis/cluster-node.ts'
 import type { CommandFacts } from '../../routing/redis/command-facts.ts'
 import { marker } from '../../wire/redis/protocol.ts'
-import { resetReply } from '../../wire/redis/write.ts'
-import { Listener } from './listener.ts'
+import { command, resetReply } from '../../wire/redis/write.ts'
+import { isLastWord, Listener } from './listener.ts'
+import type { ReplyMode } from './reply-mode.ts'
 import { Subscriptions } from './subscriptions.ts'
 
 /** May be sent behind a subscription: it is for the same node, whatever that answers. */
@@ -32,7 +33,7 @@ export class ClusterListening {
   node: ClusterNode | null = null
   #isOnly = false
   /** It does so until a RESET. */
-  #isForGood = false
+  isForGood = false
   /** Messages can be told from replies. */
   #arePushes = false
 
@@ -46,7 +47,7 @@ export class ClusterListening {
   /** What comes behind it might be meant for another node, or not. `begins`: it is a subscription. */
   mustEndAheadOf({ name }: CommandFacts, begins: boolean): boolean {
     if (this.#first !== null) return true
-    const isOwing = this.#isOnly && !this.#isForGood && this.#owedCount > 0
+    const isOwing = this.#isOnly && !this.isForGood && this.#owedCount > 0
     return isOwing && !begins && !follows.test(name)
   }
 
@@ -70,22 +71,31 @@ export class ClusterListening {
   begin(node: ClusterNode, { name }: CommandFacts): void {
     this.node = node
     this.#isOnly = true
-    this.#isForGood ||= !name.endsWith('subscribe')
+    this.isForGood ||= !name.endsWith('subscribe')
     node.listen(raw.test(name) ? 'raw' : 'all')
+  }
+
+  /** Replies are its business from now on, the one to what comes next included. */
+  mute(replies: ReplyMode): void {
+    if (replies.isMute) {
+      const mode = replies.isOff ? 'OFF' : 'SKIP'
+      this.node?.send(command('CLIENT', 'REPLY', mode), null)
+    }
+    replies.handOver()
   }
 
   /** Whether what comes next goes there, whatever it is. If not, nothing does from now on. */
   takesAll(): boolean {
     if (!this.#isOnly) return false
     const isOver = this.#subscriptions.size === 0 || this.#arePushes
-    if (this.#isForGood || this.#owedCount > 0 || !isOver) return true
+    if (this.isForGood || this.#owedCount > 0 || !isOver) return true
     this.#goOn()
     return false
   }
 
   send(bytes: Buffer, { name }: CommandFacts, argumentCount: number): void {
     this.node?.send(bytes, null)
-    if (this.#isForGood) return
+    if (this.isForGood) return
     this.#owedCount += 1
     this.#listener.sent(name, name.endsWith('subscribe') ? argumentCount - 1 : 1)
   }
@@ -93,7 +103,7 @@ export class ClusterListening {
   /** It has said something unasked, as far as its node knows. */
   hears(frame: Buffer): void {
     this.#first = null
-    if (this.#isForGood) return this.#endBy(frame)
+    if (this.isForGood) return this.#endBy(frame)
     if (frame[0] === marker.push || frame[0] === marker.map) this.#arePushes = true
     if (this.#listener.hears(frame, 0, frame.length, true)) this.#owedCount -= 1
     this.#endBy(frame)
@@ -126,7 +136,8 @@ export class ClusterListening {
   }
 
   #endBy(frame: Buffer): void {
-    if (this.#isOnly && frame.equals(resetReply)) this.end()
+    const isReset = this.isForGood ? isLastWord(frame) : frame.equals(resetReply)
+    if (this.#isOnly && isReset) this.end()
   }
 
   /** A HELLO is sent: behind its answer messages may be arrays. */
@@ -143,7 +154,7 @@ export class ClusterListening {
   /** A RESET was taken. */
   end(): void {
     this.#subscriptions.clear()
-    this.#isForGood = false
+    this.isForGood = false
     this.#goOn()
   }
 

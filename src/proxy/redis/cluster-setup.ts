@@ -6,7 +6,7 @@
  */
 import type { ClusterNode, ReplySink } from '../../net/redis/cluster-node.ts'
 import { marker } from '../../wire/redis/protocol.ts'
-import { command } from '../../wire/redis/write.ts'
+import { resetRequest } from '../../wire/redis/write.ts'
 import { ConnectionSetup } from './connection-setup.ts'
 
 export class ClusterSetup {
@@ -27,7 +27,7 @@ export class ClusterSetup {
 
   /** To a new node, ahead of all else. */
   introduce(node: ClusterNode, refused: () => void): void {
-    if (this.#isReset) this.demand(node, reset, refused)
+    if (this.#isReset) this.demand(node, resetRequest, refused)
     for (const [, request] of this.#done.requests()) this.demand(node, request, refused)
   }
 
@@ -36,8 +36,6 @@ export class ClusterSetup {
     node.introduce(request, new Demand(refused))
   }
 }
-
-const reset = command('RESET')
 
 export const ignored: ReplySink = {
   onPart: () => undefined,

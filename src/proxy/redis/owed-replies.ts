@@ -53,7 +53,9 @@ export class OwedReplies {
 
   /** The reply to the latest command is not for its client. */
   mute(): void {
-    this.#isMuted[(this.#tail - 1) & this.#mask] = 1
+    const slot = (this.#tail - 1) & this.#mask
+    if (this.#isMuted[slot] === 1) return
+    this.#isMuted[slot] = 1
     this.#mutedCount += 1
   }
 

@@ -4,6 +4,7 @@
  * session-commands.ts, which answers what the server does not hear.
  */
 import { readArguments } from '../../wire/redis/arguments.ts'
+import { resetRequest } from '../../wire/redis/write.ts'
 import type { CommandRecord } from './command-book.ts'
 import { versionAsked } from './hello.ts'
 import type { ServerRelay } from './server-relay.ts'
@@ -45,7 +46,7 @@ export class OwnConnection {
       if (!session.commands.isOurs(record)) {
         if (subscriber.accept(record, bytes, at, next) === false) return false
         if (record.name === 'reset') {
-          if (!isWrong) this.#noteReset(record)
+          if (!isWrong && next >= 0) this.#noteReset(record, bytes, at, next)
           return true
         }
         // Inside MULTI it takes effect at EXEC, out of our sight.
@@ -87,11 +88,12 @@ export class OwnConnection {
     })
   }
 
-  #noteReset(record: CommandRecord): void {
+  #noteReset(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
     const { session, relay, transaction, traces, subscriber } = this.#parts
     if (relay.isRaw) return
     session.replies.reset()
-    if (!subscriber.isCounting) subscriber.expect(record)
+    if (!subscriber.isCounting)
+      this.#parts.sendInstead(subscriber.expect(record, resetRequest), bytes, at, next)
     traces.whenTaken(record, () => {
       subscriber.end()
       transaction.reset()

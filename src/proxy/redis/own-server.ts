@@ -396,11 +396,10 @@ export class OwnServer {
   ): void {
     const isHeard = this.subscriber.isCounting || record.name === 'reset'
     if (lasting !== null) this.#traces.asks(record.name, this.#transaction.isOpen ? null : lasting)
-    if (isHeard) {
-      this.#traces.whenTaken(record, onSuccess)
-      this.subscriber.expect(record)
-    } else onSuccess()
-    this.relay.server.transport.sendOwned(request)
+    if (isHeard) this.#traces.whenTaken(record, onSuccess)
+    else onSuccess()
+    const sent = isHeard ? this.subscriber.expect(record, request) : request
+    this.relay.server.transport.sendOwned(sent)
   }
 
   /** A reply has come whole; it began at `at`, or in an earlier chunk (-1). */

@@ -8,7 +8,7 @@ import type { TransportHandler } from '../../net/transport.ts'
 import { PontoonError, toPontoonError } from '../../shared/errors.ts'
 import { readArgument } from '../../wire/redis/arguments.ts'
 import { marker } from '../../wire/redis/protocol.ts'
-import { command } from '../../wire/redis/write.ts'
+import { resetRequest } from '../../wire/redis/write.ts'
 import { ReplyFramer } from '../../wire/redis/reply-framer.ts'
 import { BatchWriter } from './batch-writer.ts'
 import type { CommandRecord } from './command-book.ts'
@@ -119,7 +119,7 @@ export class ServerRelay implements TransportHandler {
    */
   leave(left: () => void): void {
     this.#leaving = { repliesLeft: this.owed.length + 1, left }
-    this.server.transport.sendOwned(command('RESET'))
+    this.server.transport.sendOwned(resetRequest)
   }
 
   /** Messages are for the client, replies are not: they come as neither arrays nor pushes. */
@@ -144,14 +144,14 @@ export class ServerRelay implements TransportHandler {
     let offset = 0
     while (offset < end) {
       const isBegin = !this.#framer.isInside
+      const next = this.#framer.next(bytes, offset, end)
+      const stop = next < 0 ? end : next
       // Only its end shows whether such a frame is that reply.
-      if (isBegin && owed.isMuted) this.#isHolding = true
+      if (isBegin && owed.isMuted) this.#isHolding = listener.mayPay(this.#framer.type)
       if (this.#isHolding) {
         listener.tell(bytes, from, offset)
         from = offset
       }
-      const next = this.#framer.next(bytes, offset, end)
-      const stop = next < 0 ? end : next
       const isPaid = listener.hears(bytes, offset, stop, next >= 0)
       if (this.#isHolding) {
         this.#holding.push(Buffer.from(bytes.subarray(offset, stop)))
@@ -161,13 +161,15 @@ export class ServerRelay implements TransportHandler {
       if (isPaid) {
         const { record, sentAtMs } = owed
         const tookMs = this.#context.clock.nowMs() - sentAtMs
+        // What shows that a RESET has run is an error, and no refusal of it.
+        const type = listener.isCounted ? this.#framer.type : marker.simple
         owed.shift()
-        this.#count(record, tookMs)
+        this.#count(record, tookMs, type)
         if (owner !== null) {
           listener.tell(bytes, from, stop)
           from = stop
           owner.outstanding -= 1
-          owner.own?.replied(record, bytes, isBegin ? offset : -1, this.#framer.type)
+          owner.own?.replied(record, bytes, isBegin ? offset : -1, type)
           if (owner.outstanding === 0) {
             owner.settled(record, tookMs)
             if (this.#isOver(listener, bytes, stop, end)) return
@@ -235,7 +237,7 @@ export class ServerRelay implements TransportHandler {
         const { sentAtMs } = owed
         const waiting = owed.session
         owed.shift()
-        this.#count(record, now - sentAtMs)
+        this.#count(record, now - sentAtMs, this.#framer.type)
         if (isBegin && this.#framer.type === marker.error && saysUnable(bytes, offset))
           this.#context.groups.unable(this.server.side, now)
         if (waiting !== null && isWithheld) {
@@ -324,12 +326,11 @@ export class ServerRelay implements TransportHandler {
     this.#measuredBytes = 0
   }
 
-  #count(record: CommandRecord, tookMs: number): void {
+  #count(record: CommandRecord, tookMs: number, type: number): void {
     this.#context.stats.queries[this.server.side] += 1
     record.latency.observe(tookMs / 1_000)
     if (record.isWrite) this.#context.reads.written(tookMs)
-    if (this.#framer.type === marker.error || this.#framer.type === marker.bulkError)
-      record.errors += 1
+    if (type === marker.error || type === marker.bulkError) record.errors += 1
     if (tookMs >= this.#context.watch.slowMs) this.#context.watch.slow(record, tookMs)
   }
 

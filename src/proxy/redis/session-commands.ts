@@ -9,7 +9,7 @@ import { isMiscounted } from '../../routing/redis/command-facts.ts'
 import { assert } from '../../shared/assert.ts'
 import { toPontoonError } from '../../shared/errors.ts'
 import { readArguments } from '../../wire/redis/arguments.ts'
-import { command, errorReply, okReply, resetReply } from '../../wire/redis/write.ts'
+import { command, errorReply, okReply, resetReply, resetRequest } from '../../wire/redis/write.ts'
 import { redisError } from './errors.ts'
 import { ClientCommands, isClientName, wrongName } from './client-commands.ts'
 import type { CommandRecord } from './command-book.ts'
@@ -28,8 +28,6 @@ const noAuthHello = errorReply(
 )
 
 const wrongPassword = errorReply('WRONGPASS invalid username-password pair or user is disabled.')
-
-const resetRequest = command('RESET')
 
 const notInteger = errorReply('ERR value is not an integer or out of range')
 

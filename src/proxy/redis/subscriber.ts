@@ -6,7 +6,7 @@
 import type { RespVersion } from '../../net/redis/login.ts'
 import type { CommandRecord } from './command-book.ts'
 import { Confirmation } from './confirmation.ts'
-import { Listener, type Tell } from './listener.ts'
+import { lastWordRequest, Listener, type Tell } from './listener.ts'
 import type { ServerRelay } from './server-relay.ts'
 import type { Session } from './session.ts'
 import { StandInReader, type StandIns } from './stand-ins.ts'
@@ -106,12 +106,15 @@ export class Subscriber {
   }
 
   /**
-   * A single reply. Where others cannot be counted, that of RESET is the one that can be told from
-   * everything else.
+   * A single reply; gives what to send for it. Where others cannot be counted it is that of RESET,
+   * which may have none: what is sent behind it shows that it has run.
    */
-  expect(record: CommandRecord): void {
+  expect(record: CommandRecord, request: Buffer): Buffer {
     this.#relay.listener?.sent(record.name, 1)
     this.#session.expect(this.#relay, record, this.#session.context.clock.nowMs())
+    if (this.isCounting) return request
+    this.#relay.owed.mute()
+    return Buffer.concat([request, lastWordRequest])
   }
 
   /** A RESET has ended it. */

@@ -12,6 +12,8 @@ export function command(...words: readonly (string | Buffer)[]): Buffer {
 
 const lineEnd = Buffer.from('\r\n')
 
+/** Every server takes it in every state. */
+export const resetRequest = command('RESET')
 export const okReply: Buffer = Buffer.from('+OK\r\n')
 export const resetReply: Buffer = Buffer.from('+RESET\r\n')
 

@@ -40,6 +40,8 @@ const pipelines: Readonly<Record<string, string>> = {
   'subscriptions behind CLIENT REPLY ON': `CLIENT REPLY ON|${everywhere}|SUBSCRIBE x|PING|UNSUBSCRIBE x|MULTI|INCR n:a|EXEC|${everywhere}`,
   'subscriptions while replies are off': `CLIENT REPLY OFF|${everywhere}|SUBSCRIBE x|UNSUBSCRIBE x|${everywhere}|CLIENT REPLY ON|${everywhere}`,
   'RESET behind both': `CLIENT REPLY ON|${everywhere}|SUBSCRIBE x|RESET|${everywhere}`,
+  'RESET behind MONITOR': `MONITOR|PING|RESET|${everywhere}|MONITOR|CLIENT REPLY SKIP|RESET|${everywhere}`,
+  'MONITOR while replies are off': `CLIENT REPLY OFF|MONITOR|PING|CLIENT REPLY ON|PING|RESET|${everywhere}|CLIENT REPLY SKIP|MONITOR|ECHO x|RESET|PING`,
   'words too few or many':
     'GET|GET a b|MSET a|MSET a 1 b|MSETNX a 1 b|SELECT|SELECT x|SELECT 0|SCAN',
 }

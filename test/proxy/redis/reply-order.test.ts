@@ -64,6 +64,9 @@ const behindMonitor = [
   'PING|CLIENT KILL ID 999999|PING|CLIENT UNBLOCK 999999|CLIENT SETNAME "|CLIENT GETNAME|PING',
   'PING|CLIENT GETNAME|RESET|CLIENT GETNAME|MONITOR|PING|CLIENT GETNAME',
   'CLIENT GETNAME|SUBSCRIBE x|UNSUBSCRIBE x|CLIENT GETNAME',
+  'CLIENT REPLY SKIP|RESET|CLIENT GETNAME|MONITOR|PING|CLIENT REPLY OFF|CLIENT REPLY SKIP|RESET|PING',
+  'MULTI|CLIENT REPLY SKIP|EXEC|RESET|CLIENT GETNAME|SUBSCRIBE x|UNSUBSCRIBE x|PING',
+  'CLIENT REPLY ON|GET large|CLIENT REPLY SKIP|RESET|GET large|RESET',
 ]
   .flatMap((pipeline) => [`MONITOR|${pipeline}`, `CLIENT REPLY OFF|MONITOR|${pipeline}`])
   .concat(
@@ -86,10 +89,10 @@ for (const mode of ['multiplexed', 'pinned'] as const)
       for (const port of [redis.port, pontoon.port]) {
         await redis.call('FLUSHALL')
         await redis.call('HSET', 'h', 'f', 'v')
+        await redis.call('SET', 'large', 'v'.repeat(100_000))
         const text = await repliesTo(port, 2, pipeline)
-        // HELLO tells the id of the client, MONITOR what others do as well.
-        const [id, seen] = [/(\$2\r\nid\r\n:)\d+/g, /^\+\d+\.\d+ \[.*\r\n/gm]
-        said.push(text.replaceAll(id, '$1').replaceAll(seen, ''))
+        // HELLO tells the id of the client.
+        said.push(text.replaceAll(/(\$2\r\nid\r\n:)\d+/g, '$1'))
       }
       test.equal(said[1], said[0], pipeline)
     }
