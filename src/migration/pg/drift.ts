@@ -6,6 +6,7 @@ import type { QualifiedName } from './quote.ts'
 import { qualified, readable } from './quote.ts'
 import { isPublishable } from './publication.ts'
 import { identityFault } from './identity.ts'
+import type { MixedTable } from './table-pairs.ts'
 import { hasIdentity, type Column, type Sequence, type Table } from './tables.ts'
 
 export interface Drift {
@@ -23,8 +24,8 @@ export interface DriftInput {
   readonly published: readonly QualifiedName[] | undefined
   /** Tables that the subscription knows, undefined while there is none. */
   readonly subscribed: readonly QualifiedName[] | undefined
-  /** Tables of the sending side whose name has meant others: see table-pairs.ts. */
-  readonly mixed: readonly QualifiedName[]
+  /** Of the sending side, whose names have meant others: see table-pairs.ts. */
+  readonly mixed: readonly MixedTable[]
   readonly senderSequences: readonly Sequence[]
   readonly receiverSequences: readonly Sequence[]
 }
@@ -49,10 +50,14 @@ export function findDrift(input: DriftInput): readonly Drift[] {
   ]
 }
 
-function mixedDrift(table: QualifiedName): Drift {
+function mixedDrift(table: MixedTable): Drift {
   const text =
-    'is not the table that it was when both sides were known to be equal: it was made anew, or has ' +
-    'changed its name with another one. Changes go by names, so rows may be in the wrong table'
+    table.columns.length === 0
+      ? 'is not the table that it was when both sides were known to be equal: it was made anew, or has ' +
+        'changed its name with another one. Changes go by names, so rows may be in the wrong table'
+      : `has columns (${table.columns.join(', ')}) that are not what they were when both sides were ` +
+        'known to be equal: made anew, or with names changed among them. Changes go by names, so ' +
+        'values may be in the wrong column'
   const fix =
     'pontoon verify --repair, and a whole one has to find all rows equal; where there are many, ' +
     'rename there first what was renamed here'

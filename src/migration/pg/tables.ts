@@ -11,6 +11,8 @@ import { literal, readable, type QualifiedName } from './quote.ts'
 
 export interface Column {
   readonly name: string
+  /** attnum: stays its own whatever it is called, and is never given to another. */
+  readonly number: number
   /** As format_type gives it, e.g. `numeric(10,2)`. */
   readonly type: string
   readonly notNull: boolean
@@ -156,7 +158,7 @@ function tablesSql(exclude: readonly string[]): string {
     'columnsWithoutEquality', ${columnsWithoutEqualitySql},
     'columns', COALESCE((
       SELECT json_agg(json_build_object(
-        'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
+        'name', a.attname, 'number', a.attnum, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
         'notNull', a.attnotnull,
         'isGenerated', COALESCE(to_jsonb(a)->>'attgenerated', '') <> '',
         'hasDefault', a.atthasdef,

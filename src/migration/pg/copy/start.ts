@@ -14,7 +14,7 @@ import { literal, qualified, readable, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { refuseForeignSlot } from '../slot.ts'
 import { findStreams } from '../stream.ts'
-import { renewPairsSql, type TablePair } from '../table-pairs.ts'
+import { pairsOf, renewPairsSql } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 import { dropSourceSlot } from './abandon.ts'
 import {
@@ -87,20 +87,13 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
     signal: options.signal,
     onWait: waitNotes(options),
   })
-  const planned = await planInSnapshot(options, snapshot)
-  await target.run(renewPairsSql(plannedPairs(planned, await readTables(target))))
+  const { planned, sender } = await planInSnapshot(options, snapshot)
+  // By the names of the snapshot, from which on changes travel.
+  const pairs = pairsOf('forward', { sender, receiver: await readTables(target) })
+  await target.run(renewPairsSql(pairs))
   const begun: CopyJob = { ...job, stage: 'copying', tables: planned }
   await writeJob(folder, begun)
   return begun
-}
-
-/** By the names of the snapshot, from which on changes travel. */
-function plannedPairs(planned: CopyJob['tables'], there: readonly Table[]): readonly TablePair[] {
-  const oids = new Map(there.map((table) => [qualified(table), table.oid]))
-  return planned.flatMap(({ schema, name, oid, isPublished }) => {
-    const target = oids.get(qualified({ schema, name }))
-    return target === undefined || !isPublished ? [] : [{ schema, name, source: oid, target }]
-  })
 }
 
 /** What would be done, with nothing changed. Throws what startCopy would refuse. */
@@ -145,19 +138,26 @@ async function refuseUnfit({
     )
 }
 
-async function planInSnapshot(options: StartOptions, snapshot: string): Promise<CopyJob['tables']> {
+interface Planned {
+  readonly planned: CopyJob['tables']
+  /** Of the source. */
+  readonly sender: readonly Table[]
+}
+
+async function planInSnapshot(options: StartOptions, snapshot: string): Promise<Planned> {
   const { context, source, target, exclude } = options
   await source.run(
     'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ' +
       `SET TRANSACTION SNAPSHOT ${literal(snapshot)}`,
   )
   try {
-    const { tables, remarks } = await planCopy(options)
+    const { tables: planned, remarks } = await planCopy(options)
     for (const remark of remarks) options.note(remark)
+    const sender = await readTables(source, exclude)
     const { statements } = await planPublication(source, {
       service: context.service,
       direction: 'forward',
-      tables: await readTables(source, exclude),
+      tables: sender,
       receiverMajor: target.major,
     })
     if (statements.length > 0)
@@ -165,7 +165,7 @@ async function planInSnapshot(options: StartOptions, snapshot: string): Promise<
         'MIGRATION_REFUSED',
         'Tables of the source were made or dropped while the copy began. Run pontoon schema, then this again.',
       )
-    return tables
+    return { planned, sender }
   } finally {
     if (source.isOpen) await source.run('COMMIT')
   }

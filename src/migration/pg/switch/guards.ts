@@ -16,7 +16,7 @@ import { readPublishedTables } from '../publication.ts'
 import { readable } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { isUserRelationSql, readSequences, readTables, type Table } from '../tables.ts'
-import { findMixed } from '../table-pairs.ts'
+import { readPairing } from '../table-pairs.ts'
 import { truncatedTables, truncatedText } from '../truncations.ts'
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
 import { verifiedGuard } from './verified-guard.ts'
@@ -126,9 +126,10 @@ async function schemaGuard({
   const name = publicationName(context.service, direction)
   const target = from.side === 'target' ? from : to
   const both = { sender: tables, receiver: theirs }
+  const { mixed } = await readPairing(target.watch, direction, both)
   const forth = findDrift({
     ...both,
-    mixed: await findMixed(target.watch, direction, both),
+    mixed,
     published: await readPublishedTables(from.watch, name),
     subscribed: (await stream?.state(to.watch))?.tables,
     senderSequences: sequences,

@@ -7,13 +7,15 @@ import { publicationName } from '../names.ts'
 import { planPublication, readPublishedTables } from '../publication.ts'
 import { qualified, readable } from '../quote.ts'
 import { hasIdentity, readSequences, readTables, type Table } from '../tables.ts'
-import { findMixed } from '../table-pairs.ts'
+import { readPairing } from '../table-pairs.ts'
 import { truncatedTables } from '../truncations.ts'
 import { readSubscription } from '../subscription-state.ts'
 import { findSubscription, type SyncPlace, type SyncSides } from './health.ts'
 
 export interface SchemaPicture {
   readonly drift: readonly Drift[]
+  /** For the target: see Pairing in table-pairs.ts. */
+  readonly noteSql: string | null
   /** Those of the sending side that the receiving side has not; they are in `drift` too. */
   readonly missingSequences: readonly string[]
   /** Of the sending side. */
@@ -43,11 +45,12 @@ export async function readSchemas(
   const receiverTables = await readTables(receiver, exclude)
   const sides = { sender: tables, receiver: receiverTables }
   const target = place.direction === 'forward' ? receiver : sender
+  const { mixed, noteSql } = await readPairing(target, place.direction, sides, options)
   const drift = findDrift({
     ...sides,
     published,
     subscribed: state?.tables,
-    mixed: await findMixed(target, place.direction, sides, options),
+    mixed,
     senderSequences,
     receiverSequences: await readSequences(receiver, exclude),
   })
@@ -61,6 +64,7 @@ export async function readSchemas(
   )
   return {
     drift,
+    noteSql,
     missingSequences: drift.map(({ table }) => table).filter((table) => sequences.has(table)),
     tables,
     publication: { name, isWhole: await isWhole(sender, receiver.major, place, synced) },

@@ -22,7 +22,7 @@ import {
   type SubscriptionSpec,
 } from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
-import { notePairsSql, pairsOf, renewPairsSql, type TablesOfSides } from '../table-pairs.ts'
+import { pairsOf, readPairing, renewPairsSql, type TablesOfSides } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 import { planLeftovers } from './drop.ts'
 import { findSubscription, readHealth } from './health.ts'
@@ -103,7 +103,7 @@ async function pairSteps(
   const target = direction === 'forward' ? job.receiver : job.sender
   const sql = isAnew
     ? renewPairsSql(pairsOf(direction, tables))
-    : await notePairsSql(target, direction, tables)
+    : (await readPairing(target, direction, tables)).noteSql
   if (sql === null) return []
   const run = async (): Promise<void> => {
     await target.run(sql)

@@ -253,9 +253,13 @@ export class SyncSupervisor {
     const sender = clients[sendingSide(direction)]
     const receiver = clients[receivingSide(direction)]
     const { exclude } = config.migration
-    return this.#schemas.read(direction, nowMs, () =>
-      readSchemas({ sender, receiver }, { service, direction }, exclude, options),
-    )
+    return this.#schemas.read(direction, nowMs, async () => {
+      const place = { service, direction }
+      const found = await readSchemas({ sender, receiver }, place, exclude, options)
+      // What comes one by one, each as it should, would else be taken together for a mix-up, or hide one.
+      if (found.noteSql !== null) await clients.target.run(found.noteSql, options)
+      return found
+    })
   }
 
   /** What one side alone can tell: the WAL that its slots keep for the other. */
