@@ -30,6 +30,8 @@ import {
   refreshSubscription,
   setSubscriptionConnection,
 } from '../subscription.ts'
+import { readSubscription } from '../subscription-state.ts'
+import { explainStopped } from '../sync/health.ts'
 import { readTables } from '../tables.ts'
 import { carriesTruncate, noteFilesSql } from '../truncations.ts'
 import { findStreams, makeStream, type Stream, type StreamMode } from '../stream.ts'
@@ -191,8 +193,8 @@ export async function proveReverse(parts: ArmParts): Promise<void> {
     throw new PontoonError(
       'MIGRATION_REFUSED',
       `the way back does not work: a row of ${to.side} has not come to ${from.side} within ` +
-        `${proofTimeoutMs} ms. The log of ${from.side} says why its subscription does not reach ` +
-        `${to.side} (address, pg_hba.conf, TLS, password of replicationUser)`,
+        `${proofTimeoutMs} ms${await whyNoRow(parts)}. The log of ${from.side} says why its ` +
+        `subscription does not reach ${to.side} (address, pg_hba.conf, TLS, password of replicationUser)`,
       { cause: error },
     )
   } finally {
@@ -202,6 +204,17 @@ export async function proveReverse(parts: ArmParts): Promise<void> {
   const spacingMs = Number(await from.control.value(launcherSpacingSql)) + launcherMarginMs
   const spentMs = performance.now() - arrivedMs
   await delay(Math.max(0, spacingMs - spentMs), undefined, { signal })
+}
+
+/** What the receiving server tells of it, which is little where Pontoon may not read its log. */
+async function whyNoRow({ context, sides, mode }: ArmParts): Promise<string> {
+  const { from, to } = sides
+  const direction = directionFrom(to.side)
+  const nameOf = mode === 'turns' ? probeSubscriptionName : subscriptionName
+  const state = await readSubscription(from.replication, nameOf(context.service, direction))
+  if (state === undefined || state.workerPid !== null) return ''
+  const stopped = await explainStopped(direction, from.watch, state)
+  return stopped === null ? '' : `: ${stopped.cause}`
 }
 
 /** How long sync takes; settles once it was fast enough three times in a row. */

@@ -19,10 +19,11 @@ import { isUserRelationSql, readSequences, readTables, type Table } from '../tab
 import { readPairing } from '../table-pairs.ts'
 import { truncatedTables, truncatedText } from '../truncations.ts'
 import { fenceGuard, rightsGuard } from './fence-guards.ts'
+import { roomGuard } from './room-guard.ts'
 import { verifiedGuard } from './verified-guard.ts'
 import { blocker, ok, warning, type Guard, type Participant, type PinnedPolicy } from './model.ts'
 import { applicationRoles, ownRoles, type SwitchSide, type SwitchSides } from './switch-sides.ts'
-import { findStreams, type Stream } from '../stream.ts'
+import type { Stream } from '../stream.ts'
 import { isParted, missedGuard, streamGuard } from './stream-guard.ts'
 
 export interface GuardParts {
@@ -272,36 +273,6 @@ async function subscriptionsGuard(
 
 async function sequencesGuard({ config }: MigrationContext, at: SwitchSide): Promise<Guard> {
   return rightsGuard(at, await readSequences(at.watch, config.migration.exclude))
-}
-
-/** For the way back, where it is not there already. All limits are those of the whole server. */
-async function roomGuard({ context, sides }: GuardParts): Promise<Guard> {
-  const { from, to: at } = sides
-  const back = await findStreams(from.replication, context.service, directionFrom(at.side))
-  const { rows } = await at.watch.query(
-    `SELECT pg_catalog.current_setting('wal_level'),
-       pg_catalog.current_setting('max_replication_slots')::int -
-         (SELECT count(*) FROM pg_catalog.pg_replication_slots),
-       pg_catalog.current_setting('max_wal_senders')::int -
-         (SELECT count(*) FROM pg_catalog.pg_stat_replication)`,
-  )
-  const [level, slots, senders] = rows[0] ?? []
-  if (level !== 'logical')
-    return blocker('room', `wal_level of ${at.side} is ${level}: the way back needs logical`)
-  if (back.length > 0) return ok('room', 'the way back has its slot')
-  if (Number(slots) <= 0 || Number(senders) <= 0)
-    return blocker('room', `${at.side}: raise max_replication_slots and max_wal_senders`)
-  const workers = await from.watch.value(
-    `SELECT pg_catalog.current_setting('max_logical_replication_workers')::int -
-       (SELECT count(s.pid) FROM pg_catalog.pg_stat_subscription s)`,
-  )
-  return Number(workers) > 0
-    ? ok('room', `there is room for a slot on ${at.side} and for its worker on ${from.side}`)
-    : blocker(
-        'room',
-        `${from.side} has no worker left for the way back: raise max_logical_replication_workers ` +
-          'and max_worker_processes',
-      )
 }
 
 async function schedulerGuard({ from, to }: SwitchSides): Promise<Guard> {

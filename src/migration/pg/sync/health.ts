@@ -6,6 +6,7 @@ import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
 import { lostSlotFix } from '../missed.ts'
 import { publicationName, subscriptionName, type Direction } from '../names.ts'
 import { readable } from '../quote.ts'
+import { fullForWorker, fullText } from '../server-limits.ts'
 import { readSlot, type SlotState } from '../slot.ts'
 import {
   readSubscription,
@@ -14,6 +15,7 @@ import {
 } from '../subscription-state.ts'
 import { beatLagMs, readBeat, type Beat } from './beat.ts'
 import { explain, unknownStop, type Explanation } from './explain.ts'
+import { receivingSide } from './job.ts'
 import { lastWorkerError } from './server-log.ts'
 
 /**
@@ -217,23 +219,36 @@ function absentProblem(direction: Direction, slot: SlotState | null): Explanatio
 
 /** Who gets no worker waits without a word, for as long as that lasts. */
 async function noWorkerLeft(
+  { state, direction }: Pick<SyncHealth, 'state' | 'direction'>,
   receiver: SqlClient,
   { oid }: SubscriptionState,
   options?: SqlOptions,
 ): Promise<Explanation | null> {
-  const { rows } = await receiver.query(
-    `SELECT pg_catalog.count(w.pid), pg_catalog.current_setting('max_logical_replication_workers')::int,
-       pg_catalog.count(w.pid) FILTER (WHERE w.subid = $1::oid AND w.relid IS NOT NULL)
-     FROM pg_catalog.pg_stat_subscription w`,
+  const copies = await receiver.value(
+    `SELECT pg_catalog.count(w.pid) FROM pg_catalog.pg_stat_subscription w
+     WHERE w.subid = $1::oid AND w.relid IS NOT NULL`,
     [String(oid)],
     options,
   )
-  const [used, most, copying] = rows[0] ?? []
-  if (Number(used) < Number(most) || Number(copying) > 0) return null
+  if (copies !== '0') return null
+  // While it copies, a worker for a table is wanted beside the one that it has.
+  const full = await fullForWorker(receiver, state === 'copying' ? [] : [oid], options)
+  const known = full.filter(({ isGuess }) => !isGuess)
+  if (known.length === 0) return null
+  const names = known.map(({ parameter }) => parameter).join(', ')
   return {
-    cause: `the receiving server may have ${most} workers for all its subscriptions, and all are busy`,
-    fix: 'raise max_logical_replication_workers (and max_worker_processes) there and restart it, or drop subscriptions that nobody needs',
+    cause: `no worker can begin: ${fullText(receivingSide(direction), known)}`,
+    fix: `raise ${names} there and restart it, or drop subscriptions that nobody needs`,
   }
+}
+
+/** What keeps the worker of a subscription that should run from it. */
+export async function explainStopped(
+  direction: Direction,
+  receiver: SqlClient,
+  subscriber: SubscriptionState,
+): Promise<Explanation | null> {
+  return await problemOf({ state: 'stopped', direction }, receiver, subscriber)
 }
 
 async function problemOf(
@@ -249,7 +264,10 @@ async function problemOf(
     }
   }
   if (state === 'streaming' || state === 'absent' || state === 'unreachable') return null
-  const full = state === 'disabled' ? null : await noWorkerLeft(receiver, subscriber, options)
+  const full =
+    state === 'disabled'
+      ? null
+      : await noWorkerLeft({ state, direction }, receiver, subscriber, options)
   if (full !== null || state === 'copying') return full
   const error = await lastWorkerError(receiver, subscriber, options)
   const known = error === null ? undefined : explain(error.message)

@@ -14,7 +14,7 @@ await tap.test('a source that receives changes from elsewhere', async (t) => {
   await source.restart()
   t.match(await runSwitch(pair.adminUrl, 'cutover'), {
     state: 'refused',
-    report: { reason: /source has no worker left .*max_logical_replication_workers/ },
+    report: { reason: /max_logical_replication_workers of the source is 0 and has to be 1/ },
   })
   await source.query('ALTER SYSTEM RESET max_logical_replication_workers')
   await source.restart()

@@ -254,7 +254,8 @@ await tap.test('a server without a worker for the tables that are to be copied',
   const sync = (...more: string[]): Promise<Captured> =>
     pontoon(['sync', 'shop', '--config', file, ...more], {})
   await sync('--wait', '1s')
-  const cause = /copying.*may have 1 workers.*raise max_logical_replication_workers/s
+  const cause =
+    /copying.*max_logical_replication_workers of the target is 1 and has to be 2.*raise/s
   await until(async () => cause.test((await sync('--once')).out), 'the one worker is at work')
   const { out } = await sync('--wait', '1s')
   t.match(out, cause)
