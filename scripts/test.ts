@@ -9,6 +9,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { bundle } from './lib/bundle.ts'
+import { jobCount } from './lib/job-count.ts'
 import { ensurePostgres, ensureTools, testTools } from './lib/requirements.ts'
 import { runFiles } from './lib/run-files.ts'
 import { TapResults } from './lib/tap-results.ts'
@@ -38,8 +39,7 @@ async function main(): Promise<number> {
   if (files.some((file) => builtFor.test(file))) ensureBuilt()
   const results = new TapResults(print)
   const options = {
-    // Four are a tenth quicker where processes are cheap; where they are not, time-outs come near.
-    jobs: Number(values.jobs ?? (values.soak ? 1 : 3)),
+    jobs: Number(values.jobs ?? (values.soak ? 1 : jobCount())),
     timeoutSeconds: Number(values.timeout ?? (values.soak ? 3_600 : 300)),
     grep: values.grep,
     bundles: await bundle(root, files),
