@@ -12,6 +12,7 @@ import { findStreams } from '../stream.ts'
 import { assertNotOutdone } from './chunk-marks.ts'
 import { writeJob, type CopyJob } from './journal.ts'
 import { lockTarget } from './target-lock.ts'
+import type { Owners } from './way-back.ts'
 
 /**
  * Throws MIGRATION_REFUSED once the subscription is there: sync goes on from then; and where a copy
@@ -58,53 +59,32 @@ async function reachTarget(context: MigrationContext): Promise<SqlClient | undef
 
 /** Before all is copied again: also ends a sync that goes on already. */
 export async function startOver(
-  context: MigrationContext,
+  { service }: MigrationContext,
+  { source, target }: Owners,
   folder: string,
   job: CopyJob | undefined,
 ): Promise<void> {
-  const { service } = context
   if (job !== undefined) await writeJob(folder, { ...job, stage: 'aborted' })
-  const subscriber = await connectAs(context, {
-    side: 'target',
-    purpose: 'replication',
-    task: 'copy: start over',
-  })
-  try {
-    const slots = new Set([subscriptionName(service, 'forward')])
-    // A switch gives its subscription another name than a copy does.
-    for (const { name } of await findStreams(subscriber, service, 'forward')) {
-      const { slotLeft } = await dropSubscription(subscriber, name, { keepSlot: true })
-      if (slotLeft !== null) slots.add(slotLeft)
-    }
-    await onSource(context, async (owner) => {
-      for (const slot of slots) await dropSlot(owner, slot)
-      const place = { service, direction: 'forward' } as const
-      for (const slot of await findOrphanSlots(owner, subscriber, place))
-        await dropIdleSlot(owner, slot)
-    })
-  } finally {
-    subscriber.close()
+  const slots = new Set([subscriptionName(service, 'forward')])
+  // A switch gives its subscription another name than a copy does.
+  for (const { name } of await findStreams(target, service, 'forward')) {
+    const { slotLeft } = await dropSubscription(target, name, { keepSlot: true })
+    if (slotLeft !== null) slots.add(slotLeft)
   }
-}
-
-export async function dropSourceSlot(context: MigrationContext, slot: string): Promise<void> {
-  await onSource(context, async (owner) => {
-    await dropSlot(owner, slot)
-  })
+  for (const slot of slots) await dropSlot(source, slot)
+  const place = { service, direction: 'forward' } as const
+  for (const slot of await findOrphanSlots(source, target, place)) await dropIdleSlot(source, slot)
 }
 
 /** As the role that may: the control role needs neither SUPERUSER nor REPLICATION. */
-async function onSource(
-  context: MigrationContext,
-  work: (owner: SqlClient) => Promise<void>,
-): Promise<void> {
+export async function dropSourceSlot(context: MigrationContext, slot: string): Promise<void> {
   const owner = await connectAs(context, {
     side: 'source',
     purpose: 'replication',
     task: 'copy: drop slot',
   })
   try {
-    await work(owner)
+    await dropSlot(owner, slot)
   } finally {
     owner.close()
   }

@@ -28,7 +28,7 @@ import { Tally } from './tally.ts'
 import { lockTarget } from './target-lock.ts'
 import type { Throttle } from './throttle.ts'
 import { copyUnpublished } from './unpublished.ts'
-import { dropWayBack } from './way-back.ts'
+import { apartFromSwitches, dropWayBack } from './way-back.ts'
 import { note, type CopyEvent, type CopyStage, type CopyWork } from './work.ts'
 
 export interface RunOptions {
@@ -100,7 +100,9 @@ async function jobToRun(
     )
   if (found?.stage !== 'copying' && found?.stage !== 'following')
     return startCopy({ ...options, source, target, ...startDefaults(options, false) })
-  if (found.stage === 'copying') await dropWayBack(options.context)
+  const { context } = options
+  if (found.stage === 'copying')
+    await apartFromSwitches(context, (owners) => dropWayBack(context, owners))
   options.onEvent({ kind: 'note', words: 'Going on with the copy that was stopped.' })
   return found
 }
@@ -112,7 +114,7 @@ async function freshJob(
   job: CopyJob | undefined,
 ): Promise<CopyJob> {
   const { context, folder } = options
-  await startOver(context, folder, job)
+  await apartFromSwitches(context, (owners) => startOver(context, owners, folder, job))
   return startCopy({ ...options, source, target, ...startDefaults(options, true) })
 }
 

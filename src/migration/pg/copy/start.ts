@@ -29,7 +29,7 @@ import { emptyTables } from './empty.ts'
 import { writeJob, type CopyJob } from './journal.ts'
 import { awaitSnapshot, startKeeper } from './keeper.ts'
 import { planCopy } from './plan.ts'
-import { dropWayBack } from './way-back.ts'
+import { apartFromSwitches, dropWayBack } from './way-back.ts'
 
 export interface StartOptions {
   readonly context: MigrationContext
@@ -53,7 +53,7 @@ export async function startCopy(options: StartOptions): Promise<CopyJob> {
   const { service } = context
   const name = subscriptionName(service, 'forward')
   await refuseUnfit(options)
-  if (await dropWayBack(context))
+  if (await apartFromSwitches(context, (owners) => dropWayBack(context, owners)))
     options.note(
       'The way back is taken away, since it would carry this copy; a switch makes it anew.',
     )

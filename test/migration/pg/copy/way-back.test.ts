@@ -6,10 +6,12 @@ import tap from 'tap'
 import { z } from 'zod'
 import { createLog } from '../../../../src/control/logging.ts'
 import { startRuntime } from '../../../../src/control/runtime.ts'
+import { writeMarkSql } from '../../../../src/migration/pg/control-schema.ts'
 import { connectAs } from '../../../../src/migration/pg/side-login.ts'
 import { switchLockKeys } from '../../../../src/migration/pg/switch/lock.ts'
 import { planDrop } from '../../../../src/migration/pg/sync/drop.ts'
 import { openSyncJob } from '../../../../src/migration/pg/sync/job.ts'
+import type { SqlClient } from '../../../../src/net/pg/sql-client.ts'
 import { systemClock } from '../../../../src/shared/clock.ts'
 import { CopyCommand } from '../../../support/copy-command.ts'
 import { accountsCount, SwitchPair } from '../../../support/switch-pair.ts'
@@ -45,22 +47,47 @@ await tap.test('behind a rehearsed cutover', async (whole) => {
   }
   const counted = 'SELECT count(*)::int AS count FROM accounts'
   const rows = [{ count: accountsCount }]
+  const followed = (): Promise<readonly object[]> =>
+    pair.target.query('SELECT subname FROM pg_subscription')
+  /** A session that has the lock of a switch. */
+  const switching = async (): Promise<SqlClient> => {
+    const login = { side: 'target', purpose: 'control', task: 'switch' } as const
+    const client = await connectAs(pair.context, login)
+    await client.run(`SELECT pg_advisory_lock(${switchLockKeys})`)
+    return client
+  }
 
   await whole.test('no copy begins while a switch may make it', async (t) => {
-    const other = await connectAs(pair.context, {
-      side: 'target',
-      purpose: 'control',
-      task: 'switch',
-    })
+    const other = await switching()
     t.teardown(() => other.close())
-    await other.run(`SELECT pg_advisory_lock(${switchLockKeys})`)
     const command = new CopyCommand(pair.context)
     t.teardown(() => command.remove())
     const { exit, err } = await command.run('--restart')
     t.equal(exit, 3)
     t.match(err, /target is locked by pontoon switch/)
     t.same(await pair.target.query(counted, 'shop'), rows)
+    t.same(await followed(), [{ subname: 'pontoon_orders_forward' }], 'the sync goes on')
+  })
+
+  await whole.test('nor once that switch has moved the writes', async (t) => {
+    const other = await switching()
+    t.teardown(() => other.close())
+    const command = new CopyCommand(pair.context)
+    t.teardown(() => command.remove())
+    const running = await command.start('--restart')
+    const lock = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 1886351988"
+    await until(async () => (await pair.source.query(lock)).length > 0, 'it waits for the target')
+    await other.run(writeMarkSql({ epoch: 2, primary: 'target' }))
     other.close()
+    const { exit, err } = await running.ended
+    t.equal(exit, 3)
+    t.match(err, /The target takes the writes/)
+    t.same(await pair.target.query(counted, 'shop'), rows)
+    t.same(await followed(), [{ subname: 'pontoon_orders_forward' }])
+    await pair.target.query(
+      `BEGIN READ WRITE; ${writeMarkSql({ epoch: 1, primary: 'source' })}; COMMIT`,
+      'shop',
+    )
     const again = await command.run('--restart')
     t.equal(again.exit, 0, again.err)
   })
