@@ -150,9 +150,23 @@ export class ClientCommands {
   }
 
   #kill(texts: readonly string[]): boolean {
+    const session = this.#session
     const { reply, killed } = this.#found(texts)
-    this.#answer(reply)
-    for (const one of killed) one.close()
+    const isEnding = killed.includes(session) && this.#endAtItsPlace(reply)
+    if (!isEnding) this.#answer(reply)
+    for (const one of killed) if (!isEnding || one !== session) one.close()
+    return true
+  }
+
+  /** Where the server has to say first what it owes (MONITOR); nothing behind it is carried out. */
+  #endAtItsPlace(reply: Buffer): boolean {
+    const session = this.#session
+    const isLater = session.own?.subscriber.answer(() => {
+      setImmediate(() => session.close())
+      return reply
+    })
+    if (isLater !== true) return false
+    session.waitFor(new Promise(() => undefined))
     return true
   }
 

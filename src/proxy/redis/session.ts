@@ -292,7 +292,7 @@ export class Session implements TransportHandler {
 
   /** The reply to the command at hand comes from Pontoon. */
   answer(reply: Buffer): void {
-    if (this.replies.isMute || this.own?.subscriber.answer(reply) === true) return
+    if (this.replies.isMute || this.own?.subscriber.answer(() => reply) === true) return
     this.client.sendOwned(reply)
   }
 

@@ -9,7 +9,7 @@ import { Confirmation } from './confirmation.ts'
 import { lastWordRequest, Listener, type Tell } from './listener.ts'
 import type { ServerRelay } from './server-relay.ts'
 import type { Session } from './session.ts'
-import { StandInReader, type StandIns } from './stand-ins.ts'
+import { StandInReader, type StandInAnswer, type StandIns } from './stand-ins.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 /** Their replies are pushes in RESP3, and one per channel in RESP2. */
@@ -125,9 +125,9 @@ export class Subscriber {
   }
 
   /** Has the server say it, where only that knows when it is its turn; false where it does not. */
-  answer(reply: Buffer): boolean {
+  answer(answer: StandInAnswer): boolean {
     if (this.isCounting || this.#relay.isRaw) return false
-    this.#relay.server.transport.sendOwned(this.#standIns.add(() => reply))
+    this.#relay.server.transport.sendOwned(this.#standIns.add(answer))
     return true
   }
 

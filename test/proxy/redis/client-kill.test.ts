@@ -3,7 +3,7 @@ import t from 'tap'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { connectRedis, type RedisWire } from '../../support/redis-wire.ts'
 import { startRedis } from '../../support/redis.ts'
-import { RespError, textOf } from '../../support/resp.ts'
+import { encodeCommand, RespError, textOf } from '../../support/resp.ts'
 import { until } from '../../support/until.ts'
 
 const redis = await startRedis({ users: { app: 'on nopass ~* &* +@all' } })
@@ -104,4 +104,35 @@ for (const mode of ['multiplexed', 'pinned'] as const)
       test.same(await endedBy(pontoon.port, request), direct, request)
     }
     await until(() => pontoon.service.clients(1).length === 0, 'all have left')
+  })
+
+/** `me` stands for its id. */
+const goodbyes = [
+  'PING|CLIENT KILL ID me SKIPME no|SET left 1',
+  'WATCH w|CLIENT KILL ID me SKIPME no|SET left 1',
+  'MONITOR|PING|CLIENT KILL ID me SKIPME no|SET left 1',
+  'MONITOR|CLIENT KILL ID 999999|CLIENT KILL TYPE normal SKIPME no ID me|PING',
+]
+
+/** What it is told until it is closed, and whether anything behind that is carried out. */
+async function saidLast(port: number, pipeline: string): Promise<string> {
+  await redis.call('DEL', 'left')
+  const client = await connectRedis({ port })
+  const id = textOf(await client.call('CLIENT', 'ID'))
+  const lines = pipeline.split('|').map((line) => line.split(' '))
+  const words = lines.map((line) => line.map((word) => (word === 'me' ? id : word)))
+  client.raw(Buffer.concat(words.map((line) => encodeCommand(...line))))
+  await client.untilClosed()
+  const said = client.unread.toString('latin1').replaceAll(/^\+\d+\.\d+ .*\r\n/gm, '')
+  return `${said}${JSON.stringify(await redis.call('EXISTS', 'left'))}`
+}
+
+for (const mode of ['multiplexed', 'pinned'] as const)
+  await t.test(`${mode}: who ends itself has its last answer`, async (test) => {
+    const pontoon = await startRedisPontoon({ source: redis, mode })
+    test.teardown(() => pontoon.stop())
+    for (const pipeline of goodbyes) {
+      const direct = await saidLast(redis.port, pipeline)
+      test.equal(await saidLast(pontoon.port, pipeline), direct, pipeline)
+    }
   })
