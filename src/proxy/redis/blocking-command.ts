@@ -34,6 +34,8 @@ export class BlockingCommand {
   #limited: LimitedWait | null = null
   /** As it is sent next, when its null was kept from the client. */
   #again: Buffer | null = null
+  /** Its client has left: it is over unless it is answered at once. */
+  #isGivenUp = false
   /** A null that comes now is not for the client. */
   #isRecalled = false
   /** The server is asked to end it, or will be. */
@@ -64,6 +66,23 @@ export class BlockingCommand {
     return { ahead: this.#latest, instead: this.#limited?.request ?? null }
   }
 
+  /** Nothing is sent behind it, so that it can be ended alone. */
+  get isAlone(): boolean {
+    const canEnd = this.#relay.server.endWait !== null
+    return this.isUnderWay && (canEnd || !this.#session.hasEnded)
+  }
+
+  /**
+   * Its client has left, and what is held behind it is carried out only if it need not wait. False
+   * where nobody can be asked to end it.
+   */
+  giveUp(): boolean {
+    if (!this.isAlone) return false
+    this.#isGivenUp = true
+    this.recall()
+    return true
+  }
+
   /** It was answered, or its server or client is gone. */
   end(): void {
     this.#request = null
@@ -71,6 +90,7 @@ export class BlockingCommand {
     this.#limited = null
   }
 
+  /** A pause is to end it. */
   recall(): void {
     const session = this.#session
     const { endWait, side } = this.#relay.server
@@ -94,14 +114,16 @@ export class BlockingCommand {
     // Then a null has come, or will.
     if (answer === ':1') return
     if (answer !== '') this.#isRecalled = false
-    if (this.#request !== null && !answer.startsWith('-')) this.#recallLater()
+    if (this.#request === null) return
+    if (!answer.startsWith('-')) this.#recallLater()
+    else if (this.#isGivenUp) this.#session.own?.hangUp()
   }
 
   #recallLater(): void {
     this.#recall = 'later'
     setTimeout(() => {
       this.#recall = 'none'
-      if (!this.#session.context.gate.isOpen) this.recall()
+      if (this.#isGivenUp || !this.#session.context.gate.isOpen) this.recall()
     }, recallAgainMs)
   }
 

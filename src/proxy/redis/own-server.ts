@@ -46,7 +46,7 @@ export class OwnServer {
   #execReply: StandInReader | null = null
   /** The large command whose bytes are passing. */
   #passing: CommandRecord | null = null
-  readonly #blocking: BlockingCommand
+  readonly blocking: BlockingCommand
   /** A command is under way that the server may never answer. */
   #mayWait = false
   /** The reply that is withheld is the null of a recall. */
@@ -72,7 +72,7 @@ export class OwnServer {
       this.#gone(relay, error),
     )
     this.relay.owner = session
-    this.#blocking = new BlockingCommand(session, this.relay)
+    this.blocking = new BlockingCommand(session, this.relay)
     this.subscriber = new Subscriber(session, this.relay, made.subscriptions, this.#standIns)
     this.#connection = new OwnConnection({
       session,
@@ -97,7 +97,8 @@ export class OwnServer {
 
   /** Its client may wait for what never comes. */
   get mayNeverEnd(): boolean {
-    return !this.subscriber.isCounting || this.#mayWait
+    const { isRaw, owed } = this.relay
+    return isRaw || (!this.subscriber.isCounting && owed.length === 0) || this.#mayWait
   }
 
   get isBusy(): boolean {
@@ -113,7 +114,7 @@ export class OwnServer {
   /** All that is on it can be had on another server as well. */
   get canMove(): boolean {
     const { isOpen, isWatching } = this.#transaction
-    const isBusy = isOpen || isWatching || this.#passing !== null || this.#blocking.isUnderWay
+    const isBusy = isOpen || isWatching || this.#passing !== null || this.blocking.isUnderWay
     const { isCounting, subscriptions } = this.subscriber
     return !isBusy && !this.#traces.isSticky && isCounting && !subscriptions.isUnsure
   }
@@ -204,12 +205,13 @@ export class OwnServer {
     if (record.handling === Handling.Session)
       return this.#connection.accept(record, bytes, at, next)
     const listening = this.subscriber.accept(record, bytes, at, next)
+    if (listening === true && record.facts.blocking) this.#mayWait = true
     if (listening !== null) return listening
     if (this.relay.isRaw) return true
     // Behind one that may be recalled nothing is sent, or its reply would come too early. Whether
     // one blocks or is only queued must be known: who leaves must not be left waiting there.
     const mayBlock = record.facts.blocking && this.#transaction.isInDoubt
-    const isLast = (this.#blocking.isUnderWay && !session.hasEnded) || mayBlock
+    const isLast = this.blocking.isAlone || mayBlock
     if ((!this.#isHeld || isLast) && session.outstanding > 0) {
       session.drain()
       return false
@@ -238,11 +240,11 @@ export class OwnServer {
   }
 
   #noteBlocking(record: CommandRecord, bytes: Buffer, at: number, next: number): void {
-    this.#blocking.end()
+    this.blocking.end()
     this.#mayWait = record.facts.blocking && !this.#transaction.isOpen
     if (!this.#mayWait || waits.test(record.name) || next < 0) return
     const copy = Buffer.from(bytes.subarray(at, next))
-    const { ahead, instead } = this.#blocking.begin(record, copy)
+    const { ahead, instead } = this.blocking.begin(record, copy)
     if (ahead === null && instead === null) return
     this.#forward(bytes, at)
     for (const [request, answered] of ahead?.questions() ?? []) this.relay.ask(request, answered)
@@ -266,11 +268,6 @@ export class OwnServer {
     server.transport.endHalf()
   }
 
-  /** A pause is to end what may wait for ever. */
-  recall(): void {
-    this.#blocking.recall()
-  }
-
   /**
    * What the client is owed next is not for it: a confirmation, or the null of a recall; or not as
    * it is (passOn).
@@ -283,7 +280,7 @@ export class OwnServer {
         this.#session.deliver(said, from, to),
       )
     if (this.#execReply !== null) return true
-    const isRecalled = isBegin && isLast && this.#blocking.withholds(bytes, start, end)
+    const isRecalled = isBegin && isLast && this.blocking.withholds(bytes, start, end)
     this.#isRecalled ||= isRecalled
     // It is sent again, and muted again.
     if (isRecalled && owed.isMuted) this.#session.replies.take('skip')
@@ -304,7 +301,7 @@ export class OwnServer {
     if (this.subscriber.confirmation.isDue) this.subscriber.confirmation.end()
     else if (isRecalled) {
       this.#mayWait = false
-      this.#blocking.putBack()
+      this.blocking.putBack()
     } else this.replied(record, bytes, at, type)
   }
 
@@ -413,7 +410,7 @@ export class OwnServer {
     } else this.#traces.replied(record, type)
     // What was sent ahead of a blocking command answers first; behind it nothing is sent.
     if (this.#session.outstanding > 0) return
-    this.#blocking.end()
+    this.blocking.end()
     this.#mayWait = false
     this.#transaction.rest()
     if (!this.#transaction.isOpen) this.#standIns.clear()
@@ -452,7 +449,7 @@ export class OwnServer {
     this.relay.owner = null
     this.relay.listener = null
     // What is still to come is not for the next client, nor to end what that one waits for.
-    if (this.relay.owed.length > 0 || this.#blocking.isBeingEnded) server.spoil()
+    if (this.relay.owed.length > 0 || this.blocking.isBeingEnded) server.spoil()
     server.rest()
     this.#pool.give(server)
   }
@@ -472,7 +469,7 @@ export class OwnServer {
   }
 
   #discard(): void {
-    this.#blocking.end()
+    this.blocking.end()
     const { server } = this.relay
     this.relay.owner = null
     server.spoil()
@@ -483,7 +480,7 @@ export class OwnServer {
 
   #gone(relay: ServerRelay, error: PontoonError): void {
     this.#pool.lost(relay.server)
-    this.#blocking.end()
+    this.blocking.end()
     if (relay.owner === null) return
     relay.owner = null
     const { relocation } = this.#session

@@ -297,7 +297,7 @@ class RedisService implements Service, RedisContext {
     this.#isClosing = true
     this.#listener.stopAccepting()
     if (this.gate.keptBy !== 'switch') this.gate.pause(Math.max(drainMs, 1), 'shutting down')
-    for (const session of this.sessions.values()) session.own?.recall()
+    for (const session of this.sessions.values()) session.own?.blocking.recall()
     this.#closeAtRest()
     await this.#drains.wait(drainMs)
     this.gate.openForGood()

@@ -202,7 +202,7 @@ export class Session implements TransportHandler {
 
   /** The gate was shut: a command that blocks, or waits for a server, is to wait there instead. */
   toGate(): void {
-    this.own?.recall()
+    this.own?.blocking.recall()
     if (this.#state !== 'waiting') return
     this.#wait.leave()
     this.resume()
@@ -349,10 +349,7 @@ export class Session implements TransportHandler {
     this.outstanding -= count
     if (this.isClosed) return
     countIn(this.context.stats.ownErrors, error.code)
-    if (isInsideReply) {
-      this.client.destroy(error)
-      return
-    }
+    if (isInsideReply) return this.client.destroy(error)
     for (let left = count; left > 0; left -= 1) this.client.sendOwned(redisError(error))
     this.context.settled()
     if (this.#state === 'draining' && this.outstanding === 0) {
@@ -410,6 +407,7 @@ export class Session implements TransportHandler {
   /** What is held behind a command that may block goes along where the state of its server matters. */
   #hangUp(own: OwnServer): void {
     if (this.#state === 'draining' && own.isKept) {
+      if (own.blocking.giveUp()) return
       this.move('ready')
       this.requests.resume()
     }

@@ -57,6 +57,14 @@ const pipelines = [
   'MONITOR|PING|ECHO x',
   'CLIENT REPLY OFF|RPUSH l x|BLPOP l 0|INCR n',
   'MULTI x|BLPOP none 0|INCR n',
+  'RPUSH l x|BLPOP l 0|SUBSCRIBE s|UNSUBSCRIBE s|SET a 1|GET a',
+  'RPUSH l x|BLPOP l 0|CLIENT REPLY OFF|SET a 1|CLIENT REPLY ON|GET a',
+  'WATCH w|RPUSH l x|BLPOP l 0|CLIENT GETNAME|SET a 1|SELECT 1|SUBSCRIBE s|UNSUBSCRIBE s|GET a',
+  'RPUSH l x y|BLPOP l 0|SUBSCRIBE s|UNSUBSCRIBE s|BLPOP l 0|SET a 1|BLPOP l 0|CLIENT REPLY OFF|SET b 1',
+  'SUBSCRIBE s|UNSUBSCRIBE s|BLPOP none 0|SUBSCRIBE s|UNSUBSCRIBE s|SET a 1',
+  'RPUSH l x|BLPOP l 0|HELLO 3|SET a 1|MONITOR|RESET|SET b 1',
+  'MONITOR|RESET|SET a 1|GET a|MONITOR|PING|RESET|SUBSCRIBE s|UNSUBSCRIBE s|SET b 1',
+  'WATCH w|MONITOR|WAIT 1 0|RESET|SET a 1',
 ]
 
 async function saidAndLeft(port: number, pipeline: string): Promise<string> {
@@ -65,7 +73,8 @@ async function saidAndLeft(port: number, pipeline: string): Promise<string> {
   client.raw(bytesOf(pipeline))
   client.socket.end()
   await client.untilClosed()
-  const said = client.unread.toString('latin1').replaceAll(/^\+\d+\.\d+ .*\r\n/gm, '')
+  const [seen, id] = [/^\+\d+\.\d+ .*\r\n/gm, /(\$2\r\nid\r\n:)\d+/g]
+  const said = client.unread.toString('latin1').replaceAll(seen, '').replaceAll(id, '$1')
   const left = await redis.call('MGET', 'a', 'b', 'n')
   return `${said}${JSON.stringify([left, await redis.call('EXISTS', 'l')])}`
 }
