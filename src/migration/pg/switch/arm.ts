@@ -213,7 +213,8 @@ async function whyNoRow({ context, sides, mode }: ArmParts): Promise<string> {
   const nameOf = mode === 'turns' ? probeSubscriptionName : subscriptionName
   const state = await readSubscription(from.replication, nameOf(context.service, direction))
   if (state === undefined || state.workerPid !== null) return ''
-  const stopped = await explainStopped(direction, from.watch, state)
+  const place = { service: context.service, direction, sender: to.watch, receiver: from.watch }
+  const stopped = await explainStopped(place, state)
   return stopped === null ? '' : `: ${stopped.cause}`
 }
 

@@ -18,12 +18,12 @@ const known: readonly Known[] = [
   {
     pattern: /duplicate key value violates unique constraint "(?<name>[^"]+)"/,
     cause: 'a row arrives whose key ($name) the receiving side has already: somebody wrote there',
-    fix: 'delete that row on the receiving side (pontoon verify lists what differs), then pontoon sync',
+    fix: 'delete that row on the receiving side (pontoon verify lists what differs)$byHand, then pontoon sync',
   },
   {
     pattern: /conflict=(?<name>insert_exists|update_exists|multiple_unique_conflicts)/,
     cause: 'a row arrives whose key the receiving side has already ($name): somebody wrote there',
-    fix: 'delete that row on the receiving side (pontoon verify lists what differs), then pontoon sync',
+    fix: 'delete that row on the receiving side (pontoon verify lists what differs)$byHand, then pontoon sync',
   },
   {
     pattern: /missing replicated columns?: (?<name>.+)$/,
@@ -129,11 +129,16 @@ const known: readonly Known[] = [
   },
 ]
 
-/** Undefined for words that are not known. */
-export function explain(message: string): Explanation | undefined {
+/** Undefined for words that are not known. `howByHand` is said of what people write there themselves. */
+export function explain(message: string, howByHand = ''): Explanation | undefined {
   for (const { pattern, cause, fix } of known) {
     const found = pattern.exec(message)
-    if (found !== null) return { cause: cause.replace('$name', found.groups?.['name'] ?? ''), fix }
+    if (found === null) continue
+    const name = found.groups?.['name'] ?? ''
+    return {
+      cause: cause.replace('$name', () => name),
+      fix: fix.replace('$byHand', () => howByHand),
+    }
   }
   return undefined
 }

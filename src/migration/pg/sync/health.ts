@@ -3,6 +3,7 @@
  * plain connections, nothing locked: cheap enough for once a second.
  */
 import type { SqlClient, SqlOptions } from '../../../net/pg/sql-client.ts'
+import { byHand, type ReceivingPlace } from '../by-hand.ts'
 import { lostSlotFix } from '../missed.ts'
 import { publicationName, subscriptionName, type Direction } from '../names.ts'
 import { readable } from '../quote.ts'
@@ -96,7 +97,7 @@ export async function readHealth(
     notReady: notReady.slice(0, listedMax),
     notReadyCount: notReady.length,
     errors: found.errors,
-    problem: await problemOf({ state, direction }, receiver, found, options),
+    problem: await problemOf(state, { service, direction, sender, receiver }, found, options),
   }
 }
 
@@ -219,8 +220,8 @@ function absentProblem(direction: Direction, slot: SlotState | null): Explanatio
 
 /** Who gets no worker waits without a word, for as long as that lasts. */
 async function noWorkerLeft(
-  { state, direction }: Pick<SyncHealth, 'state' | 'direction'>,
-  receiver: SqlClient,
+  state: SyncState,
+  { direction, receiver }: ReceivingPlace,
   { oid }: SubscriptionState,
   options?: SqlOptions,
 ): Promise<Explanation | null> {
@@ -244,19 +245,19 @@ async function noWorkerLeft(
 
 /** What keeps the worker of a subscription that should run from it. */
 export async function explainStopped(
-  direction: Direction,
-  receiver: SqlClient,
+  place: ReceivingPlace,
   subscriber: SubscriptionState,
 ): Promise<Explanation | null> {
-  return await problemOf({ state: 'stopped', direction }, receiver, subscriber)
+  return await problemOf('stopped', place, subscriber)
 }
 
 async function problemOf(
-  { state, direction }: Pick<SyncHealth, 'state' | 'direction'>,
-  receiver: SqlClient,
+  state: SyncState,
+  place: ReceivingPlace,
   subscriber: SubscriptionState,
   options?: SqlOptions,
 ): Promise<Explanation | null> {
+  const { direction, receiver } = place
   if (state === 'lost') {
     return {
       cause: 'the slot is gone or was given up by the sending side, so changes are missing',
@@ -264,13 +265,11 @@ async function problemOf(
     }
   }
   if (state === 'streaming' || state === 'absent' || state === 'unreachable') return null
-  const full =
-    state === 'disabled'
-      ? null
-      : await noWorkerLeft({ state, direction }, receiver, subscriber, options)
+  const full = state === 'disabled' ? null : await noWorkerLeft(state, place, subscriber, options)
   if (full !== null || state === 'copying') return full
   const error = await lastWorkerError(receiver, subscriber, options)
-  const known = error === null ? undefined : explain(error.message)
+  const byHandText = error === null ? '' : await byHand(place, 'DELETE …', options)
+  const known = error === null ? undefined : explain(error.message, byHandText)
   if (error !== null) {
     const words = [error.message, error.detail]
       .filter(Boolean)

@@ -3,6 +3,7 @@
  * that broke. Planned first and then done step by step, so that people may see the SQL before.
  * Doing it twice does no harm.
  */
+import { byHand } from '../by-hand.ts'
 import { conninfo, redactConninfo } from '../conninfo.ts'
 import { clearParted, readMark } from '../control-schema.ts'
 import { missedTableSql, noteMissedSql } from '../missed.ts'
@@ -147,7 +148,7 @@ async function planCreation(
     return refused([`missing on the ${receivingSide(direction)}: ${names}; run pontoon schema`])
   }
   const filled = await tablesWithRows(job, rows)
-  if (filled.length > 0) return refused([notEmpty(job, filled)])
+  if (filled.length > 0) return refused([await notEmpty(job, filled)])
   const spec = await creationSpec(job)
   const beats = `DELETE FROM pontoon.${heartbeatTable(direction)}`
   return {
@@ -182,7 +183,7 @@ async function planMending(
   const fresh = synced.filter((table) => isPublishable(table) && !known.has(qualified(table)))
   const filled = await tablesWithRows(job, fresh)
   const isBack = job.direction === 'reverse'
-  if (filled.length > 0 && !isBack) return refused([notEmpty(job, filled)])
+  if (filled.length > 0 && !isBack) return refused([await notEmpty(job, filled)])
   const steps: SyncStep[] = filled.length > 0 ? [missedStep(job)] : []
   if (health.state === 'disabled' || health.state === 'stopped') {
     const text = await connectionText(job)
@@ -314,23 +315,24 @@ async function withoutHeartbeat({ sender, receiver, direction }: SyncJob): Promi
 }
 
 /** In one statement; the control role is a member of the owners, whom row security does not bind. */
-async function tablesWithRows(
+async function tablesWithRows<T extends QualifiedName>(
   { receiver }: SyncJob,
-  tables: readonly QualifiedName[],
-): Promise<readonly string[]> {
+  tables: readonly T[],
+): Promise<readonly T[]> {
   if (tables.length === 0) return []
   const each = tables.map(
-    (table) =>
-      `SELECT ${literal(readable(table))} WHERE EXISTS (SELECT FROM ONLY ${qualified(table)})`,
+    (table, index) => `SELECT ${index} WHERE EXISTS (SELECT FROM ONLY ${qualified(table)})`,
   )
   const { rows } = await receiver.query(each.join('\nUNION ALL '))
-  return rows.map(([name]) => name ?? '')
+  const filled = new Set(rows.map(([index]) => Number(index)))
+  return tables.filter((_table, index) => filled.has(index))
 }
 
-function notEmpty({ direction }: SyncJob, names: readonly string[]): string {
+async function notEmpty(job: SyncJob, tables: readonly QualifiedName[]): Promise<string> {
+  const truncate = `TRUNCATE TABLE ${tables.map(qualified).join(', ')}`
   return (
-    `rows are on the ${receivingSide(direction)} already, in ${names.join(', ')}: ` +
-    'run pontoon copy, or empty these tables there'
+    `rows are on the ${receivingSide(job.direction)} already, in ${tables.map(readable).join(', ')}: ` +
+    `run pontoon copy, or empty these tables there${await byHand(job, truncate)}`
   )
 }
 
