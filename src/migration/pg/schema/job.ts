@@ -16,6 +16,7 @@ import { accessTo, connectTo, type Admins } from './access.ts'
 import { hasOwner } from './entry-name.ts'
 import { withoutGrantsTo } from './grants.ts'
 import { applyEntries } from './apply.ts'
+import { createBesideOthers, runBesideOthers } from './beside-others.ts'
 import type { DumpEntry } from './archive.ts'
 import { compareByDump, compareByName, type Compare } from './compare.ts'
 import {
@@ -175,8 +176,12 @@ async function prepareSide(
   for (const role of missing) {
     const sql = createRoleSql(role, await passwordFor(context, side, role))
     const shown = createRoleSql(role, ":'password'")
-    const refused = await runStatements(client, side, [{ why: `${role} does Pontoon's work`, sql }])
-    created.push(...refused.map((one) => ({ ...one, sql: shown })))
+    const why = `${role} does Pontoon's work`
+    try {
+      await createBesideOthers(client, sql)
+    } catch (thrown) {
+      created.push({ side, why, sql: shown, error: refusalOf(thrown) })
+    }
   }
   if (created.length > 0) return created
   return await runStatements(client, side, [
@@ -214,13 +219,18 @@ async function runStatements(
   const refused: RefusedStatement[] = []
   for (const { why, sql } of statements) {
     try {
-      await client.run(sql)
+      await runBesideOthers(client, sql)
     } catch (thrown) {
-      if (!hasSqlstate(thrown, '')) throw thrown
-      refused.push({ side, why, sql, error: toPontoonError(thrown).message })
+      refused.push({ side, why, sql, error: refusalOf(thrown) })
     }
   }
   return refused
+}
+
+/** In the server's words. Throws what is none. */
+function refusalOf(thrown: unknown): string {
+  if (!hasSqlstate(thrown, '')) throw thrown
+  return toPontoonError(thrown).message
 }
 
 async function dumpOf(job: SchemaJob, side: Side): Promise<readonly DumpEntry[]> {

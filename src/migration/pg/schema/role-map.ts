@@ -6,6 +6,7 @@ import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { toPontoonError } from '../../../shared/errors.ts'
 import { identifier, literal } from '../quote.ts'
+import { createBesideOthers, runBesideOthers } from './beside-others.ts'
 import type { ObjectReport } from './report.ts'
 import {
   readSettings,
@@ -42,15 +43,14 @@ export async function mapRoles(options: RoleMapOptions): Promise<RoleMap> {
   const made = new Set<string>()
   for (const role of wanted) {
     if (facts.roles.has(role.name)) continue
-    const reason = leftOutAttributes(role, facts)
-    reports.push(
-      await attempt(options, 'ROLE', role.name, reason, createRole(role, facts).join('\n')),
-    )
-    made.add(role.name)
+    const sql = createRole(role, facts).join('\n')
+    const report = await attempt(options, 'ROLE', role.name, leftOutAttributes(role, facts), sql)
+    reports.push(report)
+    if (report.state !== 'equal') made.add(role.name)
   }
   for (const role of wanted) {
     if (facts.isSuperuser || facts.roles.get(role.name) === true || made.has(role.name)) continue
-    if (!facts.roles.has(role.name) || isDryRun) continue
+    if (isDryRun) continue
     // Without it, nothing could be given to that role.
     await quietly(target, `GRANT ${identifier(role.name)} TO CURRENT_USER`)
   }
@@ -87,7 +87,7 @@ async function ownersBy(
   if ([...owners].every(canOwn)) return (name) => name
   if (!isDryRun && !roles.has(ownerOfRest)) {
     const name = identifier(ownerOfRest)
-    await target.run(`CREATE ROLE ${name} NOLOGIN; GRANT ${name} TO CURRENT_USER`)
+    await createBesideOthers(target, `CREATE ROLE ${name} NOLOGIN; GRANT ${name} TO CURRENT_USER`)
     // What a superuser's views and functions reached, these must reach still.
     for (const other of [...owners].filter(canOwn))
       await quietly(target, `GRANT ${identifier(other)} TO ${name}`)
@@ -239,8 +239,10 @@ async function attempt(
 ): Promise<ObjectReport> {
   if (isDryRun) return { kind, name, state: 'created', reason }
   try {
-    await target.run(sql)
-    return { kind, name, state: 'created', reason }
+    const isMade = await createBesideOthers(target, sql)
+    return isMade
+      ? { kind, name, state: 'created', reason }
+      : { kind, name, state: 'equal', reason: '' }
   } catch (thrown) {
     if (!hasSqlstate(thrown, '')) throw thrown
     return { kind, name, state: 'failed', reason: toPontoonError(thrown).message }
@@ -249,7 +251,7 @@ async function attempt(
 
 async function quietly(client: SqlClient, sql: string): Promise<void> {
   try {
-    await client.run(sql)
+    await runBesideOthers(client, sql)
   } catch (thrown) {
     if (!hasSqlstate(thrown, '')) throw thrown
   }
