@@ -96,8 +96,12 @@ async function work(
 ): Promise<SchemaReport> {
   const progress = new Progress({ json: output.json, streams })
   const part = args.has('post-data') ? 'post-data' : 'pre-data'
+  const { config, whole } = context
   const job: SchemaJob = {
     context,
+    others: Object.values(whole.services).flatMap((one) =>
+      one.protocol === 'postgres' && one !== config ? [one] : [],
+    ),
     admins: adminsOf({ args, env }),
     pgDump: await findPgDump(args.value('pg-dump'), env),
     part,

@@ -2,6 +2,7 @@
  * `pontoon schema`: roles and Pontoon's own tables on both sides, then the application's roles and
  * the definitions of one section from the source to the target. May run again at any time.
  */
+import type { ServiceConfig } from '../../../config/schema.ts'
 import type { SqlClient } from '../../../net/pg/sql-client.ts'
 import { hasSqlstate } from '../../../net/pg/sql-error.ts'
 import { makeScramVerifier } from '../../../net/pg/scram.ts'
@@ -38,6 +39,8 @@ import { readTargetFacts } from './target-facts.ts'
 
 export interface SchemaJob {
   readonly context: MigrationContext
+  /** Other services that Pontoon knows of, which may have databases on the same servers. */
+  readonly others: readonly ServiceConfig[]
   readonly admins: Admins
   readonly pgDump: PgDump
   readonly part: SchemaReport['part']
@@ -74,7 +77,10 @@ async function withClients(job: SchemaJob, clients: Clients): Promise<SchemaRepo
   }
   const entries = await dumpOf(job, 'source')
   const owners = new Set(entries.filter(hasOwner).map(({ owner }) => owner))
-  const sourceRoles = await readSourceRoles(clients.source, applicationRoles(job.context, 'source'))
+  const sourceRoles = await readSourceRoles(clients.source, {
+    configured: applicationRoles(job.context, 'source'),
+    own: [...rolesOfPontoon(job.context), ...rolesOfOthers(job.others)],
+  })
   const roles = await mapApplicationRoles(job, clients.target, sourceRoles, owners)
   const notes: string[] = []
   const { exclude } = job.context.config.migration
@@ -244,6 +250,13 @@ function rolesOfPontoon(context: MigrationContext): ReadonlySet<string> {
   const own = new Set(sides.flatMap((side) => namesOf(sideRoles(context, side))))
   for (const name of sides.flatMap((side) => applicationRoles(context, side))) own.delete(name)
   return own
+}
+
+function rolesOfOthers(others: readonly ServiceConfig[]): readonly string[] {
+  return others
+    .flatMap(({ source, target }) => [source, target])
+    .flatMap((side) => [side.controlUser, side.replicationUser, side.readUser])
+    .flatMap((role) => role?.user ?? [])
 }
 
 async function mapApplicationRoles(

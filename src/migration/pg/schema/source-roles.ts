@@ -40,12 +40,18 @@ export interface SourceRoles {
 
 const bootstrapOid = 10
 
-/** `configured` are the roles that the application logs in with; they count even if they own nothing. */
+export interface KnownRoles {
+  /** That the application logs in with; they count even if they own nothing. */
+  readonly configured: readonly string[]
+  /** Of Pontoon, for whatever service: they share the application's roles, and are none of them. */
+  readonly own: readonly string[]
+}
+
 export async function readSourceRoles(
   client: SqlClient,
-  configured: readonly string[],
+  { configured, own }: KnownRoles,
 ): Promise<SourceRoles> {
-  const { rows } = await client.query(rolesSql, [JSON.stringify(configured)])
+  const { rows } = await client.query(rolesSql, [JSON.stringify(configured), JSON.stringify(own)])
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the statement makes it
   const roles = rows.map(([json]) => JSON.parse(json ?? '{}') as SourceRole)
   const settings = await readSettings(client)
@@ -89,9 +95,13 @@ export async function readSettings(client: SqlClient): Promise<readonly StoredSe
   }))
 }
 
+const ownSql = (role: string): string => `${role}.rolname ~ '^pontoon_'
+          OR pg_catalog.to_jsonb(${role}.rolname::text) <@ $2::pg_catalog.jsonb`
+
 /**
  * The bootstrap superuser owns without being in pg_shdepend, and grants on the database itself count
- * as those of the cluster. From each role on, its groups and its members are needed too.
+ * as those of the cluster. From each role on, its groups and its members are needed too, but neither
+ * roles of Pontoon nor what only they lead to. Those of another configuration have to tell by their name.
  */
 const rolesSql = `WITH RECURSIVE needed AS (
     SELECT s.refobjid AS oid FROM pg_catalog.pg_shdepend s
@@ -108,7 +118,9 @@ const rolesSql = `WITH RECURSIVE needed AS (
     UNION SELECT CASE WHEN m.member = n.oid THEN m.roleid ELSE m.member END
       FROM needed n JOIN pg_catalog.pg_auth_members m ON n.oid IN (m.member, m.roleid)
       JOIN pg_catalog.pg_roles r ON r.oid = n.oid
+      JOIN pg_catalog.pg_roles s ON s.oid IN (m.member, m.roleid) AND s.oid <> n.oid
       WHERE n.oid <> ${bootstrapOid} AND r.rolname !~ '^(pg_|rds)'
+        AND NOT (${ownSql('r')}) AND NOT (${ownSql('s')})
   )
   SELECT pg_catalog.json_build_object(
     'name', r.rolname, 'isBootstrap', r.oid = ${bootstrapOid}, 'super', r.rolsuper,
