@@ -29,6 +29,8 @@ export class ReplyFramer {
   #number = 0
   #digits = 0
   #isNegative = false
+  /** Inside a reply a push of three has begun, and nothing of it has come. */
+  #isPushOfThree = false
 
   /** Whether a reply has begun and its end has not been seen. */
   get isInside(): boolean {
@@ -125,6 +127,16 @@ export class ReplyFramer {
     return at
   }
 
+  /**
+   * A server before 7.2 says in the middle of a reply to EXEC what that has caused: a message
+   * (`message`, `pmessage` of four parts) or `invalidate` of two is none of the values of the reply,
+   * what a subscription says is.
+   */
+  #pushInside(parts: number): void {
+    this.#isPushOfThree = parts === 3
+    if (parts !== 3) this.#valuesLeft += 1
+  }
+
   #numberEnds(): void {
     const number = this.#number
     if (this.#digits === 0 || number > elementsMax) throw broken('a length is no number')
@@ -135,9 +147,12 @@ export class ReplyFramer {
       return
     }
     switch (this.#numberOf) {
+      case marker.push:
+        if (this.type !== marker.push) this.#pushInside(number)
+        this.#valuesLeft += number - 1
+        break
       case marker.array:
       case marker.set:
-      case marker.push:
         this.#valuesLeft += number - 1
         break
       case marker.map:
@@ -148,11 +163,18 @@ export class ReplyFramer {
         this.#valuesLeft += number * 2
         break
       default:
+        if (this.#isPushOfThree && isMessageLength(number)) this.#valuesLeft += 1
+        this.#isPushOfThree = false
         this.#payloadLeft = number + 2
         this.#place = Place.Payload
     }
     if (this.#valuesLeft > elementsMax) throw broken('a reply has more elements than fit')
   }
+}
+
+/** Of `message` and `smessage`; of three parts there are only these, and confirmations of subscriptions. */
+function isMessageLength(bytes: number): boolean {
+  return bytes === 7 || bytes === 8
 }
 
 function broken(what: string): PontoonError {

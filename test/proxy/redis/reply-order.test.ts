@@ -8,7 +8,7 @@ import { repliesTo } from '../../support/redis-replies.ts'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRedis } from '../../support/redis.ts'
 
-const pipelineCount = 80
+const pipelineCount = 100
 const linesMax = 14
 
 const redis = await startRedis()
@@ -55,6 +55,13 @@ const inTransactions = [
   'MULTI|CLIENT GETNAME|CLIENT SETNAME me|CLIENT GETNAME|CLIENT KILL ID 999999|EXEC|CLIENT GETNAME',
 ]
 
+/** A server before 7.2 says the message in the middle of the reply to EXEC. */
+const ownMessages = [
+  'HELLO 3|SUBSCRIBE x|MULTI|PUBLISH x m|INCR n|EXEC|GET n|PUBLISH x m|GET n',
+  'HELLO 3|PSUBSCRIBE x*|SUBSCRIBE x|MULTI|INCR n|PUBLISH x m|PUBLISH x m|EXEC|GET n|UNSUBSCRIBE x|GET n',
+  'HELLO 3|SSUBSCRIBE x|MULTI|SPUBLISH x m|SUBSCRIBE y|PUBLISH y m|EXEC|GET n|PING',
+]
+
 /** The server speaks unasked there, so no reply is counted. */
 const behindMonitor = [
   'PING|CLIENT GETNAME|PING|CLIENT SETNAME me|ECHO x|CLIENT GETNAME|SELECT 1|CLIENT ID x|PING',
@@ -82,7 +89,11 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     test.comment(`SEED=${seed}`)
     const random = sequence(seed)
     const below = (end: number): number => Math.floor(random() * end)
-    const pipelines = [...inTransactions, ...behindMonitor].map((pipeline) => `${pipeline}|RESET`)
+    const pipelines = [
+      ...inTransactions,
+      ...ownMessages,
+      ...behindMonitor,
+    ].map((pipeline) => `${pipeline}|RESET`)
     while (pipelines.length < pipelineCount) pipelines.push(randomPipeline(below))
     for (const pipeline of pipelines) {
       const said: string[] = []

@@ -57,6 +57,12 @@ const replies: readonly string[] = [
   '%2\r\n+a\r\n:1\r\n+b\r\n*1\r\n_\r\n',
   '~3\r\n+a\r\n#f\r\n:1\r\n',
   '>3\r\n+message\r\n+ch\r\n$1\r\nx\r\n',
+  '*2\r\n>3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nx\r\n:1\r\n:2\r\n',
+  '*1\r\n>4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$2\r\nch\r\n$1\r\nx\r\n:1\r\n',
+  '*1\r\n>3\r\n$8\r\nsmessage\r\n$2\r\nch\r\n$7\r\nxxxxxxx\r\n:1\r\n',
+  '*1\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n+OK\r\n',
+  '*2\r\n>3\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n:1\r\n:2\r\n',
+  '*1\r\n>3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:1\r\n',
   '|1\r\n+ttl\r\n:3600\r\n*1\r\n|1\r\n+a\r\n+b\r\n:5\r\n',
 ]
 
@@ -114,7 +120,7 @@ const { value } = letrec<{ value: string; leaf: string; list: string }>((tie) =>
     constantFrom('+OK\r\n', ':1\r\n', '_\r\n', '$-1\r\n', '-ERR\r\n'),
     string({ maxLength: 20 }).map((text) => `$${Buffer.byteLength(text)}\r\n${text}\r\n`),
   ),
-  list: tuple(constantFrom('*', '~', '>'), array(tie('value'), { maxLength: 4 })).map(
+  list: tuple(constantFrom('*', '~'), array(tie('value'), { maxLength: 4 })).map(
     ([kind, items]) => `${kind}${items.length}\r\n${items.join('')}`,
   ),
 }))
