@@ -121,10 +121,6 @@ export class OwnServer {
 
   /** Something of the client is on it, or may be. */
   get isKept(): boolean {
-    return this.#isHeld
-  }
-
-  get #isHeld(): boolean {
     const { isOpen, isWatching } = this.#transaction
     const { subscriptions } = this.subscriber
     const isMuted = this.#session.replies.isMuting || this.relay.owed.hasMuted
@@ -144,15 +140,9 @@ export class OwnServer {
       try {
         next = framer.next(bytes, at, end)
       } catch (thrown) {
-        if (!this.#isPinned) {
-          this.#forward(bytes, at)
-          return this.#session.requests.broken(thrown, offset, at)
-        }
-        // The server says itself what is wrong, and closes.
-        this.relay.isRaw = true
-        framer.reset()
-        this.#forward(bytes, end)
-        return end
+        this.#forward(bytes, at)
+        if (this.#saysWhatIsWrong) return this.#passOnBroken(bytes, at, end)
+        return this.#session.requests.broken(thrown, offset, at)
       }
       if (next < 0) {
         this.#forward(bytes, at)
@@ -167,9 +157,12 @@ export class OwnServer {
           break
         }
         const found = this.#session.requests.recordAt(bytes, at, next)
-        // The server says itself what is wrong with its quotes, and closes.
-        if (found === 'unbalanced' && this.#isPinned) this.relay.isRaw = true
-        taken = found === 'unbalanced' ? null : found
+        if (found === 'unbalanced') {
+          this.#forward(bytes, at)
+          if (this.#saysWhatIsWrong) return this.#passOnBroken(bytes, at, end)
+          return this.#session.requests.instead(bytes, at, next)
+        }
+        taken = found
         if (taken !== null && !this.#accept(taken, bytes, at, next)) {
           this.#forward(bytes, at)
           return this.#session.requests.instead(bytes, at, next)
@@ -192,6 +185,25 @@ export class OwnServer {
     return at
   }
 
+  /** With what is no command: the server closes then. */
+  get #saysWhatIsWrong(): boolean {
+    return this.#isPinned || !this.subscriber.isCounting
+  }
+
+  /** What it owes comes first, since some of that may not be for the client. */
+  #passOnBroken(bytes: Buffer, at: number, end: number): number {
+    const session = this.#session
+    session.requests.framer.reset()
+    if (session.outstanding > 0) {
+      session.drain()
+      return at
+    }
+    this.#handOver(bytes, at)
+    this.relay.isRaw ||= this.subscriber.isCounting
+    this.#forward(bytes, end)
+    return end
+  }
+
   /** Whether the command may be sent now. If not, the session deals with it. */
   #accept(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
@@ -205,27 +217,29 @@ export class OwnServer {
     if (record.handling === Handling.Session)
       return this.#connection.accept(record, bytes, at, next)
     const listening = this.subscriber.accept(record, bytes, at, next)
-    if (listening === true && record.facts.blocking) this.#mayWait = true
+    if (listening === true && !this.subscriber.isCounting) this.#mayWait ||= record.facts.blocking
     if (listening !== null) return listening
     if (this.relay.isRaw) return true
     // Behind one that may be recalled nothing is sent, or its reply would come too early. Whether
     // one blocks or is only queued must be known: who leaves must not be left waiting there.
     const mayBlock = record.facts.blocking && this.#transaction.isInDoubt
     const isLast = this.blocking.isAlone || mayBlock
-    if ((!this.#isHeld || isLast) && session.outstanding > 0) {
+    if ((!this.isKept || isLast) && session.outstanding > 0) {
       session.drain()
       return false
     }
     session.context.reads.noteOwn(record, bytes, at, next)
     switch (record.handling) {
       case Handling.Shared:
-        if (this.#isHeld || next < 0) return true
+        if (this.isKept || next < 0) return true
         this.#release()
         session.requests.goOn()
         return false
       case Handling.Own:
         this.#noteBlocking(record, bytes, at, next)
-        if (!this.#isHeld && waits.test(record.name)) this.#catchUp()
+        // WAIT counts the replicas that have what this connection wrote last. The writes were made over
+        // a shared one; any command brings this one to the same place in the replication stream.
+        if (!this.isKept && waits.test(record.name)) this.relay.ask(command('PING'))
         return true
       case Handling.Unknown:
         return true
@@ -335,14 +349,6 @@ export class OwnServer {
     this.relay.server.transport.sendOwned(command('CLIENT', 'REPLY', mode))
   }
 
-  /**
-   * WAIT counts the replicas that have what this connection wrote last. The writes were made over
-   * a shared one; any command brings this one to the same place in the replication stream.
-   */
-  #catchUp(): void {
-    this.relay.ask(command('PING'))
-  }
-
   /** False where an AUTH would be in the way: in a MULTI, a stream, or a command that passes. */
   logInAgain(request: Buffer): boolean {
     if (this.mustFinish || this.relay.isRaw || this.relay.listener !== null) return false
@@ -422,16 +428,13 @@ export class OwnServer {
     // Whatever state it is in now, nobody else gets it.
     if (outcome === 'refused') this.#traces.stick(`error of ${name}`)
     if (name === 'exec' || name === 'discard') this.#session.context.reads.noteExec()
-    if (outcome === 'subscribed') this.#subscribed(record)
+    if (outcome === 'subscribed' && this.#session.version === 2) this.subscriber.beginAtExec()
+    else if (outcome === 'subscribed') this.#confirm(record)
   }
 
-  /** An EXEC has subscribed. */
-  #subscribed(record: CommandRecord): void {
+  /** Of an EXEC: all that it subscribes to has come. */
+  #confirm(record: CommandRecord): void {
     const session = this.#session
-    if (session.version === 2) {
-      this.subscriber.beginAtExec()
-      return
-    }
     this.subscriber.confirmation.begin(record)
     this.relay.owed.push(session, record, session.context.clock.nowMs())
     session.outstanding += 1
@@ -440,7 +443,7 @@ export class OwnServer {
 
   /** Nothing is owed to the client: the server goes back if nothing of the client is on it. */
   settled(): void {
-    if (!this.#isHeld) this.#release()
+    if (!this.isKept) this.#release()
   }
 
   #release(): void {
@@ -490,7 +493,7 @@ export class OwnServer {
     }
     this.#session.own = null
     // Behind half a command nothing can be taken for the beginning of another.
-    const wasHeld = this.#isHeld || this.#passing !== null || this.#isHungUp
+    const wasHeld = this.isKept || this.#passing !== null || this.#isHungUp
     this.#session.ownLost(error, wasHeld, relay.isInsideReply)
   }
 }

@@ -311,6 +311,10 @@ export class Requests {
     const session = this.#session
     const words = splitInline(bytes.subarray(offset, next))
     if (words === null) {
+      if (session.outstanding > 0) {
+        session.drain()
+        return offset
+      }
       session.client.sendOwned(errorReply('ERR Protocol error: unbalanced quotes in request'))
       session.close()
       return next

@@ -107,6 +107,15 @@ await tap.test('trap: a protocol error gets the server’s own words, then the c
     `${'x'.repeat(200_000)}\r\n`,
     '*1\r\n$4\r\nPING\r\n*1\r\n$x\r\n',
     '*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nPING\r\n*1\r\n$x\r\n',
+    'PING\r\nPING "unbalanced\r\n',
+    'WATCH a\r\nPING\r\nPING "unbalanced\r\n',
+    'MULTI\r\nPING\r\nPING "unbalanced\r\n',
+    'SUBSCRIBE x\r\nPING\r\n*1\r\n$x\r\n',
+    'CLIENT REPLY SKIP\r\nPING\r\nPING\r\nCLIENT REPLY SKIP\r\nPING\r\n*1\r\n$x\r\n',
+    'MONITOR\r\n*1\r\n$x\r\n',
+    'MONITOR\r\n"unbalanced\r\n',
+    'XREAD BLOCK 1 STREAMS none $\r\n*1\r\n$x\r\n',
+    'HELLO 3 AUTH a\r\nMULTI\r\nSUBSCRIBE x\r\nEXEC\r\n*1\r\n$x\r\n',
   ]
   for (const bytes of broken) {
     const expected = await everything(redis.port, bytes)
