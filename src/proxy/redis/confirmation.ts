@@ -10,9 +10,9 @@ import type { CommandRecord } from './command-book.ts'
 /** No ACL forbids it. */
 export const confirmation = command('HELLO')
 
-/** The beginning of the answer to it. */
-const confirmed = /^%\d+\r\n\$6\r\nserver\r\n/
-const confirmedBytes = '%7\r\n$6\r\nserver\r\n'.length
+/** The answer to it begins with as many values, or pairs of them, as no other, and goes on so. */
+const announced = /^(?:%[1-9]|\*[1-9]\d)/
+const goesOn = '\r\n$6\r\nserver\r\n'
 
 export class Confirmation {
   /** The subscription whose confirmation is owed; the session counts it as one reply. */
@@ -21,6 +21,11 @@ export class Confirmation {
 
   get isDue(): boolean {
     return this.#of !== null
+  }
+
+  /** It may have said HELLO as well. */
+  get isOfExec(): boolean {
+    return this.#of?.name === 'exec'
   }
 
   isOf(record: CommandRecord): boolean {
@@ -43,10 +48,11 @@ export class Confirmation {
   isBehind(type: number, bytes: Buffer, start: number, end: number): boolean {
     const record = this.#of
     if (record === null) return false
-    if (record.name === 'exec') {
-      if (type !== marker.map) return true
-      const isShort = end - start < confirmedBytes
-      return !isShort && !confirmed.test(bytes.toString('latin1', start, start + confirmedBytes))
+    if (this.isOfExec) {
+      if (type !== marker.map && type !== marker.array) return true
+      const said = bytes.toString('latin1', start, Math.min(end, start + 3 + goesOn.length))
+      const rest = said.replace(announced, '')
+      return rest === said || !(goesOn.startsWith(rest) || rest.startsWith(goesOn))
     }
     if (this.#isRefused) return false
     this.#isRefused = type === marker.error || type === marker.bulkError

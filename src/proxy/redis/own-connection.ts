@@ -41,8 +41,16 @@ export class OwnConnection {
     const ends = !isWrong && endsSession.test(record.name)
     // Behind what cannot be counted only the server knows when it is its turn.
     if (record.name === 'quit' && !subscriber.isCounting) return true
+    if (record.name === 'hello' && transaction.isOpen) {
+      // The next EXEC to be answered is that of this transaction.
+      if (session.outstanding > 0) {
+        session.drain()
+        return false
+      }
+      transaction.greets()
+    }
     if (session.isPinned) {
-      if (record.name === 'hello') this.#noteHello(record, bytes, at, next)
+      if (record.name === 'hello' && !transaction.isOpen) this.#noteHello(record, bytes, at, next)
       if (!session.commands.isOurs(record)) {
         if (subscriber.accept(record, bytes, at, next) === false) return false
         if (record.name === 'reset') {

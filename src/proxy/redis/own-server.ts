@@ -312,7 +312,7 @@ export class OwnServer {
     this.#isRecalled = false
     this.#execReply?.end()
     this.#execReply = null
-    if (this.subscriber.confirmation.isDue) this.subscriber.confirmation.end()
+    if (this.subscriber.confirmation.isDue) this.subscriber.confirmed(type)
     else if (isRecalled) {
       this.#mayWait = false
       this.blocking.putBack()
@@ -429,10 +429,10 @@ export class OwnServer {
     if (outcome === 'refused') this.#traces.stick(`error of ${name}`)
     if (name === 'exec' || name === 'discard') this.#session.context.reads.noteExec()
     if (outcome === 'subscribed' && this.#session.version === 2) this.subscriber.beginAtExec()
-    else if (outcome === 'subscribed') this.#confirm(record)
+    else if (outcome === 'subscribed' || outcome === 'greeted') this.#confirm(record)
   }
 
-  /** Of an EXEC: all that it subscribes to has come. */
+  /** Of an EXEC: all that it subscribes to has come, and which version is spoken. */
   #confirm(record: CommandRecord): void {
     const session = this.#session
     this.subscriber.confirmation.begin(record)

@@ -4,6 +4,7 @@
  * counted (listener.ts), RESP3 has pushes and a confirmation (confirmation.ts).
  */
 import type { RespVersion } from '../../net/redis/login.ts'
+import { marker } from '../../wire/redis/protocol.ts'
 import type { CommandRecord } from './command-book.ts'
 import { Confirmation } from './confirmation.ts'
 import { lastWordRequest, Listener, type Tell } from './listener.ts'
@@ -47,9 +48,20 @@ export class Subscriber {
     return !this.#relay.isRaw && this.#relay.listener?.isCounted !== false
   }
 
-  /** In a cluster what comes behind it may be for another node, which would answer sooner. */
+  /**
+   * In a cluster what comes behind it may be for another node, which would answer sooner; behind an
+   * EXEC the version may be another one.
+   */
   get mustBeConfirmed(): boolean {
-    return this.confirmation.isDue && this.#relay.server.address === null
+    const { isDue, isOfExec } = this.confirmation
+    return isDue && (isOfExec || this.#relay.server.address === null)
+  }
+
+  /** The answer to the HELLO that confirms it has come whole: of RESP3 it is a map. */
+  confirmed(type: number): void {
+    const { isOfExec } = this.confirmation
+    this.confirmation.end()
+    if (isOfExec) this.speaks(type === marker.map ? 3 : 2)
   }
 
   isSubscription({ name }: CommandRecord): boolean {

@@ -8,8 +8,8 @@ import { marker, minus } from '../../wire/redis/protocol.ts'
 /** An EXEC so refused has ended its transaction; of a cluster also where a slot has moved. */
 const ended = /^-(?:EXECABORT|TRYAGAIN|CLUSTERDOWN|MOVED|ASK)\b/
 
-/** `subscribed`: by an EXEC. */
-export type Outcome = 'taken' | 'refused' | 'subscribed'
+/** By an EXEC: `subscribed`, or `greeted`, which is whether there was a HELLO. */
+export type Outcome = 'taken' | 'refused' | 'subscribed' | 'greeted'
 
 export class TransactionState {
   /** A MULTI was sent and not ended. */
@@ -21,6 +21,8 @@ export class TransactionState {
   #subscribes = false
   /** With EXEC replies may end or begin to come. */
   #tells = false
+  /** With EXEC it may speak another version. */
+  #greets = false
   /** That EXEC was sent: what it says must be known before anything is sent behind it. */
   isAwaited = false
   /** A MULTI was taken, and no EXEC or DISCARD since. */
@@ -42,7 +44,7 @@ export class TransactionState {
         // EXEC and DISCARD end both.
         this.isOpen = false
         this.isWatching = false
-        this.isAwaited = name === 'exec' && (this.#subscribes || this.#tells)
+        this.isAwaited = name === 'exec' && (this.#subscribes || this.#tells || this.#greets)
     }
   }
 
@@ -54,6 +56,11 @@ export class TransactionState {
   /** A CLIENT REPLY was sent inside MULTI. */
   tells(): void {
     this.#tells = true
+  }
+
+  /** A HELLO was sent inside MULTI. */
+  greets(): void {
+    this.#greets = true
   }
 
   /** The reply to one of them begins at `at`, or in an earlier chunk (-1). */
@@ -71,10 +78,11 @@ export class TransactionState {
     this.#isOpenThere = false
     const isNull = at >= 0 && bytes[at + 1] === minus
     const hasRun = isExec && type === marker.array && !isNull
-    const hasSubscribed = hasRun && this.#subscribes
+    const outcome = this.#subscribes ? 'subscribed' : this.#greets ? 'greeted' : 'taken'
     this.#subscribes = false
     this.#tells = false
-    return hasSubscribed ? 'subscribed' : 'taken'
+    this.#greets = false
+    return hasRun ? outcome : 'taken'
   }
 
   /** A RESET has ended it. */

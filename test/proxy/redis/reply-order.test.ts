@@ -55,6 +55,17 @@ const inTransactions = [
   'MULTI|CLIENT GETNAME|CLIENT SETNAME me|CLIENT GETNAME|CLIENT KILL ID 999999|EXEC|CLIENT GETNAME',
 ]
 
+/** What is spoken behind them only the server knows. */
+const hellosInTransactions = [
+  'MULTI|HELLO 3|HGETALL h|EXEC|HGETALL h|CLIENT GETNAME|HELLO|HGETALL h',
+  'HELLO 3|MULTI|HELLO 2|EXEC|HGETALL h|HELLO|SUBSCRIBE x|UNSUBSCRIBE x|HGETALL h',
+  'MULTI|HELLO 3|DISCARD|CLIENT GETNAME|HELLO|SUBSCRIBE x|UNSUBSCRIBE x|HGETALL h',
+  'MULTI|HELLO 3|EXEC|CLIENT REPLY SKIP|SUBSCRIBE x|ECHO x|CLIENT REPLY SKIP|GET n|HGETALL h',
+  'MULTI|INCR n|EXEC|MULTI|HELLO 3|EXEC|MULTI|INCR n|EXEC|HGETALL h|PING',
+  'WATCH n|INCR n|MULTI|HELLO 3|EXEC|HELLO|MULTI|HELLO 4|HELLO 3 SETNAME me|EXEC|HGETALL h',
+  'HELLO 3|MULTI|SUBSCRIBE x y|LRANGE none 0 1|HGETALL none|EXEC|HGETALL h|PING',
+]
+
 /** A server before 7.2 says the message in the middle of the reply to EXEC. */
 const ownMessages = [
   'HELLO 3|SUBSCRIBE x|MULTI|PUBLISH x m|INCR n|EXEC|GET n|PUBLISH x m|GET n',
@@ -91,6 +102,7 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     const below = (end: number): number => Math.floor(random() * end)
     const pipelines = [
       ...inTransactions,
+      ...hellosInTransactions,
       ...ownMessages,
       ...behindMonitor,
     ].map((pipeline) => `${pipeline}|RESET`)
