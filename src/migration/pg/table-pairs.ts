@@ -29,9 +29,12 @@ export interface TablePair extends QualifiedName {
   readonly columns: readonly ColumnPair[] | null
 }
 
-/** One that there is now. */
-interface PresentPair extends TablePair {
+interface KnownPair extends TablePair {
   readonly columns: readonly ColumnPair[]
+}
+
+/** One that there is now. */
+interface PresentPair extends KnownPair {
   readonly there: TableOnBoth
 }
 
@@ -59,6 +62,14 @@ DO $pontoon$ BEGIN
 END $pontoon$;
 GRANT SELECT ON pontoon.table_pair TO PUBLIC;`
 
+/** In place of an oid: the other one has the rows of a table that has got another partner since. */
+const nobody = 0
+
+/** Which side sends, and which one receives. */
+function rolesIn(direction: Direction): readonly ['source' | 'target', 'source' | 'target'] {
+  return direction === 'forward' ? ['source', 'target'] : ['target', 'source']
+}
+
 /** Those that are on both sides under one name now, of tables that are synced. */
 export function pairsOf(
   direction: Direction,
@@ -82,10 +93,9 @@ function mixedPairs(
   known: readonly TablePair[],
   now: readonly PresentPair[],
 ): readonly PresentPair[] {
-  const [sends, receives] =
-    direction === 'forward' ? (['source', 'target'] as const) : (['target', 'source'] as const)
+  const [sends, receives] = rolesIn(direction)
   const byReceiver = new Map(known.map((pair) => [pair[receives], pair]))
-  const knownNames = new Set(known.map(qualified))
+  const knownNames = new Set(known.filter((pair) => pair[sends] !== nobody).map(qualified))
   const names = new Set(now.map(qualified))
   return now.filter((pair) => {
     // One that was made anew there has yet to get its rows.
@@ -125,14 +135,34 @@ export async function readPairing(
     const columns = mixedColumns(knownColumns, pair.columns).map((one) => one.name)
     return columns.length === 0 ? [] : [{ schema, name, columns: columns.toSorted() }]
   })
-  return { mixed: found, noteSql: fresh.length === 0 ? null : noteSql(fresh) }
+  const left = leftBehind(direction, known, fresh)
+  return { mixed: found, noteSql: fresh.length === 0 ? null : noteSql(fresh, left) }
 }
 
-function noteSql(fresh: readonly PresentPair[]): string {
+/**
+ * Of the receiving side, those whose partner has another one now. Forgotten, they would be taken for
+ * new under the next name that they share with somebody, and their rows for his.
+ */
+function leftBehind(
+  direction: Direction,
+  known: readonly TablePair[],
+  fresh: readonly PresentPair[],
+): readonly KnownPair[] {
+  const [sends, receives] = rolesIn(direction)
+  const partners = new Map(fresh.map((pair) => [pair[sends], pair[receives]]))
+  return known.flatMap((pair) => {
+    const partner = partners.get(pair[sends])
+    return partner === undefined || partner === pair[receives]
+      ? []
+      : [{ ...pair, [sends]: nobody, columns: [] }]
+  })
+}
+
+function noteSql(fresh: readonly PresentPair[], left: readonly KnownPair[]): string {
   const oids = (side: 'source' | 'target'): string => fresh.map((pair) => pair[side]).join(', ')
   return (
     `${tablePairSql} DELETE FROM pontoon.table_pair WHERE source_table IN (${oids('source')}) ` +
-    `OR target_table IN (${oids('target')}); ${insertSql(fresh)}`
+    `OR target_table IN (${oids('target')}); ${insertSql([...fresh, ...left])}`
   )
 }
 
@@ -142,7 +172,7 @@ export function renewPairsSql(pairs: readonly PresentPair[]): string {
   return `${tablePairSql} DELETE FROM pontoon.table_pair${insert}`
 }
 
-function insertSql(pairs: readonly PresentPair[]): string {
+function insertSql(pairs: readonly KnownPair[]): string {
   const values = pairs.map(
     ({ source, target, schema, name, columns }) =>
       `(${source}, ${target}, ${literal(schema)}, ${literal(name)}, ${literal(encodeColumns(columns))})`,
