@@ -48,8 +48,12 @@ export interface TablesOfSides {
   readonly receiver: readonly Table[]
 }
 
-/** ALTER TABLE only where the column is missing: it waits for whoever reads the table, as a dump. */
-const tablePairSql = `CREATE TABLE IF NOT EXISTS pontoon.table_pair (
+/**
+ * One at a time: of two that grant at once, PostgreSQL refuses one. ALTER TABLE only where the column is
+ * missing: it waits for whoever reads the table, as a dump. The keys: 'port' and 'pair'.
+ */
+const tablePairSql = `SELECT pg_catalog.pg_advisory_xact_lock(1886351988, 1885432178);
+CREATE TABLE IF NOT EXISTS pontoon.table_pair (
   source_table oid NOT NULL, target_table oid NOT NULL,
   schema_name text NOT NULL, table_name text NOT NULL, columns jsonb
 );

@@ -71,6 +71,8 @@ const statementTimeoutMs = 5_000
 const schemasEveryMs = 5_000
 const surroundingsEveryMs = 3_000
 const driftMax = 50
+/** Less than the deadline of a statement, which ends its connection. */
+const noteLockMs = 2_000
 
 interface Around {
   readonly surroundings: Readonly<Record<Side, Surroundings>>
@@ -256,9 +258,7 @@ export class SyncSupervisor {
     return this.#schemas.read(direction, nowMs, async () => {
       const place = { service, direction }
       const found = await readSchemas({ sender, receiver }, place, exclude, options)
-      // What comes one by one, each as it should, would else be taken together for a mix-up, or hide one.
-      if (found.noteSql !== null) await clients.target.run(found.noteSql, options)
-      return found
+      return await withNote(found, clients.target, options)
     })
   }
 
@@ -303,6 +303,34 @@ export class SyncSupervisor {
     const client = await connectWith({ ...login, ...told }, side)
     if (this.#isClosed) client.close()
     else this.#clients.set(side, client)
+  }
+}
+
+/**
+ * Has the target remember what came since. What comes one by one, each as it should, would else be taken
+ * together for a mix-up, or hide one. Where it refuses, all else is known nevertheless.
+ */
+async function withNote(
+  found: SchemaPicture,
+  target: SqlClient,
+  options: SqlOptions,
+): Promise<SchemaPicture> {
+  if (found.noteSql === null) return found
+  try {
+    await target.run(`SET LOCAL lock_timeout = ${noteLockMs}; ${found.noteSql}`, options)
+    return found
+  } catch (error) {
+    if (!target.isOpen) throw error
+    return { ...found, drift: [...found.drift, unnoted(toPontoonError(error).message)] }
+  }
+}
+
+function unnoted(why: string): Drift {
+  return {
+    table: 'pontoon.table_pair',
+    effect: 'loses',
+    text: `cannot be written on the target, so that tables and columns that change names could be taken for others: ${why}`,
+    fix: 'let the control role write there',
   }
 }
 
