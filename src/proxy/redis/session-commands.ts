@@ -296,9 +296,9 @@ export class SessionCommands {
       this.#remember()
       session.database = database
       session.chooseGroups()
-      // The server itself says whether there is such a database.
-      if (session.serverAtHand() === null) return false
     }
+    // The server itself says whether there is such a database, also behind a wait that a pause has ended.
+    if (this.#before !== null && session.serverAtHand() === null) return false
     return this.#answer(okReply)
   }
 

@@ -230,3 +230,26 @@ for (const mode of ['multiplexed', 'pinned'] as const)
     test.equal(await named.call('PING'), 'PONG')
     for (const client of [named, naming]) client.destroy()
   })
+
+await t.test('a SELECT that a pause has found waiting is not taken for done', async (test) => {
+  const pontoon = await serve(test)
+  const { service } = pontoon
+  const client = await pontoon.client()
+  await client.call('SET', 'here', '1')
+  source.pause()
+  test.teardown(() => source.resume())
+  for (const words of [
+    ['SELECT', '99'],
+    ['GET', 'here'],
+  ])
+    client.send(...words)
+  await until(() => service.snapshot().clients.waiting === 1, 'it waits for a server')
+  const paused = service.pause(60_000, 60_000, 'a test')
+  await until(() => service.snapshot().clients.parked === 1, 'it waits at the gate')
+  source.resume()
+  await paused
+  service.resume()
+  test.match(await client.value(), { message: 'ERR DB index is out of range' })
+  test.equal(await client.value(), '1', 'where it was')
+  client.destroy()
+})
