@@ -166,6 +166,8 @@ export class ClientCommands {
       return reply
     })
     if (isLater !== true) return false
+    // Where CLIENT REPLY keeps that back, the end of the server's connection tells.
+    session.own?.hangUp()
     session.waitFor(new Promise(() => undefined))
     return true
   }

@@ -112,6 +112,7 @@ const goodbyes = [
   'WATCH w|CLIENT KILL ID me SKIPME no|SET left 1',
   'MONITOR|PING|CLIENT KILL ID me SKIPME no|SET left 1',
   'MONITOR|CLIENT KILL ID 999999|CLIENT KILL TYPE normal SKIPME no ID me|PING',
+  'MONITOR|PING|CLIENT REPLY SKIP|CLIENT KILL ID me SKIPME no|SET left 1',
 ]
 
 /** What it is told until it is closed, and whether anything behind that is carried out. */
