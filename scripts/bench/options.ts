@@ -8,7 +8,8 @@ import { integers, number, oneOf } from './option-values.ts'
 
 export const workloadNames = ['select', 'tpcb'] as const
 export const protocolNames = ['simple', 'extended', 'prepared'] as const
-export const peerNames = ['direct', 'pgbouncer', 'pontoon'] as const
+export const peerNames = ['direct', 'pgbouncer', 'relay', 'pontoon'] as const
+const usualPeers = 'direct,pgbouncer,pontoon'
 
 export type Workload = (typeof workloadNames)[number]
 export type Protocol = (typeof protocolNames)[number]
@@ -39,7 +40,7 @@ export const usage = `npm run bench:pg -- [options]
   --workload LIST       ${workloadNames.join(',')} (default: all)
   --protocol LIST       ${protocolNames.join(',')} (default: all)
   --clients LIST        pgbench clients (default: 1,16,100)
-  --peers LIST          ${peerNames.join(',')} (default: all)
+  --peers LIST          ${peerNames.join(',')} (default: all but relay)
   --rounds N            rounds, at least 1 (default: 5)
   --seconds N           length of one pgbench run (default: 5)
   --warmup N            unmeasured seconds per combination and peer (default: 1)
@@ -60,7 +61,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions | undefined 
     workloads: oneOf('workload', values.workload, workloadNames),
     protocols: oneOf('protocol', values.protocol, protocolNames),
     clients: integers('clients', values.clients ?? '1,16,100'),
-    peers: oneOf('peers', values.peers, peerNames),
+    peers: oneOf('peers', values.peers ?? usualPeers, peerNames),
     rounds: parseWholeNumber('rounds', values.rounds ?? '5', 1),
     seconds: parseWholeNumber('seconds', values.seconds ?? '5', 1),
     warmupSeconds: parseWholeNumber('warmup', values.warmup ?? '1', 0),

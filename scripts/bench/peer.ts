@@ -1,6 +1,6 @@
 /**
- * A peer is what pgbench talks to: PostgreSQL itself or a proxy in front of it. The three are
- * started by postgres (test/support), pgbouncer.ts and pontoon.ts.
+ * A peer is what pgbench talks to: PostgreSQL itself or a proxy in front of it. They are
+ * started by postgres (test/support), pgbouncer.ts, relay.ts and pontoon.ts.
  */
 import { Client } from 'pg'
 import type { PgbenchTarget } from './pgbench.ts'

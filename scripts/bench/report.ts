@@ -23,8 +23,10 @@ export interface SummaryRow extends Combination {
 
 const ratioPairs = {
   'pontoon/pgbouncer': ['pontoon', 'pgbouncer'],
+  'relay/pgbouncer': ['relay', 'pgbouncer'],
   'pontoon/direct': ['pontoon', 'direct'],
   'pgbouncer/direct': ['pgbouncer', 'direct'],
+  'relay/direct': ['relay', 'direct'],
 } as const satisfies Record<string, readonly [PeerName, PeerName]>
 
 export type RatioName = keyof typeof ratioPairs
@@ -66,8 +68,10 @@ function ratiosOf(byPeer: ReadonlyMap<PeerName, readonly Run[]>): SummaryRow['ra
   }
   return {
     'pontoon/pgbouncer': of('pontoon/pgbouncer'),
+    'relay/pgbouncer': of('relay/pgbouncer'),
     'pontoon/direct': of('pontoon/direct'),
     'pgbouncer/direct': of('pgbouncer/direct'),
+    'relay/direct': of('relay/direct'),
   }
 }
 
@@ -88,7 +92,8 @@ export function formatTable(rows: readonly SummaryRow[]): string {
 }
 
 function formatRow(row: SummaryRow, peer: PeerName, medians: Medians): string[] {
-  const ofPgbouncer = peer === 'pontoon' ? row.ratios['pontoon/pgbouncer'] : undefined
+  const ofPgbouncer =
+    peer === 'pontoon' || peer === 'relay' ? row.ratios[`${peer}/pgbouncer`] : undefined
   const ofDirect = peer === 'direct' ? undefined : row.ratios[`${peer}/direct`]
   const names = [row.workload, row.protocol, String(row.clients), peer]
   const latencies = [digits(medians.p50Ms, 3), digits(medians.p99Ms, 3)]

@@ -31,6 +31,7 @@ import { runPgbench } from './pgbench.ts'
 import type { PgbenchResult } from './pgbench.ts'
 import { knowsPrepared, pgbouncerVersion, startPgbouncer } from './pgbouncer.ts'
 import { startPontoon } from './pontoon.ts'
+import { startRelay } from './relay.ts'
 
 export interface Run extends Combination, PgbenchResult {
   readonly peer: PeerName
@@ -100,6 +101,8 @@ function startPeer(name: PeerName, postgres: PostgresServer, options: BenchOptio
       return startPgbouncer(settings)
     case 'pontoon':
       return startPontoon(settings)
+    case 'relay':
+      return startRelay(settings)
     default:
       return unreachable(name)
   }
