@@ -50,7 +50,7 @@ export async function fullForWorker(
        (SELECT count(w.pid) FROM pg_catalog.pg_stat_subscription w WHERE w.subid <> ALL ($1::oid[])),
        pg_catalog.current_setting('max_worker_processes'),
        (SELECT count(*) FROM pg_catalog.pg_stat_activity a
-        WHERE a.backend_type <> ALL ($2::text[]) AND a.pid <> ALL (ARRAY(
+        WHERE a.backend_type <> ALL ($2::text[]) AND NOT ${isParallel10} AND a.pid <> ALL (ARRAY(
           SELECT w.pid FROM pg_catalog.pg_stat_subscription w
           WHERE w.pid IS NOT NULL AND w.subid = ANY ($1::oid[])))),
        pg_catalog.current_setting('${origins}'),
@@ -75,6 +75,12 @@ const originsInUse = `(SELECT COALESCE(s.external_id, '') AS name
   FROM pg_catalog.pg_show_replication_origin_status() s)`
 /** One whose subscription has never run, or that nobody has used since a restart, is not in use. */
 const originsMade = '(SELECT r.roname AS name FROM pg_catalog.pg_replication_origin r)'
+
+/** Of a parallel query, which 10 calls as it does others: at work on what a client has asked. */
+const isParallel10 = `(a.backend_type = 'background worker' AND EXISTS (
+  SELECT FROM pg_catalog.pg_stat_activity c
+  WHERE c.backend_type = 'client backend' AND c.datid = a.datid AND c.usesysid = a.usesysid
+    AND c.query = a.query))`
 
 /** All else that a server shows is a background worker, by whatever name its extension gave it. */
 const noBackgroundWorkers = [
