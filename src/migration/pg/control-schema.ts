@@ -8,7 +8,7 @@
  * - `pontoon.table_file`: what tells that a table was truncated (truncations.ts), where a side is 10.
  * - `pontoon.missed`: a row while changes of a direction are missing on its other side, or its way back
  *   was given up (missed.ts).
- * - `pontoon.table_pair`, on the target: which tables and columns belong together (table-pairs.ts).
+ * - `pontoon.table_pair`, on the target: which tables and columns belong together (pair-store.ts).
  * - `pontoon.heartbeat_forward`, `…_reverse`: rows that travel with the changes of that direction
  *   only: the beat of the lag, and markers (beats.ts).
  */

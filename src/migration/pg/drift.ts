@@ -53,9 +53,9 @@ export function findDrift(input: DriftInput): readonly Drift[] {
 function mixedDrift(table: MixedTable): Drift {
   const text =
     table.columns.length === 0
-      ? 'is not the table that it was when both sides were known to be equal: it was made anew, or has ' +
-        'changed its name with another one. Changes go by names, so rows may be in the wrong table'
-      : `has columns (${table.columns.join(', ')}) that are not what they were when both sides were ` +
+      ? 'has a name that has meant another table since both sides were known to be equal: it was made ' +
+        'anew, or changed its name with another one. Changes go by names, so rows may be in the wrong table'
+      : `has columns (${table.columns.join(', ')}) whose names have meant others since both sides were ` +
         'known to be equal: made anew, or with names changed among them. Changes go by names, so ' +
         'values may be in the wrong column'
   const fix =

@@ -23,7 +23,8 @@ import {
   type SubscriptionSpec,
 } from '../subscription.ts'
 import { readSubscription } from '../subscription-state.ts'
-import { pairsOf, readPairing, renewPairsSql, type TablesOfSides } from '../table-pairs.ts'
+import { renewPairsSql } from '../pair-store.ts'
+import { pairsOf, readPairing, type TablesOfSides } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 import { planLeftovers } from './drop.ts'
 import { findSubscription, readHealth } from './health.ts'

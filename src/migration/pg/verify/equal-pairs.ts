@@ -2,7 +2,8 @@
 import { otherSide, sides, type Side } from '../../../shared/side.ts'
 import { directionFrom } from '../names.ts'
 import { connectAs, type MigrationContext } from '../side-login.ts'
-import { pairsOf, renewPairsSql } from '../table-pairs.ts'
+import { renewPairsSql } from '../pair-store.ts'
+import { pairsOf } from '../table-pairs.ts'
 import { readTables, type Table } from '../tables.ts'
 
 export type TablesBySide = Readonly<Record<Side, readonly Table[]>>

@@ -137,6 +137,19 @@ await tap.test('two columns that change their names, 17 and 15', async (whole) =
     await isReady()
   })
 
+  await whole.test('taken back after it was told', async (t) => {
+    await source.query(swap, 'shop')
+    await operated.told(mixed)
+    await operated.application("INSERT INTO one (id, a, b) VALUES (9, 'b', 'a')")
+    const arrived = 'SELECT FROM one WHERE id = 9'
+    await until(async () => (await target.query(arrived, 'shop')).length === 1, 'it has come')
+    await source.query(swap, 'shop')
+    t.notOk(await equalRows(operated))
+    t.match(await operated.ask('cutover'), { exit: 3, out: mixed }, 'the row is still wrong')
+    await verified('--repair')
+    await isReady()
+  })
+
   await whole.test('on the way back as well', async (t) => {
     t.match(await operated.patiently('cutover'), { exit: 0 })
     await target.query(swap, 'shop')
