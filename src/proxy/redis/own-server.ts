@@ -208,8 +208,10 @@ export class OwnServer {
   #accept(record: CommandRecord, bytes: Buffer, at: number, next: number): boolean {
     const session = this.#session
     if (session.requests.framer.isInline && !this.#isPinned) return false
-    // What HELLO, SELECT, RESET or EXEC change must be known before anything is sent behind it.
-    const isPending = this.#traces.isPending || this.#transaction.isAwaited
+    // What HELLO, SELECT, RESET or EXEC change must be known before anything is sent behind it; behind
+    // a command that may be recalled nothing is sent, or its reply would come too early.
+    const isAwaited = this.#traces.isPending || this.#transaction.isAwaited
+    const isPending = isAwaited || this.blocking.isAlone
     if ((isPending || this.subscriber.mustBeConfirmed) && session.outstanding > 0) {
       session.drain()
       return false
@@ -220,11 +222,10 @@ export class OwnServer {
     if (listening === true && !this.subscriber.isCounting) this.#mayWait ||= record.facts.blocking
     if (listening !== null) return listening
     if (this.relay.isRaw) return true
-    // Behind one that may be recalled nothing is sent, or its reply would come too early. Whether
-    // one blocks or is only queued must be known: who leaves must not be left waiting there.
-    const mayBlock = record.facts.blocking && this.#transaction.isInDoubt
-    const isLast = this.blocking.isAlone || mayBlock
-    if ((!this.isKept || isLast) && session.outstanding > 0) {
+    // Who leaves must not be left waiting behind a MULTI that is refused, or behind a WAIT.
+    const isBehindWait = this.#mayWait && !this.blocking.isUnderWay
+    const isInDoubt = record.facts.blocking && (this.#transaction.isInDoubt || isBehindWait)
+    if ((!this.isKept || isInDoubt) && session.outstanding > 0) {
       session.drain()
       return false
     }

@@ -4,7 +4,7 @@ import { systemClock } from '../../../src/shared/clock.ts'
 import { startRedisPontoon, type RedisPontoon } from '../../support/redis-pontoon.ts'
 import { startRelay } from '../../support/relay.ts'
 import { startRedis } from '../../support/redis.ts'
-import { RespError } from '../../support/resp.ts'
+import { encodeCommand, RespError } from '../../support/resp.ts'
 import { until } from '../../support/until.ts'
 
 const source = await startRedis()
@@ -164,6 +164,28 @@ for (const mode of ['multiplexed', 'pinned'] as const) {
     test.equal(await client.value(), 'ahead')
     test.equal((await drained).drained, true)
     test.equal(await source.info('blocked_clients'), '0')
+    client.destroy()
+  })
+
+  await t.test(`${mode}: a pause ends a blocking command ahead of others`, async (test) => {
+    const pontoon = await serve(test, { mode })
+    const { stats } = pontoon.service
+    const client = await pontoon.client()
+    for (const behind of ['CLIENT SETNAME me', 'SELECT 0', 'HELLO 2', 'RESET']) {
+      await client.call('WATCH', 'x')
+      const lines = [['BLPOP', 'ahead', '0'], behind.split(' ')]
+      const bytes = Buffer.concat(lines.map((words) => encodeCommand(...words)))
+      const hasCome = stats.bytesFromClients + bytes.length
+      client.raw(bytes)
+      await untilBlocked(1)
+      await until(() => stats.bytesFromClients >= hasCome, 'both have come')
+      const { drained } = await pontoon.service.pause(30_000, 5_000, 'a test')
+      test.equal(drained, true, behind)
+      pontoon.service.resume()
+      await source.call('RPUSH', 'ahead', behind)
+      test.same(await client.value(), ['ahead', behind])
+      test.notMatch(await client.value(), { message: /./ }, behind)
+    }
     client.destroy()
   })
 
