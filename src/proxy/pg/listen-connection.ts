@@ -7,19 +7,18 @@ import { serverMajor } from '../../net/pg/reported.ts'
 import type { PgServer } from '../../net/pg/server.ts'
 import type { TransportHandler } from '../../net/transport.ts'
 import { PontoonError } from '../../shared/errors.ts'
+import type { Side } from '../../shared/side.ts'
 import { backend, headerBytes } from '../../wire/pg/protocol.ts'
 import { readError, readNotification } from '../../wire/pg/read.ts'
 import { queryMessage } from '../../wire/pg/write.ts'
-import { identifier } from './settings.ts'
+import type { Notification } from './listen-successor.ts'
+import { identifier, literal } from './settings.ts'
 
 /** Longest message of a server that only listens: a payload has at most 8,000 bytes. */
 const messageBytesMax = 64 * 1024
 
 export interface ListenEvents {
-  /** The server listens to a channel from now on. */
-  onListening(channel: string): void
-  /** `bytes` is the whole message; nobody alters it. */
-  onNotification(channel: string, payload: string, bytes: Buffer): void
+  onNotification(notification: Notification): void
   /** It is gone; nothing follows. */
   onLost(why: string): void
 }
@@ -28,8 +27,8 @@ export class ListenConnection implements TransportHandler {
   readonly #events: ListenEvents
   #server: PgServer | null = null
   #carry: Buffer | null = null
-  /** What was asked and not answered, oldest first: the channel of a LISTEN, or null. */
-  readonly #asked: (string | null)[] = []
+  /** What was asked and not answered, oldest first: what is to be done at the answer, if anything. */
+  readonly #asked: ((() => void) | null)[] = []
   #refusal = ''
   #isOver = false
   /** Something has come since the last probe. */
@@ -46,12 +45,26 @@ export class ListenConnection implements TransportHandler {
     if (serverMajor(server.reported) >= 14) this.#ask('SET idle_session_timeout = 0', null)
   }
 
-  listen(channel: string): void {
-    this.#ask(`LISTEN ${identifier(channel)}`, channel)
+  get side(): Side | null {
+    return this.#server?.side ?? null
+  }
+
+  /** `then` is called as soon as the server listens to the channel. */
+  listen(channel: string, then: () => void): void {
+    this.#ask(`LISTEN ${identifier(channel)}`, then)
   }
 
   unlisten(channel: string): void {
     this.#ask(`UNLISTEN ${identifier(channel)}`, null)
+  }
+
+  notify(channel: string, payload: string): void {
+    this.#ask(`NOTIFY ${identifier(channel)}, ${literal(payload)}`, null)
+  }
+
+  /** `then` is called when all that was notified before now has been told. */
+  drain(then: () => void): void {
+    this.#ask('', then)
   }
 
   /** A link that has died without a word is found by asking for an answer. */
@@ -65,9 +78,9 @@ export class ListenConnection implements TransportHandler {
   }
 
   /** Before it has a server nothing is sent, so no answer comes: its owner asks again then. */
-  #ask(sql: string, channel: string | null): void {
+  #ask(sql: string, then: (() => void) | null): void {
     if (this.#server === null) return
-    this.#asked.push(channel)
+    this.#asked.push(then)
     this.#server.transport.sendOwned(queryMessage(sql))
   }
 
@@ -115,17 +128,17 @@ export class ListenConnection implements TransportHandler {
     switch (bytes[0]) {
       case backend.notificationResponse: {
         const { channel, payload } = readNotification(bytes, headerBytes, bytes.length)
-        this.#events.onNotification(channel, payload, bytes)
+        this.#events.onNotification({ channel, payload, bytes })
         return
       }
       case backend.errorResponse:
         this.#refusal = readError(bytes, headerBytes, bytes.length).message
         return
       case backend.readyForQuery: {
-        const channel = this.#asked.shift()
+        const then = this.#asked.shift()
         // A server that cannot listen (a standby) is of no use.
         if (this.#refusal !== '') this.lose(this.#refusal)
-        else if (channel !== null && channel !== undefined) this.#events.onListening(channel)
+        else then?.()
         return
       }
       default:

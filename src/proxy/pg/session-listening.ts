@@ -49,6 +49,8 @@ export class SessionListening implements ListenSubscriber {
   #moving: readonly string[] = []
   /** The server has sent the mark: what it sends after it comes from the listener too. */
   #hasLeft = false
+  /** The mark may have been lost on the way to the listener. */
+  #arrivesWithServer = false
   #isReady = false
   /** The payload of its last mark. */
   #mark = ''
@@ -98,6 +100,7 @@ export class SessionListening implements ListenSubscriber {
     this.#leaving = this.#onServer
     this.#moving = this.#onServer.filter((channel) => !this.#shared.has(channel))
     this.#hasLeft = false
+    this.#arrivesWithServer = false
     this.#isReady = false
     const mark = identifier(this.#listener.markChannel)
     return `LISTEN ${mark}; NOTIFY ${mark}, ${literal(this.#mark)}`
@@ -105,6 +108,7 @@ export class SessionListening implements ListenSubscriber {
 
   /** What to run next, '' at the end. A query of the move has ended, well or not. */
   nextOfMove(): string {
+    if (this.#hasLeft && this.#arrivesWithServer) this.#arrive()
     if (!this.#hasLeft) {
       // Refused (the queue of notifications is full): it is tried again in a while.
       this.#leaving = []
@@ -118,8 +122,25 @@ export class SessionListening implements ListenSubscriber {
     return ''
   }
 
-  /** The listener has come to the mark. */
-  onMark(): void {
+  onMark(mark: string): void {
+    if (mark === this.#mark) this.#arrive()
+  }
+
+  /** What it has not left to the listener yet it keeps on its server. */
+  onLost(): void {
+    this.#isReady = false
+  }
+
+  /** Unless the server has not come to its mark, to which the listener may still come. */
+  onMarksLost(): void {
+    if (this.#hasLeft || this.#session.errands.underWay !== 'move') this.#arrive()
+    else this.#arrivesWithServer = true
+  }
+
+  /** The listener tells all that follows. */
+  #arrive(): void {
+    this.#arrivesWithServer = false
+    this.#listener.forgetMark(this.#mark)
     for (const channel of this.#leaving) this.#shared.add(channel)
     this.#leaving = []
     if (this.#onServer.length > 0 && this.#session.errands.underWay !== 'move')
@@ -191,8 +212,7 @@ export class SessionListening implements ListenSubscriber {
 
   /** The listener was away for a moment: the client cannot know unless it is told. */
   onGap(notice: Buffer): void {
-    this.onMark()
-    if (this.#shared.size === 0) return
+    if (this.#shared.size === 0 && !this.#arrivesWithServer) return
     this.#notice = notice
     this.deliver()
   }

@@ -3,7 +3,8 @@
  * (session-listening.ts), over one connection that is opened with the first LISTEN and closed some
  * time after the last. It is not a part of the pool. When it is lost it is opened again and
  * listens again; what was notified meanwhile is lost, so the sessions are warned. When the primary
- * moves, the new connection listens before the old one is closed.
+ * moves, or servers are to be opened anew, the new connection listens before the old one is closed,
+ * and nothing is lost between them nor told twice (listen-successor.ts).
  */
 import { randomBytes } from 'node:crypto'
 import type { PgServer } from '../../net/pg/server.ts'
@@ -14,6 +15,7 @@ import type { Log } from '../../shared/log.ts'
 import type { Side } from '../../shared/side.ts'
 import { warning } from '../../wire/pg/write.ts'
 import { ListenConnection } from './listen-connection.ts'
+import { Successor, type Notification } from './listen-successor.ts'
 import type { ServerKind } from './pool-set.ts'
 
 /** Without a channel it is closed after this long. */
@@ -21,6 +23,8 @@ const idleMaxMs = 60_000
 const probeEveryMs = 20_000
 /** A new connection that does not listen to everything by then is given up. */
 const openingMaxMs = 10_000
+/** An old connection has so long to tell the rest. */
+const drainMaxMs = 5_000
 const retryFirstMs = 250
 const retryMaxMs = 5_000
 
@@ -39,7 +43,12 @@ export interface ListenSubscriber {
   /** All channels it asked for are listened to. */
   onListening(): void
   onNotification(channel: string, bytes: Buffer): void
-  onMark(): void
+  /** Nothing is listened to at present. */
+  onLost(): void
+  /** What is notified from here on is told by the listener. */
+  onMark(mark: string): void
+  /** Marks that have not come may never do. */
+  onMarksLost(): void
   /** The connection was lost and listens again. */
   onGap(notice: Buffer): void
 }
@@ -53,6 +62,9 @@ export interface ListenParts {
 
 interface Channel {
   readonly subscribers: Set<ListenSubscriber>
+  /** The present connection listens to it. */
+  isHeard: boolean
+  /** Sessions may leave it to the listener. */
   isActive: boolean
 }
 
@@ -67,10 +79,10 @@ export class SharedListener {
   readonly #marks = new Map<string, ListenSubscriber>()
   #lastMark = 0
   #current: ListenConnection | null = null
-  /** Is being opened, or listens to the channels first. */
-  #next: ListenConnection | null = null
-  #nextSinceMs = 0
-  #nextLacks = new Set<string>()
+  /** Is being opened, listens to the channels, or waits for its turn. */
+  #next: Successor | null = null
+  /** What comes before this mark the connection before has told. */
+  #tellsFrom: string | null = null
   #retryTimer: NodeJS.Timeout | null = null
   #retryMs = retryFirstMs
   /** It has listened before, so that those who listen have missed something. */
@@ -93,13 +105,11 @@ export class SharedListener {
     for (const name of names) {
       let channel = this.#channels.get(name)
       if (channel === undefined) {
-        channel = { subscribers: new Set(), isActive: false }
+        channel = { subscribers: new Set(), isHeard: false, isActive: false }
         this.#channels.set(name, channel)
-        this.#current?.listen(name)
-        if (this.#next !== null) {
-          this.#nextLacks.add(name)
-          this.#next.listen(name)
-        }
+        if (this.#current !== null) this.#listen(this.#current, name)
+        this.#next?.lacks.add(name)
+        if (this.#next !== null) this.#listen(this.#next.connection, name)
       }
       channel.subscribers.add(subscriber)
       if (!channel.isActive) lacks.add(name)
@@ -116,9 +126,9 @@ export class SharedListener {
     if (channel === undefined || !channel.subscribers.delete(subscriber)) return
     if (channel.subscribers.size > 0) return
     this.#channels.delete(name)
-    this.#nextLacks.delete(name)
     this.#current?.unlisten(name)
-    this.#next?.unlisten(name)
+    this.#next?.lacks.delete(name)
+    this.#next?.connection.unlisten(name)
     if (this.#channels.size === 0) this.#unusedSinceMs = this.#parts.clock.nowMs()
   }
 
@@ -130,17 +140,27 @@ export class SharedListener {
 
   /** The payload that tells where a session's notifications go over to this listener. */
   newMark(subscriber: ListenSubscriber): string {
-    this.#lastMark += 1
-    const mark = String(this.#lastMark)
+    const mark = this.#nextMark()
     this.#marks.set(mark, subscriber)
     return mark
+  }
+
+  /** What comes of it is of no use any more. */
+  forgetMark(mark: string): void {
+    this.#marks.delete(mark)
+  }
+
+  #nextMark(): string {
+    this.#lastMark += 1
+    return String(this.#lastMark)
   }
 
   /** It listens to all that it is to listen to, on the side that it was last told. */
   get isSettled(): boolean {
     if (this.#channels.size === 0) return true
+    if (this.#next !== null) return this.#next.state !== 'opening' && this.#next.lacks.size === 0
     const isListening = [...this.#channels.values()].every(({ isActive }) => isActive)
-    return this.#current !== null && this.#next === null && isListening
+    return this.#current !== null && isListening
   }
 
   /** What could not be opened is tried again now. */
@@ -172,83 +192,147 @@ export class SharedListener {
       this.#probedAtMs = nowMs
       this.#current?.probe()
     }
-    if (nowMs - this.#nextSinceMs > openingMaxMs) this.#next?.lose('it does not listen')
+    this.#sweepNext(nowMs)
     return true
+  }
+
+  #sweepNext(nowMs: number): void {
+    const next = this.#next
+    if (next === null) return
+    const passedMs = nowMs - next.sinceMs
+    const isOpening = next.state === 'opening'
+    if (!isOpening && this.#current !== null) {
+      if (passedMs > drainMaxMs) this.#current.lose('it does not answer')
+    } else if (passedMs > openingMaxMs) next.connection.lose('it does not listen')
   }
 
   close(): void {
     this.#isClosed = true
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
     this.#current?.close()
-    this.#next?.close()
+    this.#next?.connection.close()
   }
 
   /** Opens a new connection, in place of one that is being opened. */
   #connect(): void {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
     this.#retryTimer = null
-    this.#next?.close()
-    this.#nextSinceMs = this.#parts.clock.nowMs()
+    this.#next?.connection.close()
     const connection: ListenConnection = new ListenConnection({
-      onListening: (name) => this.#listening(connection, name),
-      onNotification: (name, payload, bytes) => this.#notified(connection, name, payload, bytes),
+      onNotification: (notification) => this.#notified(connection, notification),
       onLost: (why) => this.#lost(connection, why),
     })
-    this.#next = connection
+    const side = this.#parts.primary()
+    const next = new Successor(connection, side, this.#nextMark(), this.#parts.clock.nowMs())
+    this.#next = next
+    this.#activateHeard()
     // What cannot be opened waits for its turn again.
-    void this.#open(connection).catch((error: unknown) =>
+    void this.#open(next).catch((error: unknown) =>
       this.#lost(connection, toPontoonError(error).message),
     )
   }
 
-  async #open(connection: ListenConnection): Promise<void> {
+  async #open(next: Successor): Promise<void> {
+    const { connection, side } = next
     const kind: ServerKind = {
-      side: this.#parts.primary(),
+      side,
       user: this.#user,
       database: this.#database,
       parameters,
       access: 'write',
     }
     const server = await this.#parts.open(kind, () => connection)
-    if (this.#next !== connection || this.#isClosed) {
+    if (this.#next !== next || this.#isClosed) {
       server.close()
       return
     }
     connection.attach(server)
     const names = [this.markChannel, ...this.#channels.keys()]
-    this.#nextLacks = new Set(names)
-    for (const name of names) connection.listen(name)
+    next.lacks = new Set(names)
+    for (const name of names) this.#listen(connection, name)
   }
 
-  #listening(connection: ListenConnection, name: string): void {
-    if (connection === this.#next) {
-      this.#nextLacks.delete(name)
-      if (this.#nextLacks.size === 0) this.#takeOver(connection)
-    } else if (connection === this.#current) this.#activate(name)
+  #listen(connection: ListenConnection, name: string): void {
+    const channel = this.#channels.get(name)
+    connection.listen(name, () => {
+      // Or everybody has left it meanwhile, and perhaps somebody has asked for it anew.
+      const isWanted = this.#channels.get(name) === channel
+      this.#listening(connection, isWanted ? name : null)
+    })
   }
 
-  /** The new connection listens to everything: the old one is not needed any more. */
-  #takeOver(connection: ListenConnection): void {
+  /** A LISTEN was answered; null: of a channel that nobody asks for by it any more. */
+  #listening(connection: ListenConnection, name: string | null): void {
+    const next = this.#next
+    if (connection === next?.connection) {
+      if (name !== null) next.lacks.delete(name)
+      if (next.state !== 'opening') this.#activate(name)
+      else if (next.lacks.size === 0) this.#succeed(next)
+    } else if (connection === this.#current && name !== null) {
+      const channel = this.#channels.get(name)
+      if (channel !== undefined) channel.isHeard = true
+      // What is asked for later than the mark of the next one must be listened to there.
+      if (next === null || next.state === 'opening') this.#activate(name)
+    }
+  }
+
+  /** There is no mark of a next connection any more. */
+  #activateHeard(): void {
+    for (const [name, { isHeard }] of this.#channels) if (isHeard) this.#activate(name)
+  }
+
+  /** The new connection listens to everything; the old one tells the rest. */
+  #succeed(next: Successor): void {
+    const current = this.#current
+    if (current === null) {
+      this.#takeOver(next, 'start')
+      return
+    }
+    next.sinceMs = this.#parts.clock.nowMs()
+    if (current.side !== next.side) {
+      next.state = 'draining'
+      this.#drain(current, next)
+      return
+    }
+    next.state = 'marked'
+    next.connection.notify(this.markChannel, next.mark)
+  }
+
+  #drain(current: ListenConnection, next: Successor): void {
+    current.drain(() => {
+      if (this.#current === current && this.#next === next) this.#takeOver(next, 'start')
+    })
+  }
+
+  /** The old connection is not needed any more; `from`: what the new one has to tell. */
+  #takeOver(next: Successor, from: 'start' | 'mark'): void {
     this.#current?.close()
-    this.#current = connection
+    this.#current = next.connection
     this.#next = null
+    this.#tellsFrom = from === 'mark' && next.state === 'marked' ? next.mark : null
     this.#retryMs = retryFirstMs
     this.#probedAtMs = this.#parts.clock.nowMs()
+    const isLost = this.#hasGap || from === 'start'
+    for (const subscriber of this.#everybody()) {
+      if (isLost) subscriber.onMarksLost()
+      if (this.#hasGap) subscriber.onGap(gapNotice)
+    }
+    this.#hasGap = false
+    for (const notification of next.news(from)) this.#tell(notification)
+    for (const [name, channel] of this.#channels) channel.isHeard = !next.lacks.has(name)
+    this.#activateHeard()
+  }
+
+  #everybody(): ReadonlySet<ListenSubscriber> {
     const everybody = new Set<ListenSubscriber>()
     for (const channel of this.#channels.values())
       for (const subscriber of channel.subscribers) everybody.add(subscriber)
-    // Marks that were to come over the old one never will.
-    this.#marks.clear()
-    for (const subscriber of everybody)
-      if (this.#hasGap) subscriber.onGap(gapNotice)
-      else subscriber.onMark()
-    this.#hasGap = false
-    for (const name of this.#channels.keys()) this.#activate(name)
+    return everybody
   }
 
-  #activate(name: string): void {
-    const channel = this.#channels.get(name)
-    if (channel === undefined) return
+  #activate(name: string | null): void {
+    const channel = name === null ? undefined : this.#channels.get(name)
+    if (name === null || channel === undefined) return
     channel.isActive = true
     for (const subscriber of channel.subscribers) {
       const lacks = this.#joining.get(subscriber)
@@ -258,12 +342,30 @@ export class SharedListener {
     }
   }
 
-  #notified(connection: ListenConnection, name: string, payload: string, bytes: Buffer): void {
-    if (connection !== this.#current) return
+  #notified(connection: ListenConnection, notification: Notification): void {
+    const next = this.#next
+    const mark = notification.channel === this.markChannel ? notification.payload : ''
+    if (connection === next?.connection) {
+      if (mark !== next.mark) next.hears(notification)
+      else this.#nextMarked(next)
+    } else if (connection !== this.#current) return
+    else if (next !== null && mark === next.mark) this.#takeOver(next, 'mark')
+    else if (this.#tellsFrom === null) this.#tell(notification)
+    else if (mark === this.#tellsFrom) this.#tellsFrom = null
+  }
+
+  /** The mark of the next connection has come to that itself. */
+  #nextMarked(next: Successor): void {
+    next.hearsMark()
+    if (this.#current === null) this.#takeOver(next, 'mark')
+    else this.#drain(this.#current, next)
+  }
+
+  #tell({ channel: name, payload, bytes }: Notification): void {
     if (name === this.markChannel) {
       const subscriber = this.#marks.get(payload)
       this.#marks.delete(payload)
-      subscriber?.onMark()
+      subscriber?.onMark(payload)
       return
     }
     const channel = this.#channels.get(name)
@@ -272,17 +374,30 @@ export class SharedListener {
   }
 
   #lost(connection: ListenConnection, why: string): void {
-    if (this.#isClosed || (connection !== this.#current && connection !== this.#next)) return
+    const next = this.#next
+    const isNext = connection === next?.connection
+    if (this.#isClosed || (connection !== this.#current && !isNext)) return
     this.#parts.log.warn(
       { user: this.#user, database: this.#database, why },
       'the connection that listens for sessions is lost',
     )
-    if (connection === this.#current) {
+    if (isNext) {
+      this.#next = null
+      this.#activateHeard()
+    } else {
       this.#current = null
       this.#hasGap = true
-      for (const channel of this.#channels.values()) channel.isActive = false
-    } else this.#next = null
-    if (this.#next !== null || this.#retryTimer !== null) return
+      for (const channel of this.#channels.values()) {
+        channel.isHeard = false
+        channel.isActive = false
+      }
+      for (const subscriber of this.#everybody()) subscriber.onLost()
+      if (next?.state === 'draining') this.#takeOver(next, 'start')
+      else if (next?.state === 'heard') this.#takeOver(next, 'mark')
+    }
+    // One that listens already, or is about to.
+    if (this.#next !== null || (this.#current !== null && !isNext)) return
+    if (this.#retryTimer !== null) return
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null
       this.#connect()

@@ -8,7 +8,7 @@ import { PgServer } from '../../../src/net/pg/server.ts'
 import { SharedListener, type ListenSubscriber } from '../../../src/proxy/pg/shared-listener.ts'
 import { silentLog } from '../../../src/shared/log.ts'
 import { listenLocally } from '../../support/listen.ts'
-import { commandComplete, readyForQuery } from '../../support/pg-backend.ts'
+import { commandComplete, notificationResponse, readyForQuery } from '../../support/pg-backend.ts'
 import { until } from '../../support/pontoon.ts'
 
 const noTls = {
@@ -30,7 +30,9 @@ class Bench {
   readonly subscriber: ListenSubscriber = {
     onListening: () => (this.listening += 1),
     onNotification: () => undefined,
+    onLost: () => undefined,
     onMark: () => undefined,
+    onMarksLost: () => undefined,
     onGap: () => undefined,
   }
 
@@ -84,10 +86,16 @@ async function benchOf(test: Test, answers: (connection: number) => boolean): Pr
     connections += 1
     bench.sockets.add(socket)
     socket.on('close', () => bench.sockets.delete(socket))
-    // A LISTEN comes in one piece with others; each has one Q.
+    // A Query comes in one piece with others.
     socket.on('data', (bytes: Buffer) => {
-      const asked = bytes.toString('latin1').match(/Q\0\0\0.LISTEN/gs)?.length ?? 0
-      if (isAnswering) for (let count = 0; count < asked; count += 1) socket.write(answer)
+      if (!isAnswering) return
+      for (let at = 0; at < bytes.length; at += 1 + bytes.readInt32BE(at + 1)) {
+        const sql = bytes.toString('latin1', at + 5, at + bytes.readInt32BE(at + 1))
+        const [, channel, payload] = /^NOTIFY "(.*)", E'(.*)'$/.exec(sql) ?? []
+        if (channel !== undefined && payload !== undefined)
+          for (const one of bench.sockets) one.write(notificationResponse(1, channel, payload))
+        socket.write(answer)
+      }
     })
   })
   test.teardown(() => {
