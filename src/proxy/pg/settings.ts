@@ -9,8 +9,9 @@ export type Settings = ReadonlyMap<string, string>
 
 export const noSettings: Settings = new Map()
 
-/** Applied after all others, since they change what may be set. */
-const identityNames = new Set(['session_authorization', 'role'])
+const sessionUser = 'session_authorization'
+/** Applied after all others, since they change what may be set; a new session user has no role. */
+const identityNames = new Set([sessionUser, 'role'])
 
 /** What RESET ALL leaves. */
 export function identityOf(settings: Settings): Settings {
@@ -82,12 +83,14 @@ export function settingsSql(from: Settings, to: Settings, identityFirst = false)
   for (const name of from.keys())
     if (!identityNames.has(name) && !timeoutNames.has(name) && !to.has(name))
       statements.push(resetSql(name))
+  const isOtherUser = from.get(sessionUser) !== to.get(sessionUser)
   const changed = [...to].filter(
-    ([name, value]) => !timeoutNames.has(name) && from.get(name) !== value,
+    ([name, value]) => from.get(name) !== value || (isOtherUser && name === 'role'),
   )
+  const others = changed.filter(([name]) => !identityNames.has(name) && !timeoutNames.has(name))
+  const identity = [...identityNames].flatMap((name) => changed.filter(([one]) => one === name))
   const ordered = [
-    ...changed.filter(([name]) => identityNames.has(name) === identityFirst),
-    ...changed.filter(([name]) => identityNames.has(name) !== identityFirst),
+    ...(identityFirst ? [...identity, ...others] : [...others, ...identity]),
     // Anybody may set these.
     ...[...to].filter(([name]) => timeoutNames.has(name)),
   ]
@@ -99,7 +102,7 @@ export function settingsSql(from: Settings, to: Settings, identityFirst = false)
 }
 
 function resetSql(name: string): string {
-  if (name === 'session_authorization') return 'RESET SESSION AUTHORIZATION'
+  if (name === sessionUser) return 'RESET SESSION AUTHORIZATION'
   return `RESET ${name.split('.').map(identifier).join('.')}`
 }
 

@@ -17,7 +17,7 @@ import { startPostgres } from '../../support/postgres.ts'
 const server = await startPostgres({ major: 15, auth: 'trust' })
 t.teardown(() => server.stop())
 await server.query(`
-  CREATE ROLE limited; CREATE ROLE short_lived; CREATE SCHEMA "odd, name"; CREATE SCHEMA other;
+  CREATE ROLE limited; CREATE ROLE short_lived; CREATE ROLE other_dba SUPERUSER; CREATE SCHEMA "odd, name"; CREATE SCHEMA other;
   CREATE TABLE "odd, name".where_am_i AS SELECT 'odd' AS it;
   CREATE TABLE other.where_am_i AS SELECT 'other' AS it`)
 
@@ -174,6 +174,22 @@ void t.test('SET ROLE and SESSION AUTHORIZATION', async (test) => {
   await rows(a, 'SET SESSION AUTHORIZATION limited')
   test.strictSame(await everywhere(pontoon, a, 'SELECT session_user'), ['limited', 'limited'])
   test.strictSame(await everywhere(pontoon, b, 'SELECT session_user'), ['postgres', 'postgres'])
+})
+
+void t.test('a role stays in force on every server, whoever the session user is', async (test) => {
+  const pontoon = await pontoonOf(test, 2)
+  const [a, b] = [await pontoon.client(), await pontoon.client()]
+  const asked = "SELECT session_user || ' ' || current_user"
+  await rows(a, 'SET ROLE limited')
+  await ask(a, 'BEGIN; SET SESSION AUTHORIZATION short_lived; ROLLBACK')
+  test.strictSame(await everywhere(pontoon, a, asked), Array(2).fill('postgres limited'))
+  await rows(b, 'SET SESSION AUTHORIZATION other_dba; SET ROLE limited')
+  for (const [client, user] of [
+    [b, 'other_dba'],
+    [a, 'postgres'],
+    [b, 'other_dba'],
+  ] as const)
+    test.strictSame(await everywhere(pontoon, client, asked), Array(2).fill(`${user} limited`))
 })
 
 void t.test('a setting that a server refuses never leaves the query without it', async (test) => {

@@ -129,6 +129,15 @@ void t.test('the identity changes last and is given up first', (test) => {
   test.end()
 })
 
+void t.test('the role comes behind the session user, who takes it back', async (test) => {
+  const both = map({ role: 'r', session_authorization: 's' })
+  const taken = /set_config\(E'session_authorization', E's'.*set_config\(E'role', E'r'/
+  test.match(settingsSql(map({}), both), taken)
+  test.match(settingsSql(map({ role: 'r' }), both), taken, 'also where the role was the same')
+  test.match(settingsSql(both, map({ role: 'r' })), /RESET SESSION AUTHORIZATION; .*E'role', E'r'/)
+  test.equal(settingsSql(both, map({ role: 'r', session_authorization: 's' })), '')
+})
+
 void t.test('no value and no name can leave its quotes', (test) => {
   const sql = settingsSql(map({ 'a"b': '1' }), map({ c: `'; DROP TABLE x; -- \\'` }))
   test.equal(
