@@ -425,12 +425,12 @@ export class OwnServer {
 
   #transactionReplied(record: CommandRecord, bytes: Buffer, at: number, type: number): void {
     const { name } = record
-    const outcome = this.#transaction.replied(name, bytes, at, type)
+    const outcome = this.#transaction.replied(name, bytes, at, type, this.#session.version)
     // Whatever state it is in now, nobody else gets it.
     if (outcome === 'refused') this.#traces.stick(`error of ${name}`)
     if (name === 'exec' || name === 'discard') this.#session.context.reads.noteExec()
-    if (outcome === 'subscribed' && this.#session.version === 2) this.subscriber.beginAtExec()
-    else if (outcome === 'subscribed' || outcome === 'greeted') this.#confirm(record)
+    if (outcome === 'uncounted') this.subscriber.beginAtExec()
+    else if (outcome === 'unconfirmed') this.#confirm(record)
   }
 
   /** Of an EXEC: all that it subscribes to has come, and which version is spoken. */

@@ -3,13 +3,17 @@
  * followed as they are sent, because what is sent behind them depends on it; a server may refuse
  * one, so whenever nothing is owed the replies have the last word.
  */
+import type { RespVersion } from '../../net/redis/login.ts'
 import { marker, minus } from '../../wire/redis/protocol.ts'
 
 /** An EXEC so refused has ended its transaction; of a cluster also where a slot has moved. */
 const ended = /^-(?:EXECABORT|TRYAGAIN|CLUSTERDOWN|MOVED|ASK)\b/
 
-/** By an EXEC: `subscribed`, or `greeted`, which is whether there was a HELLO. */
-export type Outcome = 'taken' | 'refused' | 'subscribed' | 'greeted'
+/**
+ * By an EXEC: `unconfirmed`, as it has subscribed or may have changed the version, which a HELLO will
+ * tell; or `uncounted`, as it has subscribed where a server may take no HELLO.
+ */
+export type Outcome = 'taken' | 'refused' | 'unconfirmed' | 'uncounted'
 
 export class TransactionState {
   /** A MULTI was sent and not ended. */
@@ -63,8 +67,8 @@ export class TransactionState {
     this.#greets = true
   }
 
-  /** The reply to one of them begins at `at`, or in an earlier chunk (-1). */
-  replied(name: string, bytes: Buffer, at: number, type: number): Outcome {
+  /** The reply to one of them begins at `at`, or in an earlier chunk (-1). `version`: as it was before. */
+  replied(name: string, bytes: Buffer, at: number, type: number, version: RespVersion): Outcome {
     const isError = type === marker.error
     const isExec = name === 'exec'
     const isAborted =
@@ -78,11 +82,13 @@ export class TransactionState {
     this.#isOpenThere = false
     const isNull = at >= 0 && bytes[at + 1] === minus
     const hasRun = isExec && type === marker.array && !isNull
-    const outcome = this.#subscribes ? 'subscribed' : this.#greets ? 'greeted' : 'taken'
+    const isUncounted = this.#subscribes && (this.#greets || version === 2)
+    const isUnconfirmed = this.#subscribes || this.#greets
     this.#subscribes = false
     this.#tells = false
     this.#greets = false
-    return hasRun ? outcome : 'taken'
+    if (!hasRun || !isUnconfirmed) return 'taken'
+    return isUncounted ? 'uncounted' : 'unconfirmed'
   }
 
   /** A RESET has ended it. */
