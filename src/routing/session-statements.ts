@@ -49,6 +49,10 @@ const word = {
   with: foldedWord('with'),
   hold: foldedWord('hold'),
   to: foldedWord('to'),
+  update: foldedWord('update'),
+  only: foldedWord('only'),
+  catalog: foldedWord('pg_catalog'),
+  settings: foldedWord('pg_settings'),
 } as const
 const words = (text: string): readonly Uint8Array[] => text.split(' ').map(foldedWord)
 const setOfTransaction = words('local transaction constraints')
@@ -109,6 +113,7 @@ function startEffects(bytes: Uint8Array, from: number, to: number, end: number):
       if (isWord(bytes, from, to, word.listen)) return effect.listen
       return isWord(bytes, from, to, word.load) ? effect.load : 0
     case 0x75:
+      if (isWord(bytes, from, to, word.update)) return updateEffects(bytes, to, end)
       return isWord(bytes, from, to, word.unlisten) ? effect.unlisten : 0
     case 0x70:
       return isWord(bytes, from, to, word.prepare) ? prepareEffects(bytes, to, end) : 0
@@ -166,6 +171,22 @@ function discardEffects(bytes: Uint8Array, from: number, end: number): number {
   const next = blankEnd(bytes, from, end)
   const all = isWord(bytes, next, wordEnd(bytes, next, end), word.all)
   return all ? effect.settings | effect.discardAll : effect.settings
+}
+
+/** An UPDATE of pg_settings is a SET. */
+function updateEffects(bytes: Uint8Array, from: number, end: number): number {
+  let at = blankEnd(bytes, from, end)
+  let to = wordEnd(bytes, at, end)
+  if (isWord(bytes, at, to, word.only)) {
+    at = blankEnd(bytes, to, end)
+    to = wordEnd(bytes, at, end)
+  }
+  if (isWord(bytes, at, to, word.catalog)) {
+    const dot = blankEnd(bytes, to, end)
+    at = blankEnd(bytes, dot + 1, end)
+    to = wordEnd(bytes, at, end)
+  }
+  return isWord(bytes, at, to, word.settings) ? effect.settings : 0
 }
 
 /** WITH HOLD stands before FOR. */

@@ -176,6 +176,16 @@ void t.test('SET ROLE and SESSION AUTHORIZATION', async (test) => {
   test.strictSame(await everywhere(pontoon, b, 'SELECT session_user'), ['postgres', 'postgres'])
 })
 
+void t.test('UPDATE of pg_settings sets as well', async (test) => {
+  const pontoon = await pontoonOf(test, 2)
+  const [a, b] = [await pontoon.client(), await pontoon.client()]
+  const asked = 'SHOW work_mem'
+  const before = await value(b, asked)
+  await rows(a, "UPDATE pg_settings SET setting = '5120' WHERE name = 'work_mem'")
+  test.strictSame(await everywhere(pontoon, b, asked), [before, before])
+  test.strictSame(await everywhere(pontoon, a, asked), ['5MB', '5MB'])
+})
+
 void t.test('a role stays in force on every server, whoever the session user is', async (test) => {
   const pontoon = await pontoonOf(test, 2)
   const [a, b] = [await pontoon.client(), await pontoon.client()]
