@@ -35,6 +35,12 @@ const outdatedPlan = errorResponse({
   message: 'cached plan must not change result type',
   routine: planRoutine,
 })
+/** What comes before that in a failed transaction. */
+const transactionAborted = errorResponse({
+  severity: 'ERROR',
+  sqlstate: '25P02',
+  message: 'current transaction is aborted, commands ignored until end of transaction block',
+})
 /** invalid_sql_statement_name */
 const noStatement = '26000'
 
@@ -325,8 +331,9 @@ export class BackendRelay implements TransportHandler {
     session.listening?.failed()
     if (isLast) this.#wasTold = true
     const isOutdated = failed?.change === 'outdated'
+    const outdated = server.status === txStatus.failed ? transactionAborted : outdatedPlan
     const words = isOutdated
-      ? outdatedPlan
+      ? outdated
       : session.statements.inClientsWords(bytes, offset, end, failed)
     if (words === null) return
     this.#forwardTo(bytes, offset)
