@@ -145,6 +145,8 @@ function unloggedDrift(table: Table, other: Table): readonly Drift[] {
   return [{ table: name, effect: 'loses', text, fix: `ALTER TABLE ${name} SET LOGGED there` }]
 }
 
+const computed = 'GENERATED ALWAYS AS (…) STORED'
+
 /** `renamed`: only the receiving side has it, and its type is the same. */
 function missingColumn(
   table: string,
@@ -152,7 +154,11 @@ function missingColumn(
   renamed: Column | undefined,
   effect: Drift['effect'],
 ): readonly Drift[] {
-  if (isGenerated) return []
+  if (isGenerated) {
+    const text = `column ${name} (${type}), which is generated, is missing on the receiving side`
+    const fix = `ALTER TABLE ${table} ADD COLUMN ${name} ${type} ${computed} there, as it is here`
+    return [{ table, effect: 'loses', text, fix }]
+  }
   const text = `column ${name} (${type}) is missing on the receiving side`
   const added = `ALTER TABLE ${table} ADD COLUMN ${name} ${type} there`
   const filled =
@@ -178,6 +184,11 @@ function columnDrift(
     return [
       { table, effect, text, fix: `ALTER TABLE ${table} ALTER ${name} DROP EXPRESSION there` },
     ]
+  }
+  if (column.isGenerated && !other.isGenerated) {
+    const text = `column ${name} is generated here only, so nobody sends its values`
+    const fix = `ALTER TABLE ${table} DROP COLUMN ${name}, ADD COLUMN ${name} ${type} ${computed} there, as it is here`
+    return [{ table, effect: 'loses', text, fix }]
   }
   if (other.type !== type) {
     const text = `column ${name} is ${type}, and ${other.type} on the receiving side`

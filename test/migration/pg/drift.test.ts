@@ -44,6 +44,21 @@ await tap.test('drift, 15 and 17', async (whole) => {
     known.add('c')
   })
 
+  await whole.test('what is computed on the sending side only', async (t) => {
+    await shop.query('target', 'ALTER TABLE a ALTER g DROP EXPRESSION')
+    t.same(await drift(), [
+      'public.a loses: column g is generated here only, so nobody sends its values',
+    ])
+    await shop.query('target', 'ALTER TABLE a DROP g')
+    t.same(await drift(), [
+      'public.a loses: column g (integer), which is generated, is missing on the receiving side',
+    ])
+    const made = 'ALTER TABLE public.a ADD COLUMN g integer GENERATED ALWAYS AS (…) STORED there'
+    t.same(await fixes(/^column g /), [`${made}, as it is here`])
+    await shop.query('target', 'ALTER TABLE a ADD g int GENERATED ALWAYS AS (1) STORED')
+    t.same(await drift(), [])
+  })
+
   await whole.test('what has grown apart is told with its effect', async (t) => {
     await shop.query(
       'source',
