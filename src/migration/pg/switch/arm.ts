@@ -21,7 +21,7 @@ import { ensureProbePublication, ensurePublication, readPublishedTables } from '
 import { qualified, type QualifiedName } from '../quote.ts'
 import type { MigrationContext } from '../side-login.ts'
 import { dropIdleSlot, findOrphanSlots } from '../orphan-slots.ts'
-import { dropSlot, readSlot } from '../slot.ts'
+import { createSlot, dropSlot, readSlot } from '../slot.ts'
 import { subscribe } from '../subscribe.ts'
 import {
   createSubscription,
@@ -49,6 +49,7 @@ const launcherSpacingSql =
   "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_retrieve_retry_interval'"
 const launcherMarginMs = 100
 const proofTimeoutMs = 15_000
+const slotTimeoutMs = 60_000
 const workerPollMs = 20
 
 /** P2, and what `pontoon schema` has made already where it was used. */
@@ -97,7 +98,7 @@ export async function armReverse(parts: ArmParts): Promise<Stream | null> {
   }
   const name = subscriptionName(context.service, direction)
   await dropSlot(to.replication, name)
-  return await subscribeBack(parts, { name, task: 'sync', createSlot: true })
+  return await subscribeBack(parts, { name, task: 'sync', hasSlot: true })
 }
 
 /**
@@ -133,11 +134,11 @@ async function subscribeBack(
     /** `sync`: all tables; `probe`: the markers alone. */
     readonly task: 'sync' | 'probe'
     /** Without a slot it is not switched on either. */
-    readonly createSlot: boolean
+    readonly hasSlot: boolean
   },
 ): Promise<Stream> {
   const { from, to } = sides
-  const { name, task, createSlot } = spec
+  const { name, task, hasSlot } = spec
   const direction = directionFrom(to.side)
   const publicationOf = task === 'sync' ? publicationName : probePublicationName
   const made = {
@@ -146,9 +147,9 @@ async function subscribeBack(
     conninfo: await wayBack({ context, sides }, task),
     publisherMajor: to.control.major,
     copyData: false,
-    enabled: createSlot,
+    enabled: hasSlot,
   }
-  if (createSlot) await subscribe(to.replication, from.replication, made)
+  if (hasSlot) await subscribe(to.replication, from.replication, made)
   else await createSubscription(from.replication, made)
   return makeStream(direction, name, name)
 }
@@ -172,16 +173,25 @@ function wayBack(
 export async function subscribeAhead(parts: ArmParts, epoch: number): Promise<Stream> {
   const { context, sides } = parts
   const name = subscriptionName(context.service, directionFrom(sides.to.side), epoch)
-  return await subscribeBack(parts, { name, task: 'sync', createSlot: false })
+  return await subscribeBack(parts, { name, task: 'sync', hasSlot: false })
 }
 
-/** P4: a row of the new side has come to the old one. Leaves no probe behind, however it ends. */
-export async function proveReverse(parts: ArmParts): Promise<void> {
+/**
+ * P4: a row of the new side has come to the old one. Leaves no probe behind, however it ends. Gives
+ * how long that took, where the sync is turned round with all that the pause does for it.
+ */
+export async function proveReverse(parts: ArmParts): Promise<number> {
   const { context, sides, mode, signal } = parts
   const { from, to } = sides
   const direction = directionFrom(to.side)
+  const beganMs = performance.now()
   let arrivedMs = 0
   try {
+    if (mode === 'turns') {
+      const name = probeSubscriptionName(context.service, direction)
+      await createSlot(to.replication, name, { timeoutMs: slotTimeoutMs, signal })
+      await enableSubscription(from.replication, name, { signal })
+    }
     await travelMs(to.control, from.control, direction, {
       timeoutMs: proofTimeoutMs,
       signal,
@@ -200,10 +210,12 @@ export async function proveReverse(parts: ArmParts): Promise<void> {
   } finally {
     if (mode === 'turns') await dropProbe(context, sides)
   }
-  if (mode === 'both' || from.control.major > 15) return
+  const tookMs = arrivedMs - beganMs
+  if (mode === 'both' || from.control.major > 15) return tookMs
   const spacingMs = Number(await from.control.value(launcherSpacingSql)) + launcherMarginMs
   const spentMs = performance.now() - arrivedMs
   await delay(Math.max(0, spacingMs - spentMs), undefined, { signal })
+  return tookMs
 }
 
 /** What the receiving server tells of it, which is little where Pontoon may not read its log. */
@@ -277,7 +289,10 @@ async function dropProbe({ service }: MigrationContext, sides: SwitchSides): Pro
   await dropStream(sides, makeStream(direction, name, name))
 }
 
-/** A subscription of the heartbeat alone: proves network, TLS, pg_hba.conf and password. */
+/**
+ * A subscription of the heartbeat alone: proves network, TLS, pg_hba.conf and password. As that of the
+ * way back it is made without a slot, which comes with the proof.
+ */
 async function makeProbe(parts: ArmParts): Promise<void> {
   const { context, sides } = parts
   const { from, to } = sides
@@ -287,5 +302,5 @@ async function makeProbe(parts: ArmParts): Promise<void> {
   await ensureProbePublication(to.control, { service, direction, receiverMajor })
   await dropProbe(context, sides)
   const name = probeSubscriptionName(service, direction)
-  await subscribeBack(parts, { name, task: 'probe', createSlot: true })
+  await subscribeBack(parts, { name, task: 'probe', hasSlot: false })
 }

@@ -1,25 +1,33 @@
-/** What the pause of a switch would be, from the steps measured one by one without a pause. */
+/**
+ * What the pause of a switch would be: what it consists of, measured one by one without a pause.
+ * What is done ahead of it (connections, the subscription of the way back, most of the work on
+ * sequences) is no part of it. Neighbour: pause.ts, which does it.
+ */
 import { sendMarker, travelMs } from '../beats.ts'
+import { catalogStamp } from '../catalog-stamp.ts'
 import { directionFrom } from '../names.ts'
-import { connectAs } from '../side-login.ts'
-import type { SqlClient } from '../../../net/pg/sql-client.ts'
+import { readSequenceStates } from '../sequences.ts'
+import type { Sequence } from '../tables.ts'
 import type { ArmParts } from './arm.ts'
-import type { StepReport } from './model.ts'
-import { switchTask } from './switch-sides.ts'
 
 const samples = 5
+/** Of what may be slow, where there is much of it; the first time is not as in the pause. */
+const slowSamples = 3
 const timeoutMs = 5_000
-/** The store's fsyncs and our own work between the steps. */
-const ownMs = 15
+const slowTimeoutMs = 30_000
+/** The store's fsyncs, backends that end, and our own work between the steps. */
+const ownMs = 20
 
-/** Round trips one after the other on each side, beside those that are measured as a whole. */
-const roundTrips = { from: 6, to: 7 } as const
+export interface Measured {
+  readonly sequences: readonly Sequence[]
+  /** As proveReverse() gives it. */
+  readonly proofMs: number
+}
 
 export async function predictPauseMs(
-  parts: ArmParts,
-  steps: readonly StepReport[],
+  { sides, mode, signal }: ArmParts,
+  { sequences, proofMs }: Measured,
 ): Promise<number> {
-  const { context, sides, mode, signal } = parts
   const { from, to } = sides
   const wait = { timeoutMs, signal }
   const out = directionFrom(from.side)
@@ -29,24 +37,22 @@ export async function predictPauseMs(
   const fromCommit = await median(() => elapsed(() => sendMarker(from.control, out, 'probe', wait)))
   const toCommit = await median(() => elapsed(() => sendMarker(to.control, back, 'probe', wait)))
   const forth = await median(() => travelMs(from.control, to.control, out, wait))
+  const slow = { timeoutMs: slowTimeoutMs, signal }
+  const again = (): Promise<unknown> =>
+    Promise.all([catalogStamp(from.watch, slow), readSequenceStates(from.control, sequences, slow)])
+  const checks = (await median(() => elapsed(again), slowSamples)) + fromRtt
+  // That of a way that is there; one that is turned round stops the old one, then does as the proof.
   const turn =
     mode === 'both'
       ? await median(() => travelMs(to.control, from.control, back, wait))
-      : (steps.find(({ step }) => step === 'reverse')?.tookMs ?? 0)
-  const connect = await elapsed(async () => {
-    const options = { side: to.side, purpose: 'control', task: switchTask } as const
-    const client: SqlClient = await connectAs(context, options)
-    client.close()
-  })
+      : toCommit + toRtt + proofMs
+  // Ending others, and looking whether the way back runs.
+  const fence = 2 * fromCommit + 2 * fromRtt
+  const applied = forth + toCommit + toRtt
+  const unfence = toRtt + toCommit
+  const row = fromCommit
   return Math.round(
-    roundTrips.from * fromRtt +
-      roundTrips.to * toRtt +
-      2 * fromCommit +
-      2 * toCommit +
-      forth +
-      turn +
-      connect +
-      ownMs,
+    fence + row + Math.max(applied, checks) + toRtt + turn + fromRtt + unfence + ownMs,
   )
 }
 
@@ -56,8 +62,8 @@ async function elapsed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - beganMs
 }
 
-async function median(measure: () => Promise<number>): Promise<number> {
+async function median(measure: () => Promise<number>, times = samples): Promise<number> {
   const found: number[] = []
-  for (let index = 0; index < samples; index += 1) found.push(await measure())
-  return found.toSorted((a, b) => a - b)[Math.floor(samples / 2)] ?? 0
+  for (let index = 0; index < times; index += 1) found.push(await measure())
+  return found.toSorted((a, b) => a - b)[Math.floor(times / 2)] ?? 0
 }

@@ -82,6 +82,8 @@ interface Checked extends Pick<PausePlan, 'tables' | 'sequences'> {
 interface Prepared {
   readonly plan: PausePlan
   readonly mode: StreamMode
+  /** How long a row took back, with the turn of the sync where there is one. */
+  readonly proofMs: number
   /** Null where the sync is turned round in the pause. */
   readonly back: Stream | null
 }
@@ -135,10 +137,11 @@ class Switch {
       sides = await openSides(this.#parts, this.#from, this.#to)
       const prepared = await this.#prepare(sides)
       if (this.#request.dryRun) {
-        this.#predictedPauseMs = await predictPauseMs(
-          this.#armParts(sides, prepared.mode),
-          this.#steps.reports,
-        )
+        const { plan, mode, proofMs } = prepared
+        this.#predictedPauseMs = await predictPauseMs(this.#armParts(sides, mode), {
+          sequences: plan.sequences,
+          proofMs,
+        })
         return this.#report('done', null)
       }
       hasBegun = true
@@ -187,7 +190,7 @@ class Switch {
     )
     await this.#steps.run('publication', () => makeReady(arm, this.#before))
     const back = await this.#steps.run('reverse', () => armReverse(arm))
-    await this.#steps.run('proof', () => proveReverse(arm))
+    const proofMs = await this.#steps.run('proof', () => proveReverse(arm))
     await awaitLowLag(arm, lagWaitMs)
     const fence = fenceSpec(this.#parts, from.side)
     const state = await stream.state(to.watch)
@@ -206,7 +209,7 @@ class Switch {
     // Since the guards; behind the stamp, which tells of later ones.
     await checkTables(plan, {})
     this.#signal.throwIfAborted()
-    return { plan, mode, back }
+    return { plan, mode, back, proofMs }
   }
 
   async #checkGuards(sides: SwitchSides): Promise<Checked> {
