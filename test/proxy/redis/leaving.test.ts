@@ -4,6 +4,7 @@
  */
 import tap from 'tap'
 import { startRedisPontoon } from '../../support/redis-pontoon.ts'
+import { withoutWhatDiffers } from '../../support/redis-replies.ts'
 import { connectRedis } from '../../support/redis-wire.ts'
 import { startRedis } from '../../support/redis.ts'
 import { encodeCommand } from '../../support/resp.ts'
@@ -77,8 +78,7 @@ async function saidAndLeft(port: number, pipeline: string): Promise<string> {
   client.raw(bytesOf(pipeline))
   client.socket.end()
   await client.untilClosed()
-  const [seen, id] = [/^\+\d+\.\d+ .*\r\n/gm, /(\$2\r\nid\r\n:)\d+/g]
-  const said = client.unread.toString('latin1').replaceAll(seen, '').replaceAll(id, '$1')
+  const said = withoutWhatDiffers(client.unread.toString('latin1'))
   const left = await redis.call('MGET', 'a', 'b', 'n')
   return `${said}${JSON.stringify([left, await redis.call('EXISTS', 'l')])}`
 }

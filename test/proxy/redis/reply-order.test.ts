@@ -117,8 +117,7 @@ for (const mode of ['multiplexed', 'pinned'] as const)
         await redis.call('HSET', 'h', 'f', 'v')
         await redis.call('SET', 'large', 'v'.repeat(100_000))
         const text = await repliesTo(port, 2, pipeline)
-        // HELLO tells the id of the client.
-        said.push(text.replaceAll(/(\$2\r\nid\r\n:)\d+/g, '$1'))
+        said.push(text)
       }
       test.equal(said[1], said[0], pipeline)
     }
