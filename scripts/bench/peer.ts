@@ -28,6 +28,11 @@ export interface ProxySettings {
   readonly reads: number
 }
 
+/** Clients talk to a proxy in the clear, whatever it talks to its servers. */
+export function proxyTarget({ user, database }: ProxySettings, port: number): PgbenchTarget {
+  return { port, user, database, sslmode: 'disable' }
+}
+
 const startDeadlineMs = 20_000
 const retryMs = 50
 

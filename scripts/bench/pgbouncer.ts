@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../../test/support/free-port.ts'
 import { giveTo, unprivilegedUser } from '../../test/support/system-user.ts'
-import { untilAnswering } from './peer.ts'
+import { proxyTarget, untilAnswering } from './peer.ts'
 import type { Peer, ProxySettings } from './peer.ts'
 import { makeProxyFolder, startProxy } from './proxy-process.ts'
 
@@ -38,12 +38,7 @@ export async function startPgbouncer(settings: ProxySettings): Promise<Peer> {
   writeFileSync(userFile, `"${settings.user}" ""\n`)
   writeFileSync(configFile, configuration(settings, port, userFile, version))
   giveTo(user, configFile, userFile)
-  const target = {
-    port,
-    user: settings.user,
-    database: settings.database,
-    sslmode: 'disable',
-  } as const
+  const target = proxyTarget(settings, port)
   const started = await startProxy({
     name: 'pgbouncer',
     command: binary,

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import manifest from '../../package.json' with { type: 'json' }
 import { freePort } from '../../test/support/free-port.ts'
-import { untilAnswering } from './peer.ts'
+import { proxyTarget, untilAnswering } from './peer.ts'
 import type { Peer, ProxySettings } from './peer.ts'
 import { makeProxyFolder, startProxy } from './proxy-process.ts'
 
@@ -22,12 +22,7 @@ export async function startPontoon(settings: ProxySettings): Promise<Peer> {
   const folder = makeProxyFolder('pontoon', undefined)
   const configFile = join(folder, 'database.yml')
   writeFileSync(configFile, stringify(configuration(settings, port, adminPort, folder)))
-  const target = {
-    port,
-    user: settings.user,
-    database: settings.database,
-    sslmode: 'disable',
-  } as const
+  const target = proxyTarget(settings, port)
   const started = await startProxy({
     name: 'pontoon',
     command: process.execPath,

@@ -10,6 +10,7 @@ import { sqlstate, startPontoon, value } from '../../support/pontoon.ts'
 import type { Pontoon, RawClient } from '../../support/pontoon.ts'
 import { startPostgres } from '../../support/postgres.ts'
 import { startRelay } from '../../support/relay.ts'
+import { serverDeaths } from '../../support/server-deaths.ts'
 
 const server = await startPostgres({ major: 15, auth: 'trust' })
 const relay = await startRelay({ to: { host: server.host, port: server.port } })
@@ -19,28 +20,7 @@ t.teardown(async () => {
 })
 await server.query('CREATE TABLE taken (number int)')
 
-interface Death {
-  readonly name: string
-  /** `pid`: of the backend that works for the client. */
-  readonly cause: (pid: number) => Promise<void>
-  readonly heal?: () => Promise<void>
-}
-
-const deaths: readonly Death[] = [
-  {
-    name: 'the backend is ended',
-    cause: async (pid) => {
-      await server.query('SELECT pg_terminate_backend($1::int)', 'postgres', [pid])
-    },
-  },
-  {
-    name: 'the network is cut',
-    cause: async () => {
-      relay.cut()
-    },
-  },
-  { name: 'the database is killed', cause: () => server.kill9(), heal: () => server.restart() },
-]
+const deaths = serverDeaths(server, relay)
 
 /** What the client gets before its end; the last of it is the only error. */
 async function lastWords({ wire }: RawClient): Promise<BackendMessage[]> {
