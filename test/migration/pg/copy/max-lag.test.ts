@@ -16,11 +16,13 @@ tap.teardown(() => standby.stop())
 /** WAL for the standby to fall behind with, as an application writes it. */
 const writer = new Client({ connectionString: pair.source.url() })
 await writer.connect()
+let written: Promise<unknown> = Promise.resolve()
 const writing = setInterval(() => {
-  void writer.query("SELECT pg_logical_emit_message(false, '', '')")
+  written = writer.query("SELECT pg_logical_emit_message(false, '', '')")
 }, 100)
 tap.teardown(async () => {
   clearInterval(writing)
+  await written
   await writer.end()
 })
 
