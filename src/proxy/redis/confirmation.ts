@@ -10,8 +10,11 @@ import type { CommandRecord } from './command-book.ts'
 /** No ACL forbids it. */
 export const confirmation = command('HELLO')
 
-/** The answer to it begins with as many values, or pairs of them, as no other, and goes on so. */
-const announced = /^(?:%[1-9]|\*[1-9]\d)/
+/**
+ * The answer to it begins with as many values, or pairs of them, as no other, and goes on so. Where a
+ * chunk ends within that it is taken for the answer, which mostly it is.
+ */
+const announced = /^(?:%(?:[1-9]|$)|\*(?:[1-9]\d|[1-9]?$))/
 const goesOn = '\r\n$6\r\nserver\r\n'
 
 export class Confirmation {
