@@ -38,7 +38,7 @@ interface Noted {
 
 export class SessionListening implements ListenSubscriber {
   readonly #session: Session
-  readonly #listener: SharedListener
+  #listener: SharedListener
   /** Channels that come from the shared listener. */
   readonly #shared = new Set<string>()
   /** Channels that its server listens to, as it last said. */
@@ -64,7 +64,7 @@ export class SessionListening implements ListenSubscriber {
 
   constructor(session: Session) {
     this.#session = session
-    this.#listener = session.context.listeners.of(session.identity.user, session.identity.database)
+    this.#listener = listenerOf(session)
   }
 
   /** The channels can leave the server now. */
@@ -85,7 +85,13 @@ export class SessionListening implements ListenSubscriber {
     // Payloads and names are passed on as they are, so they must be in the client's encoding.
     const isUtf8 = this.#session.reported.get('client_encoding') === 'UTF8'
     if (channels.length > 0 && isUtf8 && this.#leaving.length === 0)
-      this.#isReady = this.#listener.join(this, channels)
+      this.#isReady = this.#join(channels)
+  }
+
+  #join(channels: readonly string[]): boolean {
+    // One that nobody has listened to for long is closed, and there is another in its place.
+    this.#listener = listenerOf(this.#session)
+    return this.#listener.join(this, channels)
   }
 
   onListening(): void {
@@ -144,7 +150,7 @@ export class SessionListening implements ListenSubscriber {
     for (const channel of this.#leaving) this.#shared.add(channel)
     this.#leaving = []
     if (this.#onServer.length > 0 && this.#session.errands.underWay !== 'move')
-      this.#isReady = this.#listener.join(this, this.#onServer)
+      this.#isReady = this.#join(this.#onServer)
   }
 
   get isOnServer(): boolean {
@@ -269,7 +275,7 @@ export class SessionListening implements ListenSubscriber {
   serverLeft(): void {
     const channels = [...this.#onServer, ...this.#leaving]
     for (const channel of channels) this.#shared.add(channel)
-    if (this.#onServer.length > 0) this.#listener.join(this, this.#onServer)
+    if (this.#onServer.length > 0) this.#join(this.#onServer)
     this.#onServer = []
     this.#leaving = []
     this.#isReady = false
@@ -280,6 +286,10 @@ export class SessionListening implements ListenSubscriber {
     this.#listener.leave(this)
     this.#held = []
   }
+}
+
+function listenerOf({ context, identity }: Session): SharedListener {
+  return context.listeners.of(identity.user, identity.database)
 }
 
 /**

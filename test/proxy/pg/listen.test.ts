@@ -4,6 +4,7 @@
  */
 import t from 'tap'
 import type { Test } from 'tap'
+import { systemClock } from '../../../src/shared/clock.ts'
 import { bind, execute, parse, query, sync } from '../../support/pg-frontend.ts'
 import { errorFields } from '../../support/pg-wire.ts'
 import type { BackendMessage } from '../../support/pg-wire.ts'
@@ -76,6 +77,25 @@ void t.test('an idle_session_timeout of the role does not end the listening', as
   )
   await server.query("NOTIFY quiet, 'heard'")
   test.strictSame(await heard(listener, 'quiet'), ['quiet heard'])
+})
+
+void t.test('LISTEN long after the last UNLISTEN holds no server either', async (test) => {
+  const later = { ms: 0 }
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + later.ms }
+  const pontoon = await pontoonOf(test, { clock })
+  const client = await pontoon.client()
+  await rows(client, 'LISTEN first')
+  await untilMoved(pontoon)
+  await rows(client, 'UNLISTEN first')
+  await untilMoved(pontoon)
+  later.ms = 61_000
+  const listener = "SELECT FROM pg_stat_activity WHERE application_name = 'pontoon listener'"
+  await until(async () => (await server.query(listener)).length === 0, 'the listener is closed')
+  await rows(client, 'LISTEN second')
+  await untilMoved(pontoon)
+  test.notOk(isPinned(pontoon))
+  await server.query("NOTIFY second, 'heard'")
+  test.strictSame(await heard(client, 'second'), ['second heard'])
 })
 
 void t.test('LISTEN holds no server, and notifications come in order', async (test) => {
