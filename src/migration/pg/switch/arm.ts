@@ -19,7 +19,7 @@ import {
 } from '../names.ts'
 import { ensureProbePublication, ensurePublication, readPublishedTables } from '../publication.ts'
 import { qualified, type QualifiedName } from '../quote.ts'
-import type { MigrationContext } from '../side-login.ts'
+import { connectAs, type MigrationContext } from '../side-login.ts'
 import { dropIdleSlot, findOrphanSlots } from '../orphan-slots.ts'
 import { createSlot, dropSlot, readSlot } from '../slot.ts'
 import { subscribe } from '../subscribe.ts'
@@ -35,7 +35,7 @@ import { explainStopped } from '../sync/health.ts'
 import { readTables } from '../tables.ts'
 import { carriesTruncate, noteFilesSql } from '../truncations.ts'
 import { findStreams, makeStream, type Stream, type StreamMode } from '../stream.ts'
-import { fenceSpec, type SwitchSide, type SwitchSides } from './switch-sides.ts'
+import { fenceSpec, switchTask, type SwitchSide, type SwitchSides } from './switch-sides.ts'
 
 export interface ArmParts {
   readonly context: MigrationContext
@@ -186,12 +186,10 @@ export async function proveReverse(parts: ArmParts): Promise<number> {
   const direction = directionFrom(to.side)
   const beganMs = performance.now()
   let arrivedMs = 0
+  if (mode === 'turns') await giveProbeSlot(parts)
   try {
-    if (mode === 'turns') {
-      const name = probeSubscriptionName(context.service, direction)
-      await createSlot(to.replication, name, { timeoutMs: slotTimeoutMs, signal })
-      await enableSubscription(from.replication, name, { signal })
-    }
+    if (mode === 'turns')
+      await enableSubscription(from.replication, probeSubscriptionName(context.service, direction))
     await travelMs(to.control, from.control, direction, {
       timeoutMs: proofTimeoutMs,
       signal,
@@ -216,6 +214,34 @@ export async function proveReverse(parts: ArmParts): Promise<number> {
   const spentMs = performance.now() - arrivedMs
   await delay(Math.max(0, spacingMs - spentMs), undefined, { signal })
   return tookMs
+}
+
+/**
+ * The slot waits for all transactions that are open on the new side. Who gives that up has lost the
+ * connection, and the slot may be there by then: another connection takes it away.
+ */
+async function giveProbeSlot(parts: ArmParts): Promise<void> {
+  const { context, sides, signal } = parts
+  const { from, to } = sides
+  const name = probeSubscriptionName(context.service, directionFrom(to.side))
+  try {
+    await createSlot(to.replication, name, { timeoutMs: slotTimeoutMs, signal })
+  } catch (error) {
+    // The first error tells more; the next switch drops what is left.
+    await dropSubscription(from.replication, name, { keepSlot: true }).catch(() => undefined)
+    await dropSlotAnew(parts, name).catch(() => undefined)
+    throw error
+  }
+}
+
+async function dropSlotAnew({ context, sides }: ArmParts, name: string): Promise<void> {
+  const { side } = sides.to
+  const client = await connectAs(context, { side, purpose: 'replication', task: switchTask })
+  try {
+    await dropSlot(client, name)
+  } finally {
+    client.close()
+  }
 }
 
 /** What the receiving server tells of it, which is little where Pontoon may not read its log. */

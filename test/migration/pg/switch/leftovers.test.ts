@@ -89,6 +89,25 @@ await tap.test('a switch that ends early', async (whole) => {
     t.same(await pair.target.query('SELECT slot_name FROM pg_replication_slots'), [])
   })
 
+  await whole.test('while the proof waits for its slot leaves no probe either', async (t) => {
+    const holder = new Client(pair.target.url('postgres'))
+    before = async (step) => {
+      if (step !== 'proof') return
+      await holder.connect()
+      await holder.query('BEGIN; SELECT pg_current_xact_id()')
+    }
+    const started = await start()
+    const waiting =
+      "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'create_logical'"
+    await until(async () => (await pair.target.query(waiting)).length > 0, 'it waits', 30_000)
+    await ask('POST', `/v1/operations/${started.id}/abort`)
+    t.match(await ended(started), { state: 'aborted', report: { reason: /aborted by/ } })
+    before = nothing
+    await holder.end()
+    t.same(await pair.source.query('SELECT subname FROM pg_subscription'), [])
+    t.same(await pair.target.query('SELECT slot_name FROM pg_replication_slots'), [])
+  })
+
   const backAt = (): Promise<readonly object[]> =>
     pair.source.query('SELECT subname, subenabled FROM pg_subscription')
 
