@@ -149,8 +149,10 @@ export class SessionListening implements ListenSubscriber {
     this.#listener.forgetMark(this.#mark)
     for (const channel of this.#leaving) this.#shared.add(channel)
     this.#leaving = []
-    if (this.#onServer.length > 0 && this.#session.errands.underWay !== 'move')
-      this.#isReady = this.#join(this.#onServer)
+    if (this.#onServer.length === 0 || this.#session.errands.underWay === 'move') return
+    this.#isReady = this.#join(this.#onServer)
+    // Its client may ask for nothing more, behind which it would move anyway.
+    this.#session.moveListens()
   }
 
   get isOnServer(): boolean {

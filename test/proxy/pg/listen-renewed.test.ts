@@ -38,12 +38,16 @@ async function listening(
   return { pontoon, client }
 }
 
-/** Servers of the source are reached through another relay from now on, and opened anew. */
-function leadElsewhere({ service }: Pontoon, { host, port }: Relay): void {
+/** Servers of the source that are opened from now on are reached through another relay. */
+function leadNewElsewhere({ service }: Pontoon, { host, port }: Relay): void {
   const { config } = service
   if (config.protocol !== 'postgres') throw new Error('another service')
   service.applyConfig({ ...config, source: { ...config.source, host, port } })
-  service.reconnect()
+}
+
+function leadElsewhere(pontoon: Pontoon, relay: Relay): void {
+  leadNewElsewhere(pontoon, relay)
+  pontoon.service.reconnect()
 }
 
 // Quick to ask: a connection for each question takes longer than what is waited for.
@@ -168,6 +172,24 @@ void t.test('an old connection that is silent holds up the new one for a moment'
   test.match(notice?.body.toString('utf8'), /lost for a moment/)
   await say(server, 'end')
   test.strictSame(await heardUntil(client, 'end'), [])
+})
+
+void t.test('a LISTEN while the mark of another is under way holds no server', async (test) => {
+  const [first, second] = [await relayTo(test, server), await relayTo(test, server)]
+  const { pontoon, client } = await listening(test, { source: first })
+  await rows(client, 'LISTEN more')
+  await pontoon.untilIdle()
+  const holder = await pontoon.client()
+  await rows(holder, 'BEGIN')
+  leadNewElsewhere(pontoon, second)
+  first.stall('down')
+  const late = await pontoon.client()
+  await rows(late, 'LISTEN news')
+  await rows(late, 'LISTEN more')
+  const isPinned = (): boolean => pontoon.service.snapshot().pinned['listen'] === 1
+  await until(isPinned, 'it waits for the mark')
+  first.resume()
+  await until(() => !isPinned(), 'it has left its server')
 })
 
 interface Speech {
