@@ -312,15 +312,23 @@ export class SharedListener {
     this.#tellsFrom = from === 'mark' && next.state === 'marked' ? next.mark : null
     this.#retryMs = retryFirstMs
     this.#probedAtMs = this.#parts.clock.nowMs()
+    const news = next.news(from)
     const isLost = this.#hasGap || from === 'start'
+    const markedThere = this.#markedIn(news)
     for (const subscriber of this.#everybody()) {
-      if (isLost) subscriber.onMarksLost()
+      if (isLost && !markedThere.has(subscriber)) subscriber.onMarksLost()
       if (this.#hasGap) subscriber.onGap(gapNotice)
     }
     this.#hasGap = false
-    for (const notification of next.news(from)) this.#tell(notification)
+    for (const notification of news) this.#tell(notification)
     for (const [name, channel] of this.#channels) channel.isHeard = !next.lacks.has(name)
     this.#activateHeard()
+  }
+
+  /** Who has left a server of the new side: its mark is among what is to be told. */
+  #markedIn(news: readonly Notification[]): ReadonlySet<ListenSubscriber | undefined> {
+    const marks = news.filter(({ channel }) => channel === this.markChannel)
+    return new Set(marks.map(({ payload }) => this.#marks.get(payload)))
   }
 
   #everybody(): ReadonlySet<ListenSubscriber> {

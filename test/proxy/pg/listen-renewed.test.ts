@@ -163,6 +163,25 @@ void t.test('the primary side moves: both sides are told once', async (test) => 
   test.strictSame(await heardUntil(client, 'end'), ['old', 'new'])
 })
 
+void t.test('who begins to listen on the new side is told nothing of before', async (test) => {
+  const first = await relayTo(test, server)
+  const { pontoon, client } = await listening(test, { source: first, target: other })
+  first.stall('down')
+  const before = await listeners(server)
+  pontoon.service.applyRoute({ ...pontoon.service.route, epoch: 2, primary: 'target' })
+  await untilAnother(other, [])
+  await say(other, 'before')
+  const late = await pontoon.client()
+  await rows(late, 'LISTEN news')
+  await pontoon.untilIdle()
+  await say(other, 'behind')
+  first.resume()
+  await untilLeft(server, before)
+  await say(other, 'end')
+  test.strictSame(await heardUntil(client, 'end'), ['before', 'behind'])
+  test.strictSame(await heardUntil(late, 'end'), ['behind'])
+})
+
 void t.test('an old connection that is silent holds up the new one for a moment', async (test) => {
   const [first, second] = [await relayTo(test, server), await relayTo(test, server)]
   const { pontoon, client } = await listening(test, { source: first })
