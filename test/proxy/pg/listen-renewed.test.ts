@@ -102,6 +102,17 @@ async function heardUntil({ wire }: RawClient, end: string): Promise<string[]> {
 const say = (on: PostgresServer, payload: string): Promise<unknown> =>
   on.query(`NOTIFY news, '${payload}'`)
 
+/** What the client has heard once the old connections, those of `before`, are gone. */
+async function heardAtLast(
+  client: RawClient,
+  before: readonly string[],
+  on = server,
+): Promise<string[]> {
+  await untilLeft(server, before)
+  await say(on, 'end')
+  return await heardUntil(client, 'end')
+}
+
 void t.test('what the old connection has still to tell is not lost', async (test) => {
   const [first, second] = [await relayTo(test, server), await relayTo(test, server)]
   const { pontoon, client } = await listening(test, { source: first })
@@ -112,9 +123,7 @@ void t.test('what the old connection has still to tell is not lost', async (test
   await untilAnother(server, before)
   await say(server, '2')
   first.resume()
-  await untilLeft(server, before)
-  await say(server, 'end')
-  test.strictSame(await heardUntil(client, 'end'), ['1', '2'])
+  test.strictSame(await heardAtLast(client, before), ['1', '2'])
 })
 
 void t.test('what the old connection has told does not come again', async (test) => {
@@ -128,9 +137,7 @@ void t.test('what the old connection has told does not come again', async (test)
   await say(server, '1')
   test.strictSame(payloads(await client.wire.until('A')), ['news 1'], 'over the old one')
   second.heal()
-  await untilLeft(server, before)
-  await say(server, 'end')
-  test.strictSame(await heardUntil(client, 'end'), [])
+  test.strictSame(await heardAtLast(client, before), [])
 })
 
 void t.test('another database behind the same name: both are told once', async (test) => {
@@ -143,9 +150,7 @@ void t.test('another database behind the same name: both are told once', async (
   await untilAnother(other, [])
   await say(other, 'new')
   first.resume()
-  await untilLeft(server, before)
-  await say(other, 'end')
-  test.strictSame(await heardUntil(client, 'end'), ['old', 'new'])
+  test.strictSame(await heardAtLast(client, before, other), ['old', 'new'])
 })
 
 void t.test('the primary side moves: both sides are told once', async (test) => {
@@ -158,9 +163,7 @@ void t.test('the primary side moves: both sides are told once', async (test) => 
   await untilAnother(other, [])
   await say(other, 'new')
   first.resume()
-  await untilLeft(server, before)
-  await say(other, 'end')
-  test.strictSame(await heardUntil(client, 'end'), ['old', 'new'])
+  test.strictSame(await heardAtLast(client, before, other), ['old', 'new'])
 })
 
 void t.test('who begins to listen on the new side is told nothing of before', async (test) => {
@@ -176,9 +179,7 @@ void t.test('who begins to listen on the new side is told nothing of before', as
   await pontoon.untilIdle()
   await say(other, 'behind')
   first.resume()
-  await untilLeft(server, before)
-  await say(other, 'end')
-  test.strictSame(await heardUntil(client, 'end'), ['before', 'behind'])
+  test.strictSame(await heardAtLast(client, before, other), ['before', 'behind'])
   test.strictSame(await heardUntil(late, 'end'), ['behind'])
 })
 
