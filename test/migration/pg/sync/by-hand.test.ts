@@ -51,7 +51,7 @@ function unseen(sql: string): string {
 
 /** Makes the way back, as a rehearsal does. */
 async function arm(t: Test, operated: OperatedPair): Promise<void> {
-  const { exit, out, err } = await operated.ask('cutover', '--dry-run', '--deadline', '30s')
+  const { exit, out, err } = await operated.ask('cutover', '--dry-run')
   t.equal(exit, 0, `the way back is armed: ${out}${err}`)
 }
 
@@ -74,6 +74,9 @@ await tap.test('tables that are to be emptied, 17 and 18', async (t) => {
     const isCopied = async (): Promise<boolean> =>
       (await target.query(counted, 'shop'))[0]?.['count'] === accountsCount
     await until(isCopied, 'the rows are copied again')
+    // That of the heartbeat as well, without which no switch is made.
+    const unready = "SELECT FROM pg_subscription_rel WHERE srsubstate <> 'r'"
+    await until(async () => (await target.query(unready, 'shop')).length === 0, 'all are synced')
     await until(async () => (await operated.run('sync', '--once')).exit === 0, 'sync runs')
   }
 
